@@ -1,0 +1,77 @@
+# The front door. `make help` lists the targets; each says what it does and how long its parts took.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export SHOWRUNNER_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/showrunner
+export SHOWRUNNER_ARTEFACTS ?= $(SHOWRUNNER_CACHE)/artefacts
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+NAME ?= showrunner
+STEP := scripts/step
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## Install what a bare Debian 12 lacks (as root, once; asks nothing)
+	@scripts/deps
+
+.PHONY: tools artefacts binaries images
+tools: deps
+	@$(STEP) "cluster programs" e2e/cluster/tools/build
+artefacts:
+	@$(STEP) "models and media tools" scripts/fetch-artefacts
+binaries: deps
+	@$(STEP) "operator and worker" cargo build --release --locked -p showrunner-operator -p showrunner-worker
+images: binaries artefacts ## Build the operator's and the worker's images, without a registry
+	@$(STEP) "images" images/build operator worker
+
+.PHONY: demo
+demo: tools images ## Start a real Kubernetes, install Showrunner, enrich a first title, show the report
+	@e2e/demo
+
+.PHONY: cluster cluster-down
+cluster: tools ## Start a real Kubernetes on this machine in seconds (NAME=showrunner)
+	@e2e/cluster/cluster up $(NAME)
+cluster-down: ## End it and remove all of it (NAME=showrunner)
+	@e2e/cluster/cluster down $(NAME)
+
+.PHONY: test unit-test e2e-test test-long
+test: unit-test e2e-test ## Run every test, those on the real cluster too
+unit-test: deps artefacts
+	@$(STEP) "unit tests" cargo test --release --locked --workspace --exclude showrunner-e2e
+e2e-test: tools images
+	@$(STEP) "tests on a real cluster" cargo test --release --locked -p showrunner-e2e
+test-long: test ## The tests, with every seed and the two-cluster check
+	@$(STEP) "two clusters side by side" e2e/cluster/test
+	@SHOWRUNNER_LONG=1 $(STEP) "tests on a real cluster, all seeds" cargo test --release --locked -p showrunner-e2e
+
+.PHONY: gen
+gen: helm ## Write the generated files anew: CRDs, schemas, reference, dist/install.yaml
+	@cargo run --release --locked --quiet -p showrunner-xtask -- gen
+
+.PHONY: verify fmt-check clippy generated house licences charts scripts
+verify: fmt-check clippy generated house licences charts scripts ## Format, lints, generated files, dependency direction, licences, charts
+fmt-check:
+	@$(STEP) "format" cargo fmt --all --check
+clippy: deps
+	@$(STEP) "lints" cargo clippy --release --locked --workspace --all-targets -- -D warnings
+generated: deps helm
+	@$(STEP) "generated files are up to date" cargo run --release --locked --quiet -p showrunner-xtask -- check-generated
+house:
+	@$(STEP) "dependency direction" cargo run --release --locked --quiet -p showrunner-xtask -- check-deps
+licences: deps
+	@$(STEP) "licences, bans, sources" scripts/check-licences
+charts: helm
+	@$(STEP) "charts" scripts/check-charts
+scripts: deps
+	@$(STEP) "shell scripts" scripts/check-scripts
+.PHONY: helm
+helm: deps
+	@e2e/cluster/tools/build helm
+
+.PHONY: bench
+bench: tools artefacts ## Measure beside named peers (NAME=suite, all when left out)
+	@bench/run $(if $(filter command line,$(origin NAME)),$(NAME))

@@ -1,0 +1,113 @@
+//! The documents that steps publish beside pictures and subtitle files. No I/O.
+
+use crate::{
+    document,
+    time::{Span, TimeBase},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `shots.json`: the title cut into shots, in order, without gaps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ShotsDocument {
+    /// `showrunner.dev/shots/v1`.
+    pub schema: String,
+    /// Ticks of every time below.
+    pub time_base: TimeBase,
+    /// Presented duration, ticks.
+    pub duration: i64,
+    /// In order; each starts where the one before ends.
+    pub shots: Vec<Shot>,
+}
+document!(ShotsDocument, "showrunner.dev/shots/v1");
+
+/// One shot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Shot {
+    /// From its first frame to the first frame of the next.
+    pub span: Span,
+    /// How it begins.
+    pub begins_with: Transition,
+}
+
+/// How a shot begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Transition {
+    /// The title begins here.
+    Start,
+    /// From one frame to the next.
+    Cut,
+    /// One shot turns into the next; the shot boundary is the span's middle.
+    Dissolve(Span),
+    /// Through black, white or another flat colour; the shot boundary is where the picture is flattest.
+    Fade(Span),
+}
+
+/// `thumbnails.json`: the picked pictures and the trick-play sheets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ThumbnailsDocument {
+    /// `showrunner.dev/thumbnails/v1`.
+    pub schema: String,
+    /// Ticks of every time below.
+    pub time_base: TimeBase,
+    /// Best first.
+    pub picks: Vec<Pick>,
+    /// Why fewer or less different pictures were picked than wanted; absent when all rules held.
+    pub relaxed: Option<String>,
+}
+document!(ThumbnailsDocument, "showrunner.dev/thumbnails/v1");
+
+/// One picked picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pick {
+    /// File name, such as `thumbnail-0.jpg`.
+    pub name: String,
+    /// Presentation time, ticks.
+    pub at: i64,
+    /// Index into the shots.
+    pub shot: u32,
+    /// `Action`, `Character`, `Atmosphere` or `Dramatic`.
+    pub category: String,
+    /// 0 to 1, three decimals.
+    pub score: f64,
+    /// Width, pixels.
+    pub width: u32,
+    /// Height, pixels.
+    pub height: u32,
+    /// PDQ hash, 64 hex digits.
+    pub pdq: String,
+}
+
+/// `subtitles.json`: the cues with what the recogniser was sure of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SubtitlesDocument {
+    /// `showrunner.dev/subtitles/v1`.
+    pub schema: String,
+    /// BCP 47.
+    pub language: String,
+    /// Whether the language was stated or detected.
+    pub language_detected: bool,
+    /// In order, never overlapping; milliseconds because that is what the subtitle formats hold.
+    pub cues: Vec<Cue>,
+    /// Style rules that could not be kept, for people.
+    pub violations: Vec<String>,
+}
+document!(SubtitlesDocument, "showrunner.dev/subtitles/v1");
+
+/// One cue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cue {
+    /// Start, milliseconds on the title's timeline.
+    pub start_ms: u64,
+    /// End, milliseconds.
+    pub end_ms: u64,
+    /// One or two lines.
+    pub lines: Vec<String>,
+}

@@ -1,0 +1,184 @@
+//! What is published of a title: one manifest, content only and deterministic, that names every file by digest. No I/O.
+
+use crate::{
+    Digest, document,
+    result::{Output, Reason},
+    step::{ModelRef, SourceIdentity, Step},
+    time::TimeBase,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The published truth about a title. Its digest is `status.published.digest`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TitleManifest {
+    /// `showrunner.dev/title-manifest/v1`.
+    pub schema: String,
+    /// What was looked at.
+    pub source: SourceIdentity,
+    /// What it turned out to be.
+    pub media: MediaSummary,
+    /// What was done, in the order of [`Step`].
+    pub steps: Vec<PublishedStep>,
+}
+document!(TitleManifest, "showrunner.dev/title-manifest/v1");
+
+/// One step of a published title.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PublishedStep {
+    /// Which step.
+    pub step: Step,
+    /// Key of its result.
+    pub key: Digest,
+    /// Set when there was nothing to do (no sound, no picture).
+    pub skipped: Option<Reason>,
+    /// Files, each at `blobs/<hex digest>` beside the manifest.
+    pub outputs: Vec<Output>,
+    /// Figures.
+    pub summary: Option<StepSummary>,
+    /// Models used.
+    pub models: Vec<ModelRef>,
+}
+
+/// The few figures of a step that status and reports show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum StepSummary {
+    /// Shots.
+    #[serde(rename_all = "camelCase")]
+    Shots {
+        /// How many shots.
+        shots: u32,
+        /// How many begin with a cut.
+        cuts: u32,
+        /// How many begin with a dissolve.
+        dissolves: u32,
+        /// How many begin with a fade.
+        fades: u32,
+    },
+    /// Thumbnails.
+    #[serde(rename_all = "camelCase")]
+    Thumbnails {
+        /// Frames looked at.
+        candidates: u32,
+        /// Pictures picked.
+        selected: u32,
+        /// Trick-play sheets.
+        sheets: u32,
+    },
+    /// Subtitles.
+    #[serde(rename_all = "camelCase")]
+    Subtitles {
+        /// BCP 47 language.
+        language: String,
+        /// How many cues.
+        cues: u32,
+        /// How many words.
+        words: u32,
+        /// Speech heard, milliseconds.
+        speech_ms: u64,
+        /// Segments dropped by the hallucination guards.
+        dropped: u32,
+    },
+}
+
+/// What a source is, on its one timeline: zero at the first presented picture (sound only: the first sample).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MediaSummary {
+    /// Container as the demuxer names it.
+    pub container: String,
+    /// Presented duration in ticks of `time_base`.
+    pub duration: i64,
+    /// The timeline's base: the picture's, or the sound's where there is none.
+    pub time_base: TimeBase,
+    /// The picture looked at.
+    pub video: Option<VideoSummary>,
+    /// The sound listened to.
+    pub audio: Option<AudioSummary>,
+    /// How many streams there are in all.
+    pub streams: u32,
+}
+
+/// The picture. Colour fields are as the stream states them; absent means unspecified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VideoSummary {
+    /// Codec as the decoder names it.
+    pub codec: String,
+    /// Coded width, pixels.
+    pub width: u32,
+    /// Coded height, pixels.
+    pub height: u32,
+    /// Sample aspect ratio, `num:den`.
+    pub sample_aspect: Option<String>,
+    /// Rotation to apply, degrees clockwise: 0, 90, 180 or 270.
+    pub rotation: u16,
+    /// `progressive`, `tt`, `bb`, `tb`, `bt`.
+    pub field_order: Option<String>,
+    /// Average frame rate, `num/den`.
+    pub average_frame_rate: Option<String>,
+    /// Bits a sample.
+    pub bit_depth: Option<u8>,
+    /// Pixel format.
+    pub pixel_format: Option<String>,
+    /// Colour primaries.
+    pub primaries: Option<String>,
+    /// Transfer characteristic.
+    pub transfer: Option<String>,
+    /// Matrix.
+    pub matrix: Option<String>,
+    /// `limited` or `full`.
+    pub range: Option<String>,
+    /// Kinds of HDR metadata found, such as `mastering-display`.
+    pub hdr: Vec<String>,
+    /// Whether the picture carries captions.
+    pub captions: bool,
+    /// Start timecode.
+    pub timecode: Option<String>,
+}
+
+/// The sound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AudioSummary {
+    /// Codec as the decoder names it.
+    pub codec: String,
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// How many channels.
+    pub channels: u32,
+    /// Channel layout.
+    pub layout: Option<String>,
+    /// Language the stream states.
+    pub language: Option<String>,
+}
+
+/// What an attempt or a title took: times, attempts and costs, kept beside the manifest and never in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RunDocument {
+    /// `showrunner.dev/run/v1`.
+    pub schema: String,
+    /// Every attempt that is still known, oldest first.
+    pub attempts: Vec<AttemptRecord>,
+}
+document!(RunDocument, "showrunner.dev/run/v1");
+
+/// One attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AttemptRecord {
+    /// Job name.
+    pub job: String,
+    /// Attempt number at its unit.
+    pub attempt: u32,
+    /// Steps and what became of each.
+    pub steps: Vec<crate::result::StepOutcome>,
+    /// What it took.
+    pub run: crate::result::RunRecord,
+    /// Upper-bound cost, decimal, in the operator's currency.
+    pub cost_estimate: String,
+}

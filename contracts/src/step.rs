@@ -1,0 +1,244 @@
+//! The steps a title can be put through, what each depends on, and the keys their results are kept under. No I/O.
+
+use crate::Digest;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumIter, IntoStaticStr};
+
+/// Version of the analysis picture's recipe (rotation, aspect, deinterlacing, tone mapping, size). In the key of every
+/// step that looks at the picture; raised by hand when the picture changes.
+pub const PICTURE_RECIPE: u32 = 1;
+/// Version of the sound recipe (16 kHz mono, gaps filled with silence). In the key of every step that listens.
+pub const SOUND_RECIPE: u32 = 1;
+
+/// One step of a title's enrichment.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    EnumIter,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
+pub enum Step {
+    /// Where one shot ends and the next begins.
+    Shots,
+    /// Which frames show the title best, and the trick-play sprite.
+    Thumbnails,
+    /// What is said, as readable cues.
+    Subtitles,
+}
+
+impl Step {
+    /// Raised by hand whenever the same input would give another result; never derived from the build.
+    pub const fn algorithm_version(self) -> u32 {
+        match self {
+            Self::Shots | Self::Thumbnails | Self::Subtitles => 1,
+        }
+    }
+
+    /// Steps whose results this one reads.
+    pub const fn needs(self) -> &'static [Step] {
+        match self {
+            Self::Thumbnails => &[Self::Shots],
+            Self::Shots | Self::Subtitles => &[],
+        }
+    }
+
+    /// Whether the step looks at the picture (the others listen to the sound).
+    pub const fn is_visual(self) -> bool {
+        match self {
+            Self::Shots | Self::Thumbnails => true,
+            Self::Subtitles => false,
+        }
+    }
+
+    /// Every file name the step may write, in the order they are written. A worker is signed permission for these only.
+    pub fn slots(self) -> Vec<String> {
+        match self {
+            Self::Shots => vec!["shots.json".into()],
+            Self::Thumbnails => (0..MAX_PICKS)
+                .map(|n| format!("thumbnail-{n}.jpg"))
+                .chain((0..MAX_SPRITE_SHEETS).map(|n| format!("sprite-{n}.jpg")))
+                .chain(["sprite.vtt".into(), "thumbnails.json".into()])
+                .collect(),
+            Self::Subtitles => vec![
+                "subtitles.vtt".into(),
+                "subtitles.imsc1.xml".into(),
+                "subtitles.json".into(),
+            ],
+        }
+    }
+}
+
+/// Most thumbnails a title is given.
+pub const MAX_PICKS: usize = 8;
+/// Most trick-play sheets a title is given; intervals are widened until it fits.
+pub const MAX_SPRITE_SHEETS: usize = 16;
+
+/// What the user asked of a step, as far as it changes the result. Part of the step's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum StepParams {
+    /// Nothing to choose yet.
+    Shots {},
+    /// Thumbnails and trick play.
+    #[serde(rename_all = "camelCase")]
+    Thumbnails {
+        /// How many pictures to pick, 1 to [`MAX_PICKS`].
+        select: u8,
+        /// Time between trick-play pictures, milliseconds.
+        sprite_interval_ms: u32,
+    },
+    /// Subtitles.
+    #[serde(rename_all = "camelCase")]
+    Subtitles {
+        /// BCP 47 primary language of the speech; absent: detected.
+        language: Option<String>,
+        /// Reading speed the cues are shaped for, characters a second.
+        max_chars_per_second: u8,
+    },
+}
+
+impl StepParams {
+    /// The step these belong to.
+    pub const fn step(&self) -> Step {
+        match self {
+            Self::Shots {} => Step::Shots,
+            Self::Thumbnails { .. } => Step::Thumbnails,
+            Self::Subtitles { .. } => Step::Subtitles,
+        }
+    }
+}
+
+/// A model a step uses: its name in the catalogue and the digest of its files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModelRef {
+    /// Name in the model catalogue, such as `whisper-base`.
+    pub name: String,
+    /// Digest over the model's files, as the catalogue states it.
+    pub digest: Digest,
+    /// SPDX expression of the model's licence.
+    pub licence: String,
+}
+
+/// What makes a source the same source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceIdentity {
+    /// Store profile's name.
+    pub store: String,
+    /// Path below the profile's prefix.
+    pub path: String,
+    /// The store's version id where it keeps versions, else its `ETag`.
+    pub version: String,
+    /// Size, bytes.
+    pub size_bytes: u64,
+}
+
+/// What people asked for: changes only when a person changes something.
+pub fn wanted_key(source: &SourceIdentity, params: &StepParams, needs: &[Digest]) -> Digest {
+    Digest::of_json(&("showrunner.dev/wanted/v1", source, params, needs))
+}
+
+/// Everything a step's result depends on: the key its result is kept under. `needs` are the keys of the steps it reads.
+pub fn step_key(
+    source: &SourceIdentity,
+    params: &StepParams,
+    models: &[ModelRef],
+    needs: &[Digest],
+) -> Digest {
+    let step = params.step();
+    let recipe = if step.is_visual() {
+        PICTURE_RECIPE
+    } else {
+        SOUND_RECIPE
+    };
+    Digest::of_json(&(
+        "showrunner.dev/step/v1",
+        source,
+        params,
+        step.algorithm_version(),
+        recipe,
+        models,
+        needs,
+    ))
+}
+
+/// The key of a unit: the steps that share one decode.
+pub fn unit_key(step_keys: &[Digest]) -> Digest {
+    let mut keys = step_keys.to_vec();
+    keys.sort();
+    Digest::of_json(&("showrunner.dev/unit/v1", keys))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source() -> SourceIdentity {
+        SourceIdentity {
+            store: "s".into(),
+            path: "a.mp4".into(),
+            version: "\"e\"".into(),
+            size_bytes: 7,
+        }
+    }
+
+    #[test]
+    fn a_key_changes_with_everything_the_result_depends_on_and_with_nothing_else() {
+        let params = StepParams::Thumbnails {
+            select: 8,
+            sprite_interval_ms: 10_000,
+        };
+        let model = ModelRef {
+            name: "m".into(),
+            digest: Digest::of(b"m"),
+            licence: "MIT".into(),
+        };
+        let base = step_key(&source(), &params, &[], &[]);
+        assert_eq!(base, step_key(&source(), &params.clone(), &[], &[]));
+        let others = [
+            step_key(
+                &SourceIdentity {
+                    version: "\"f\"".into(),
+                    ..source()
+                },
+                &params,
+                &[],
+                &[],
+            ),
+            step_key(
+                &source(),
+                &StepParams::Thumbnails {
+                    select: 7,
+                    sprite_interval_ms: 10_000,
+                },
+                &[],
+                &[],
+            ),
+            step_key(&source(), &params, &[model], &[]),
+            step_key(&source(), &params, &[], &[Digest::of(b"shots")]),
+        ];
+        for other in others {
+            assert_ne!(base, other);
+        }
+    }
+
+    #[test]
+    fn a_unit_is_the_same_in_any_order_of_its_steps() {
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        assert_eq!(unit_key(&[a.clone(), b.clone()]), unit_key(&[b, a]));
+    }
+}

@@ -1,0 +1,503 @@
+//! TitleEnrichment: what a title is to be given (shots, thumbnails, subtitles) and how far that is. No I/O.
+
+use crate::common::{ExecutionSpec, SourceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumIter, IntoStaticStr};
+
+/// What a title is to be given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "showrunner.dev",
+    version = "v1alpha1",
+    kind = "TitleEnrichment",
+    plural = "titleenrichments",
+    singular = "titleenrichment",
+    shortname = "te",
+    category = "showrunner",
+    namespaced,
+    derive = "PartialEq",
+    status = "TitleEnrichmentStatus",
+    doc = "Enriches one title: finds its shots, picks thumbnails and a trick-play sprite, and writes subtitles from its speech. \
+           Results are published as files with digests in the object store; status.published says where.",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        priority = 1
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1
+    ),
+    printcolumn(
+        name = "Manifest",
+        type_ = "string",
+        json_path = ".status.published.digest",
+        priority = 1
+    )
+)]
+#[x_kube(validation = ("self.shots.enabled || self.thumbnails.enabled || self.subtitles.enabled",
+    "enable at least one of shots, thumbnails and subtitles"))]
+#[x_kube(validation = ("!self.thumbnails.enabled || self.shots.enabled",
+    "thumbnails are picked inside shots: enable shots too, or disable thumbnails"))]
+pub struct TitleEnrichmentSpec {
+    /// The media file to enrich.
+    pub source: SourceSpec,
+    /// Finds where one shot ends and the next begins: cuts, dissolves and fades. Output: `shots.json`.
+    #[serde(default)]
+    pub shots: ShotsSpec,
+    /// Picks thumbnails inside the shots and renders trick-play sheets. Needs `shots`.
+    #[serde(default)]
+    pub thumbnails: ThumbnailsSpec,
+    /// Writes what is said as WebVTT and IMSC 1.1 text subtitles in the language spoken.
+    #[serde(default)]
+    pub subtitles: SubtitlesSpec,
+    /// How the jobs are run.
+    #[serde(default)]
+    pub execution: ExecutionSpec,
+    /// How long the whole title may take, from its creation or its last change of spec, waiting included.
+    /// A duration such as `4h`. Default: `4h`.
+    #[serde(default = "default_deadline")]
+    #[schemars(
+        length(min = 2, max = 16),
+        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
+    )]
+    #[x_kube(validation = ("duration(self) >= duration('1m') && duration(self) <= duration('720h')", "deadline must be between 1m and 720h"))]
+    pub deadline: String,
+    /// `true` stops the running job and starts none; finished steps are kept. `false` goes on where it stopped. Default: `false`.
+    /// To cancel, delete the resource.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Any new value asks that steps shown as outdated (newer algorithm or model) be done again. Costs what a run costs. Optional.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub refresh: Option<String>,
+}
+
+fn default_deadline() -> String {
+    "4h".into()
+}
+
+/// Finds shots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ShotsSpec {
+    /// Whether to do this step. Default: `true`.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+/// Picks thumbnails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ThumbnailsSpec {
+    /// Whether to do this step. Default: `true`.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// How many pictures to pick, 1 to 8. Default: 8.
+    #[serde(default = "default_select")]
+    #[schemars(range(min = 1, max = 8))]
+    pub select: u8,
+    /// Time between trick-play pictures, widened for titles too long for 16 sheets. A duration such as `5s`. Default: `10s`.
+    #[serde(default = "default_sprite_interval")]
+    #[schemars(
+        length(min = 2, max = 16),
+        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
+    )]
+    #[x_kube(validation = ("duration(self) >= duration('1s') && duration(self) <= duration('10m')", "spriteInterval must be between 1s and 10m"))]
+    pub sprite_interval: String,
+}
+
+/// Writes subtitles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubtitlesSpec {
+    /// Whether to do this step. Default: `true`.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Language of the speech as a BCP 47 tag such as `en`; leave it out to have it detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 2, max = 12),
+        regex(pattern = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")
+    )]
+    pub language: Option<String>,
+    /// Speech model, by its name in the operator's catalogue. Default: `whisper-base`.
+    #[serde(default = "default_speech_model")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
+    )]
+    pub model: String,
+    /// Reading speed the cues are shaped for, characters a second: 20 for adults, 17 for children. 10 to 30, default 20.
+    #[serde(default = "default_reading_speed")]
+    #[schemars(range(min = 10, max = 30))]
+    pub max_chars_per_second: u8,
+}
+
+fn yes() -> bool {
+    true
+}
+fn default_select() -> u8 {
+    8
+}
+fn default_sprite_interval() -> String {
+    "10s".into()
+}
+fn default_speech_model() -> String {
+    "whisper-base".into()
+}
+fn default_reading_speed() -> u8 {
+    20
+}
+
+impl Default for ShotsSpec {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+impl Default for ThumbnailsSpec {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            select: default_select(),
+            sprite_interval: default_sprite_interval(),
+        }
+    }
+}
+impl Default for SubtitlesSpec {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            language: None,
+            model: default_speech_model(),
+            max_chars_per_second: default_reading_speed(),
+        }
+    }
+}
+
+/// What was seen of the title.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TitleEnrichmentStatus {
+    /// Generation of the spec that this status answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Where the title is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Share of the work done, such as `60%`. Changes by steps of at least 10 % or with a finished step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4))]
+    pub progress: Option<String>,
+    /// Ready, Reconciling, Stalled, Outdated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(length(max = 8))]
+    pub conditions: Vec<Condition>,
+    /// The source as it was found; fixed until the spec changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceStatus>,
+    /// What the source turned out to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaStatus>,
+    /// Each enabled step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[schemars(length(max = 16))]
+    pub steps: Vec<StepStatus>,
+    /// The attempt in hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<AttemptStatus>,
+    /// Attempts that ended, newest last; the last 10 are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub history: Vec<AttemptSummary>,
+    /// When the next attempt may start, after one that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Time>,
+    /// When the title must be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<Time>,
+    /// The value of `spec.refresh` that the results answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub refreshed: Option<String>,
+    /// What is published: the truth, whatever the store's alias says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedStatus>,
+}
+
+/// Where a title is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display)]
+pub enum Phase {
+    /// Accepted, nothing runs yet.
+    Pending,
+    /// A job runs, waits to start, or waits for its next attempt.
+    Running,
+    /// A person must decide. Reserved for review rules.
+    NeedsReview,
+    /// Everything asked for is published.
+    Published,
+    /// It will not be done as it stands; the Ready condition says why and what to do.
+    Failed,
+    /// `spec.suspend` is true.
+    Suspended,
+}
+
+/// The source as it was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    /// Store profile.
+    #[schemars(length(max = 63))]
+    pub store: String,
+    /// Path below the profile's prefix.
+    #[schemars(length(max = 512))]
+    pub path: String,
+    /// Version id where the store keeps versions, else the `ETag`.
+    #[schemars(length(max = 1024))]
+    pub version: String,
+    /// `ETag`.
+    #[schemars(length(max = 256))]
+    pub etag: String,
+    /// Size, bytes.
+    pub size_bytes: i64,
+}
+
+/// What the source turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MediaStatus {
+    /// Container.
+    #[schemars(length(max = 64))]
+    pub container: String,
+    /// Presented duration, such as `2m31.040s`.
+    #[schemars(length(max = 32))]
+    pub duration: String,
+    /// Codec and size, such as `h264 1280x720`; absent without a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub video: Option<String>,
+    /// Codec and layout, such as `aac 48000 Hz stereo`; absent without sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub audio: Option<String>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepStatus {
+    /// `shots`, `thumbnails` or `subtitles`.
+    #[schemars(length(max = 32))]
+    pub name: String,
+    /// Where the step is.
+    pub state: StepState,
+    /// Digest of what was asked for; changes only when a person changes something.
+    #[schemars(length(max = 71))]
+    pub wanted: String,
+    /// Key the result is kept under: everything the result depends on.
+    #[schemars(length(max = 71))]
+    pub key: String,
+    /// Digest of the committed result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub result: Option<String>,
+    /// Why it is skipped or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
+    /// For people: figures when done, the cure when failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub message: Option<String>,
+    /// Attempts that tried it under this key.
+    #[serde(default)]
+    pub attempts: i32,
+    /// Models, as `name@sha256:…`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), inner(length(max = 160)))]
+    pub models: Vec<String>,
+    /// Settings that shaped the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub settings: Option<String>,
+    /// Wall time of the step, such as `12.4s`; absent when its result was found ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub took: Option<String>,
+}
+
+/// Where a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display)]
+pub enum StepState {
+    /// Not begun.
+    Waiting,
+    /// In a job that runs.
+    Running,
+    /// Its result is committed.
+    Done,
+    /// There is nothing to do for this title.
+    Skipped,
+    /// It failed and will not be tried again as it stands.
+    Failed,
+}
+
+/// The attempt in hand: written before the job is created, so that a crash in between loses nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptStatus {
+    /// Name of the Job.
+    #[schemars(length(max = 63))]
+    pub job: String,
+    /// Unit: the steps that share one decode.
+    #[schemars(length(max = 71))]
+    pub unit: String,
+    /// 1 for the first.
+    pub number: i32,
+    /// Steps it does.
+    #[schemars(length(max = 16), inner(length(max = 32)))]
+    pub steps: Vec<String>,
+    /// Upper bound of its cost, such as `0.42 USD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 48))]
+    pub cost_estimate: Option<String>,
+    /// Since when the attempt is intended.
+    pub since: Time,
+}
+
+/// An attempt that ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptSummary {
+    /// Name of the Job.
+    #[schemars(length(max = 63))]
+    pub job: String,
+    /// Unit.
+    #[schemars(length(max = 71))]
+    pub unit: String,
+    /// Its number.
+    pub number: i32,
+    /// `Succeeded`, or the reason it did not.
+    #[schemars(length(max = 64))]
+    pub outcome: String,
+    /// Whether it counts against `execution.retries`: losses to evictions and node failures do not.
+    pub counted: bool,
+    /// When it ended.
+    pub ended: Time,
+    /// Upper bound of its cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 48))]
+    pub cost_estimate: Option<String>,
+}
+
+/// What is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishedStatus {
+    /// Digest of the manifest.
+    #[schemars(length(max = 71))]
+    pub digest: String,
+    /// Folder in the bucket that holds the manifest, `blobs/`, `report.html` and `run.json`.
+    #[schemars(length(max = 1024))]
+    pub folder: String,
+    /// When it was published.
+    pub at: Time,
+}
+
+/// Reasons of the conditions of a TitleEnrichment. Part of the API: documented in `docs/kinds/title-enrichment.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, IntoStaticStr, EnumIter)]
+pub enum TitleReason {
+    /// Everything asked for is published.
+    Published,
+    /// The plan is made, its job is about to be created.
+    Planned,
+    /// The job waits for the money to be reserved.
+    WaitingForAdmission,
+    /// The job's pod waits to start.
+    WaitingToStart,
+    /// The job's pod runs.
+    Working,
+    /// An attempt failed; the next one starts at `status.nextAttemptAt`.
+    Retrying,
+    /// Results are being published.
+    Publishing,
+    /// `spec.suspend` is true.
+    Suspended,
+    /// The resource is being deleted; its job is stopped first.
+    Cancelling,
+    /// There is no object at `spec.source.path`.
+    SourceNotFound,
+    /// The source has no bytes.
+    SourceEmpty,
+    /// The source is not a media file of an accepted container.
+    SourceNotMedia,
+    /// The source ends early or is damaged.
+    SourceTruncated,
+    /// The source is longer, larger or has more streams than allowed.
+    SourceTooLarge,
+    /// The source's bytes are not those of `spec.source.sha256`.
+    SourceDigestMismatch,
+    /// The source changed while it was worked on.
+    SourceChanged,
+    /// `spec.source.path` leaves its profile.
+    SourcePathEscapes,
+    /// No store profile has the name of `spec.source.store`.
+    StoreUnknown,
+    /// The store cannot be reached.
+    StoreUnavailable,
+    /// The store does not accept the operator's credentials, or they are missing.
+    StoreCredentialsRejected,
+    /// The store's credentials do not allow this.
+    StoreAccessDenied,
+    /// The catalogue has no such model for this step.
+    ModelUnknown,
+    /// A model is missing in the worker image, or its files are not those of its digest.
+    ModelUnusable,
+    /// The model's licence is not on the allowed list.
+    ModelLicenceRefused,
+    /// No accelerator class has the name of `spec.execution.class`.
+    ClassUnknown,
+    /// The model does not serve the title's language.
+    LanguageUnsupported,
+    /// The worker image cannot be pulled.
+    ImageUnavailable,
+    /// No node can take the pod.
+    PodUnschedulable,
+    /// No pod started within `spec.execution.startDeadline`.
+    StartDeadlineExceeded,
+    /// The title was not done by `status.deadlineAt`.
+    DeadlineExceeded,
+    /// The worker used more memory than its limit.
+    OutOfMemory,
+    /// The worker ran longer than `spec.execution.maxDuration`.
+    RunDeadlineExceeded,
+    /// A step failed for a reason of its own; `status.steps` says which.
+    StepFailed,
+    /// The worker ended without a result.
+    WorkerFailed,
+    /// The worker's result does not fit its digest or its order, and is not used.
+    ResultInvalid,
+    /// The Job's name is taken by an object that is not ours.
+    JobConflict,
+    /// The spec cannot be served as it stands, although the schema accepts it.
+    SpecInvalid,
+    /// A newer algorithm or model would give another result.
+    NewerVersionAvailable,
+    /// Results are of the newest algorithms and models.
+    UpToDate,
+}

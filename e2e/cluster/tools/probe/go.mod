@@ -1,0 +1,3 @@
+module showrunner.dev/e2e/probe
+
+go 1.25.0

@@ -1,0 +1,42 @@
+//! Showrunner on a cluster, by its own chart from its own images. I/O: runs `e2e/install`, kubectl and helm.
+
+use crate::cluster::{Cluster, root, run};
+use anyhow::{Context as _, Result};
+use std::{path::PathBuf, process::Command};
+
+/// Where Showrunner is installed.
+pub const NAMESPACE: &str = "showrunner-system";
+
+/// Installs Showrunner and waits until it is ready.
+pub fn install(cluster: &Cluster) -> Result<()> {
+    upgrade(cluster, &[])
+}
+
+/// Upgrades the installation with more helm arguments than the suite's own, and waits until it is ready.
+pub fn upgrade(cluster: &Cluster, arguments: &[&str]) -> Result<()> {
+    run(Command::new(root().join("e2e/install")).arg(cluster.var("SHOWRUNNER_CLUSTER")?).args(arguments)).map(|_| ())
+}
+
+/// Prints what one would look at first after a failure: pods, events, the operators' last lines.
+pub fn show(cluster: &Cluster) {
+    let looks: [&[&str]; 4] = [
+        &["get", "pods,jobs,titleenrichments", "--all-namespaces", "--output", "wide"],
+        &["get", "titleenrichments", "--all-namespaces", "--output", "yaml"],
+        &["get", "events", "--all-namespaces", "--sort-by", ".lastTimestamp"],
+        &["logs", "--namespace", NAMESPACE, "--selector", "app.kubernetes.io/component=operator", "--tail", "200", "--prefix"],
+    ];
+    for arguments in looks {
+        eprintln!("--- kubectl {}", arguments.join(" "));
+        match cluster.command("kubectl").and_then(|mut kubectl| run(kubectl.args(arguments))) {
+            Ok(output) => eprintln!("{}", String::from_utf8_lossy(&output.stdout)),
+            Err(error) => eprintln!("{error:#}"),
+        }
+    }
+}
+
+/// The demo title's file, made when it is not there.
+pub fn demo_title() -> Result<PathBuf> {
+    run(&mut Command::new(root().join("examples/demo-title/make-title")))?;
+    let cache = std::env::var_os("SHOWRUNNER_CACHE").context("SHOWRUNNER_CACHE is not set: run `make e2e-test`")?;
+    Ok(PathBuf::from(cache).join("demo/title.mp4"))
+}

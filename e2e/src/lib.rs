@@ -1,0 +1,10 @@
+//! The harness of the tests that need a real cluster: one cluster a suite, one namespace a test.
+//!
+//! I/O: starts and ends a cluster with `e2e/cluster/cluster`, installs the chart with helm, talks to the API server and the store.
+#![forbid(unsafe_code)]
+
+pub mod cluster;
+pub mod install;
+pub mod media;
+pub mod store;
+pub mod titles;

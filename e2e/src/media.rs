@@ -1,0 +1,51 @@
+//! Small media files for tests, made by the pinned FFmpeg. I/O: child processes, temporary files.
+
+use crate::cluster::run;
+use anyhow::{Context as _, Result, bail};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The folder of models and media tools.
+pub fn artefacts() -> Result<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("SHOWRUNNER_ARTEFACTS").context("SHOWRUNNER_ARTEFACTS is not set: run `make e2e-test`")?);
+    if !folder.join("bin/ffmpeg").is_file() {
+        bail!("there is no bin/ffmpeg in {}: run scripts/fetch-artefacts", folder.display());
+    }
+    Ok(folder)
+}
+
+/// Runs FFmpeg and gives the file's bytes; `arguments` come between the global options and the output's name.
+pub fn ffmpeg(name: &str, arguments: &[&str]) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join(name);
+    run(Command::new(artefacts()?.join("bin/ffmpeg"))
+        .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-threads", "2"])
+        .args(arguments)
+        .args(["-bitexact"])
+        .arg(&file))?;
+    std::fs::read(&file).with_context(|| format!("FFmpeg wrote no {name}"))
+}
+
+/// Six seconds: three scenes with cuts at 2 s and 4 s, and a tone. `seed` makes files differ.
+pub fn small_title(seed: u32) -> Result<Vec<u8>> {
+    let hue = seed % 360;
+    let graph = format!(
+        "testsrc2=s=320x180:r=24:d=2,hue=h={hue}[a];mandelbrot=s=320x180:r=24,trim=duration=2,setpts=PTS-STARTPTS[b];\
+         gradients=s=320x180:r=24:d=2:seed={seed}[c];[a][b][c]concat=n=3,format=yuv420p[v]"
+    );
+    ffmpeg(
+        "small.mp4",
+        &[
+            "-f", "lavfi", "-i", "sine=f=440:d=6:r=48000", "-filter_complex", &graph, "-map", "[v]", "-map", "0:a", "-c:v", "libx264",
+            "-preset", "veryfast", "-c:a", "aac", "-t", "6",
+        ],
+    )
+}
+
+/// Reads a file of the artefacts' media folder.
+pub fn clip(name: &str) -> Result<Vec<u8>> {
+    let file: PathBuf = artefacts()?.join("media").join(Path::new(name));
+    std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))
+}

@@ -1,0 +1,155 @@
+//! Titles that go well: what is published, once, and what a change of spec does and does not redo.
+
+use crate::{Suite, trial};
+use anyhow::{Context as _, Result, ensure};
+use kube::ResourceExt as _;
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+use showrunner_contracts::{Digest, Document as _, documents::ShotsDocument, manifest::TitleManifest};
+use showrunner_crds::{TitleEnrichment, title_enrichment::Phase};
+use showrunner_e2e::{media, store::Store};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+const A_JOB: Duration = Duration::from_secs(180);
+
+pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
+    vec![
+        trial(suite, "titles::a_small_title_is_published_whole_and_the_source_is_read_once", published),
+        trial(suite, "titles::the_same_source_again_costs_no_job", cached),
+        trial(suite, "titles::unchanged_apply_suspend_and_resume_create_no_job", unchanged),
+        trial(suite, "titles::only_the_step_whose_parameters_changed_is_redone", one_step),
+        trial(suite, "titles::deleting_a_running_title_leaves_nothing_behind", deleted),
+    ]
+}
+
+/// Reads the published manifest and checks every byte of what it names.
+pub(crate) async fn verify(store: &Store, title: &TitleEnrichment) -> Result<TitleManifest> {
+    let published = title.status.as_ref().and_then(|status| status.published.as_ref()).context("nothing is published")?;
+    let digest: Digest = published.digest.parse()?;
+    let folder = published.folder.trim_end_matches('/');
+    let bytes = store.read(&format!("{folder}/{}.json", digest.hex())).await?;
+    ensure!(Digest::of(&bytes) == digest, "the manifest has another digest than status.published says");
+    let alias = store.read(&format!("{folder}/manifest.json")).await?;
+    ensure!(alias == bytes, "the alias is not the published manifest");
+    let manifest = TitleManifest::from_bytes(&bytes)?;
+    for output in manifest.steps.iter().flat_map(|step| &step.outputs) {
+        let blob = store.read(&format!("{folder}/blobs/{}", output.sha256.hex())).await?;
+        ensure!(Digest::of(&blob) == output.sha256 && blob.len() as u64 == output.size_bytes, "{} differs from the manifest", output.name);
+    }
+    for beside in ["report.html", "run.json"] {
+        store.read(&format!("{folder}/{beside}")).await?;
+    }
+    Ok(manifest)
+}
+
+/// The bytes of one published file.
+pub(crate) async fn output(store: &Store, title: &TitleEnrichment, manifest: &TitleManifest, name: &str) -> Result<bytes::Bytes> {
+    let folder = title.status.as_ref().and_then(|status| status.published.as_ref()).context("nothing is published")?.folder.clone();
+    let found = manifest.steps.iter().flat_map(|step| &step.outputs).find(|output| output.name == name);
+    let hex = found.with_context(|| format!("{name} is not in the manifest"))?.sha256.hex().to_owned();
+    store.read(&format!("{}/blobs/{hex}", folder.trim_end_matches('/'))).await
+}
+
+async fn published(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("published").await?;
+    let path = format!("titles/{}/small.mp4", here.name);
+    let bytes = media::small_title(1)?;
+    suite.store.put(&path, bytes.clone()).await?;
+    here.apply("small", json!({"source": {"path": path}, "subtitles": {"language": "en"}})).await?;
+    let title = here.wait_for("small", Phase::Published, A_JOB).await?;
+    let manifest = verify(&suite.store, &title).await?;
+    let shots = ShotsDocument::from_bytes(&output(&suite.store, &title, &manifest, "shots.json").await?)?;
+    let seconds = |ticks: i64| ticks as f64 * f64::from(shots.time_base.num) / f64::from(shots.time_base.den);
+    let starts: Vec<f64> = shots.shots.iter().map(|shot| seconds(shot.span.start)).collect();
+    for cut in [2.0, 4.0] {
+        ensure!(starts.iter().any(|start| (start - cut).abs() < 0.05), "no shot starts at {cut} s: {starts:?}");
+    }
+    let served = served_bytes(&suite, &path)?;
+    let limit = bytes.len() as u64 * 105 / 100;
+    ensure!(served <= limit, "the store served {served} bytes of a source of {}", bytes.len());
+    ensure!(here.jobs().await?.len() <= 1, "more than one Job was made");
+    here.end().await
+}
+
+/// Bytes the store served of one object, from its own log.
+fn served_bytes(suite: &Suite, path: &str) -> Result<u64> {
+    let log = std::fs::read_to_string(suite.cluster.var("SHOWRUNNER_S3_LOG")?)?;
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let served = lines.filter(|line| line["method"] == "GET" && line["path"].as_str().is_some_and(|found| found.ends_with(path)));
+    Ok(served.filter_map(|line| line["sent"].as_u64()).sum())
+}
+
+async fn cached(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("cached").await?;
+    let path = format!("titles/{}/small.mp4", here.name);
+    suite.store.put(&path, media::small_title(2)?).await?;
+    let spec = json!({"source": {"path": path}, "subtitles": {"enabled": false}});
+    here.apply("first", spec.clone()).await?;
+    let first = here.wait_for("first", Phase::Published, A_JOB).await?;
+    here.apply("second", spec).await?;
+    let second = here.wait_for("second", Phase::Published, A_JOB).await?;
+    let owner = second.uid().context("it has a UID")?;
+    let jobs = here.jobs().await?;
+    ensure!(!jobs.iter().any(|job| job.owner_references().iter().any(|reference| reference.uid == owner)), "a Job was made for results that were there");
+    let digest = |title: &TitleEnrichment| title.status.as_ref().and_then(|s| s.published.as_ref()).map(|p| p.digest.clone());
+    ensure!(digest(&first) == digest(&second), "the same source gave another manifest");
+    verify(&suite.store, &second).await?;
+    here.end().await
+}
+
+async fn job_names(here: &showrunner_e2e::titles::Namespaced) -> Result<BTreeSet<String>> {
+    Ok(here.jobs().await?.iter().map(kube::ResourceExt::name_any).collect())
+}
+
+async fn unchanged(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("unchanged").await?;
+    let path = format!("titles/{}/small.mp4", here.name);
+    suite.store.put(&path, media::small_title(3)?).await?;
+    let spec = json!({"source": {"path": path}, "subtitles": {"enabled": false}});
+    here.apply("a", spec.clone()).await?;
+    let before = here.wait_for("a", Phase::Published, A_JOB).await?;
+    let jobs = job_names(&here).await?;
+    here.apply("a", spec.clone()).await?;
+    let mut suspended = spec.clone();
+    suspended["suspend"] = json!(true);
+    here.apply("a", suspended).await?;
+    here.wait_for("a", Phase::Suspended, A_JOB).await?;
+    here.apply("a", { let mut on = spec; on["suspend"] = json!(false); on }).await?;
+    let after = here.wait_for("a", Phase::Published, A_JOB).await?;
+    ensure!(job_names(&here).await?.is_subset(&jobs), "a Job was made though nothing changed");
+    let digest = |title: &TitleEnrichment| title.status.as_ref().and_then(|s| s.published.as_ref()).map(|p| p.digest.clone());
+    ensure!(digest(&before) == digest(&after), "suspend and resume changed what is published");
+    here.end().await
+}
+
+async fn one_step(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("one-step").await?;
+    let path = format!("titles/{}/small.mp4", here.name);
+    suite.store.put(&path, media::small_title(4)?).await?;
+    let spec = |select: u8| json!({"source": {"path": path}, "subtitles": {"enabled": false}, "thumbnails": {"select": select}});
+    here.apply("a", spec(3)).await?;
+    let before = here.wait_for("a", Phase::Published, A_JOB).await?;
+    here.apply("a", spec(2)).await?;
+    let after = here.wait_for("a", Phase::Published, A_JOB).await?;
+    let result = |title: &TitleEnrichment, name: &str| {
+        title.status.as_ref().and_then(|s| s.steps.iter().find(|step| step.name == name)).and_then(|step| step.result.clone())
+    };
+    ensure!(result(&before, "shots") == result(&after, "shots"), "shots were redone");
+    ensure!(result(&before, "thumbnails") != result(&after, "thumbnails"), "thumbnails were not redone");
+    let manifest = verify(&suite.store, &after).await?;
+    let pictures = manifest.steps.iter().flat_map(|step| &step.outputs).filter(|output| output.name.starts_with("thumbnail-")).count();
+    ensure!(pictures == 2, "{pictures} thumbnails are published, 2 were asked for");
+    here.end().await
+}
+
+async fn deleted(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("deleted").await?;
+    let path = format!("titles/{}/small.mp4", here.name);
+    suite.store.put(&path, media::small_title(5)?).await?;
+    here.apply("a", json!({"source": {"path": path}})).await?;
+    here.wait("a", "at work", A_JOB, |title| title.status.as_ref().is_some_and(|status| status.attempt.is_some())).await?;
+    here.titles().delete("a", &kube::api::DeleteParams::default()).await?;
+    let gone = kube::runtime::wait::await_condition(here.titles(), "a", |title: Option<&TitleEnrichment>| title.is_none());
+    tokio::time::timeout(A_JOB, gone).await.context("the title is still there")??;
+    here.end().await
+}

@@ -1,0 +1,86 @@
+//! Is there a hard cut between two neighbouring frames? A jump that is large by itself, large against what is around it, and lasting.
+//! Pure decisions on a window of descriptors; no I/O.
+
+use crate::{compare::unlikeness, window::Window};
+
+/// Frames that must be known after a frame before it can be judged.
+pub(crate) const LOOKAHEAD: usize = 8;
+/// Frames on either side that tell how restless the material is.
+const SURROUND: usize = 8;
+/// No jump below this is a cut. Hand-held cycling footage stays under 0.37, the cuts in it start at 0.96.
+const FLOOR: f32 = 0.5;
+/// A cut stands out from the restlessness around it by at least this factor.
+const RATIO: f32 = 1.8;
+/// A direct neighbour this close to the jump is part of it: a whip pan, an explosion, or a frame blended across the cut.
+const SHOULDER: f32 = 0.6;
+/// A disturbance of up to this many frames after which the old picture is back was a flash, not a cut.
+const FLASH: usize = 6;
+/// "The old picture is back" means less unlike than this share of the jump.
+const RETURN: f32 = 0.55;
+/// Two cuts closer than this many frames are one: nothing shorter is seen as a shot.
+const SHORTEST: usize = 4;
+
+/// Remembers across frames what a single look at the window cannot tell.
+#[derive(Default)]
+pub(crate) struct CutFinder {
+    /// Jumps up to this frame belong to a flash.
+    masked_to: Option<usize>,
+    last: Option<usize>,
+}
+
+impl CutFinder {
+    /// Whether a shot starts at frame `at`. Called once per frame, in order, when `LOOKAHEAD` more frames are in the
+    /// window (or the title has ended).
+    pub(crate) fn judge(&mut self, window: &Window, at: usize) -> bool {
+        let jump = window.step(at);
+        if at == 0 || jump < FLOOR || self.masked_to.is_some_and(|to| at <= to) {
+            return false;
+        }
+        if self.is_flash(window, at, jump) || !stands_out(window, at, jump) {
+            return false;
+        }
+        if self.last.is_some_and(|last| at - last < SHORTEST) {
+            return false;
+        }
+        self.last = Some(at);
+        true
+    }
+
+    fn is_flash(&mut self, window: &Window, at: usize, jump: f32) -> bool {
+        let before = window.get(at - 1);
+        for after in at + 1..=at + FLASH {
+            // Only a frame that itself ends a disturbance can bring the old picture back.
+            let Some(feature) = window.try_get(after) else { break };
+            if window.step(after) < FLOOR * RETURN {
+                continue;
+            }
+            if unlikeness(before, feature) < (jump * RETURN).min(FLOOR) {
+                self.masked_to = Some(after);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn stands_out(window: &Window, at: usize, jump: f32) -> bool {
+    let before = window.step(at - 1);
+    let after = window.step(at + 1);
+    if before > jump || after >= jump {
+        return false; // the neighbour is the larger part of the same jump
+    }
+    if before > jump * SHOULDER && after > jump * SHOULDER {
+        return false;
+    }
+    // The largest on each side may be the next cut; the second largest is how the material moves.
+    let left = second_largest((2..=SURROUND).filter_map(|d| at.checked_sub(d)).map(|i| window.step(i)));
+    let right = second_largest((2..=SURROUND).map(|d| window.step(at + d)));
+    jump >= RATIO * left.max(right)
+}
+
+fn second_largest(values: impl Iterator<Item = f32>) -> f32 {
+    let (_, second) = values.fold((0f32, 0f32), |(first, second), v| {
+        if v > first { (v, first) } else { (first, second.max(v)) }
+    });
+    second
+}

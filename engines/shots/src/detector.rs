@@ -1,0 +1,259 @@
+//! The streaming face of the engine: takes frames one by one, keeps a window of descriptors, collects what was found.
+//! Pure; no I/O.
+
+use std::{collections::VecDeque, fmt};
+
+use showrunner_timeline::{Ticks, TimeBase};
+
+use crate::{
+    Shot,
+    assemble::{Findings, FlatRun, Mark, Mix, assemble},
+    compare::unlikeness,
+    cut::{self, CutFinder},
+    feature::{Feature, LUMA_W},
+    gradual,
+    window::Window,
+};
+
+/// Frames held: as many before a judged middle as after it, and a few more for cuts.
+const WINDOW: usize = 2 * gradual::LOOKAHEAD + 16;
+/// Widest or highest frame accepted.
+const MAX_SIDE: u32 = 16_384;
+/// More shot changes than this in one title are refused: a day of one-second shots stays below.
+const MAX_CHANGES: usize = 100_000;
+/// Two sides of a flat run less unlike than this show the same picture.
+const SAME_PICTURE: f32 = 0.4;
+/// A mix longer than this is weather, not a transition.
+const LONGEST_MIX_MS: i64 = 5_000;
+/// A flat run up to this long between two sights of the same picture is a flash or a dropout.
+const LONGEST_FLASH_MS: i64 = 500;
+
+/// One decoded picture.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Packed rgb24, row by row from the top left, `width * height * 3` bytes.
+    pub rgb: &'a [u8],
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// Presentation time; later than that of the frame before.
+    pub pts: Ticks,
+}
+
+/// What is known about a frame as soon as it was pushed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Observed {
+    /// Mean movement of the picture's blocks since the frame before, as a share of the picture's width (0 to about 0.1).
+    pub motion: f32,
+}
+
+/// Why frames were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The buffer's length is not `width * height * 3`, or a side is 0 or above 16384.
+    Shape {
+        /// Bytes given.
+        bytes: usize,
+        /// Width stated.
+        width: u32,
+        /// Height stated.
+        height: u32,
+    },
+    /// A frame's time is not after that of the frame before, or the end is not after the last frame.
+    Order {
+        /// The time before.
+        before: Ticks,
+        /// The time given.
+        given: Ticks,
+    },
+    /// The title has more shot changes than any real one.
+    TooManyChanges,
+    /// No frame was pushed.
+    NoFrames,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shape { bytes, width, height } => write!(
+                f,
+                "failed to read a frame: {bytes} bytes for {width}x{height} rgb24, need width * height * 3 and sides of 1 to {MAX_SIDE}"
+            ),
+            Self::Order { before, given } => {
+                write!(f, "failed to place a frame: time {given} does not follow {before}; give frames in presentation order")
+            }
+            Self::TooManyChanges => {
+                write!(f, "failed to keep shots: more than {MAX_CHANGES} shot changes; check that the source is a video of pictures")
+            }
+            Self::NoFrames => f.write_str("failed to find shots: the title has no video frame"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Finds shots in a stream of frames.
+pub struct Detector {
+    base: TimeBase,
+    window: Window,
+    /// Times of the frames in the window, in step with it.
+    times: VecDeque<Ticks>,
+    cuts: CutFinder,
+    cuts_judged: usize,
+    mixes_judged: usize,
+    /// Of overlapping mixes, the best so far, and its score.
+    pending: Option<(Mix, f32)>,
+    flat: Option<OpenFlat>,
+    found: Findings,
+}
+
+/// A run of flat frames that has not ended yet.
+struct OpenFlat {
+    first: Mark,
+    /// The last frame before it, none at the beginning of the title.
+    before: Option<Feature>,
+}
+
+impl Detector {
+    /// A detector for a stream whose frames are timed in `base`.
+    pub fn new(base: TimeBase) -> Self {
+        Self {
+            base,
+            window: Window::new(WINDOW),
+            times: VecDeque::with_capacity(WINDOW + 1),
+            cuts: CutFinder::default(),
+            cuts_judged: 0,
+            mixes_judged: 0,
+            pending: None,
+            flat: None,
+            found: Findings::default(),
+        }
+    }
+
+    /// Takes the next frame. Frames may change size; they are compared scaled to one picture.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Order`] (both leave the detector as it was) or [`Error::TooManyChanges`].
+    pub fn push(&mut self, frame: Frame<'_>) -> Result<Observed, Error> {
+        let Frame { rgb, width, height, pts } = frame;
+        let side = 1..=MAX_SIDE;
+        if !side.contains(&width) || !side.contains(&height) || rgb.len() as u64 != u64::from(width) * u64::from(height) * 3 {
+            return Err(Error::Shape { bytes: rgb.len(), width, height });
+        }
+        if let Some(&before) = self.times.back().filter(|before| **before >= pts) {
+            return Err(Error::Order { before, given: pts });
+        }
+        let feature = Feature::measure(rgb, width as usize, height as usize);
+        let flat = feature.flat;
+        let motion = self.window.push(feature);
+        self.times.push_back(pts);
+        if self.times.len() > WINDOW {
+            self.times.pop_front();
+        }
+        self.follow_flat(flat);
+        while self.cuts_judged + cut::LOOKAHEAD < self.window.end() {
+            self.judge_cut();
+        }
+        while self.mixes_judged + gradual::LOOKAHEAD < self.window.end() {
+            self.judge_mix();
+        }
+        if self.found.changes() > MAX_CHANGES {
+            return Err(Error::TooManyChanges);
+        }
+        Ok(Observed { motion: motion / LUMA_W as f32 })
+    }
+
+    /// Ends the title at `end` (the last frame's time plus its duration) and gives its shots.
+    ///
+    /// # Errors
+    /// [`Error::NoFrames`], or [`Error::Order`] when `end` is not after the last frame.
+    pub fn finish(mut self, end: Ticks) -> Result<Vec<Shot>, Error> {
+        let last = *self.times.back().ok_or(Error::NoFrames)?;
+        if end <= last {
+            return Err(Error::Order { before: last, given: end });
+        }
+        while self.cuts_judged < self.window.end() {
+            self.judge_cut();
+        }
+        while self.mixes_judged < self.window.end() {
+            self.judge_mix();
+        }
+        if let Some((best, _)) = self.pending.take() {
+            self.keep(best);
+        }
+        if let Some(open) = self.flat.take() {
+            let next = Mark { index: self.window.end(), pts: end };
+            self.found.flats.push(FlatRun { first: open.first, next, at_start: open.before.is_none(), at_end: true, flash: false });
+        }
+        Ok(assemble(self.found, end))
+    }
+
+    fn mark(&self, index: usize) -> Mark {
+        let place = index.saturating_sub(self.window.first()).min(self.times.len() - 1);
+        Mark { index, pts: self.times[place] }
+    }
+
+    fn follow_flat(&mut self, flat: bool) {
+        let at = self.window.end() - 1;
+        let here = self.mark(at);
+        if self.found.start.is_none() {
+            self.found.start = Some(here.pts);
+        }
+        match (&self.flat, flat) {
+            (None, true) => {
+                let before = at.checked_sub(1).map(|before| self.window.get(before).clone());
+                self.flat = Some(OpenFlat { first: here, before });
+            }
+            (Some(open), false) => {
+                let same = open.before.as_ref().is_some_and(|b| unlikeness(b, self.window.get(at)) < SAME_PICTURE);
+                let short = here.pts.saturating_sub(open.first.pts) <= self.base.from_millis(LONGEST_FLASH_MS);
+                let at_start = open.before.is_none();
+                let run = FlatRun { first: open.first, next: here, at_start, at_end: false, flash: same && short };
+                self.found.flats.push(run);
+                self.flat = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn judge_cut(&mut self) {
+        let at = self.cuts_judged;
+        self.cuts_judged += 1;
+        if self.cuts.judge(&self.window, at) {
+            let mark = self.mark(at);
+            self.found.cuts.push(mark);
+        }
+    }
+
+    fn judge_mix(&mut self) {
+        let middle = self.mixes_judged;
+        self.mixes_judged += 1;
+        // A mix lies between two cuts; both are known this far.
+        let next = self.found.cuts.partition_point(|cut| cut.index <= middle);
+        let low = next.checked_sub(1).map_or(0, |i| self.found.cuts[i].index).max(self.window.first());
+        let high = self.found.cuts.get(next).map_or(self.window.end(), |cut| cut.index) - 1;
+        let Some(ramp) = gradual::find(&self.window, middle, low, high) else { return };
+        // Marked now: later the window may have moved on.
+        let middle = self.mark(usize::midpoint(ramp.from, ramp.to + 1));
+        let mix = Mix { from: self.mark(ramp.from), middle, to: self.mark(ramp.to) };
+        match self.pending {
+            Some((best, score)) if mix.from.index < best.to.index => {
+                if ramp.score > score {
+                    self.pending = Some((mix, ramp.score));
+                }
+            }
+            _ => {
+                if let Some((best, _)) = self.pending.replace((mix, ramp.score)) {
+                    self.keep(best);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, mix: Mix) {
+        if mix.to.pts.saturating_sub(mix.from.pts) <= self.base.from_millis(LONGEST_MIX_MS) {
+            self.found.mixes.push(mix);
+        }
+    }
+}

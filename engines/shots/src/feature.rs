@@ -1,0 +1,169 @@
+//! What the detector keeps of a frame: a small luma picture, a smaller colour picture, histograms and their texture energy.
+//! Pure arithmetic on a borrowed rgb24 buffer; no I/O.
+
+/// Width of the luma picture on which blocks are matched. 96 keeps a 640-wide picture's 20-pixel pan at 3 pixels, and a
+/// full search cheap enough to run on every frame.
+pub(crate) const LUMA_W: usize = 96;
+/// Height of the luma picture: seven rows of 8x8 blocks, close to 16:9.
+pub(crate) const LUMA_H: usize = 56;
+/// Width of the colour picture on which blends are fitted: coarse, so that movement inside a shot averages out.
+pub(crate) const COLOUR_W: usize = 16;
+/// Height of the colour picture (56 divides by it evenly).
+pub(crate) const COLOUR_H: usize = 7;
+/// Values in the colour picture.
+pub(crate) const COLOUR_LEN: usize = COLOUR_W * COLOUR_H * 3;
+/// Luma histogram bins.
+const LUMA_BINS: usize = 32;
+/// Bins along each chroma axis.
+const CHROMA_BINS: usize = 12;
+/// Chroma beyond this distance from grey shares the outermost bin: saturated colours are rare and need no resolution.
+const CHROMA_REACH: i32 = 72;
+/// Each pixel spreads this much weight over two neighbouring bins, so that a slow change of light moves mass smoothly.
+const SOFT: i32 = 16;
+/// A frame whose luma stays inside this range, its darkest and brightest hundredth left out, is one flat colour.
+const FLAT_RANGE: usize = 10;
+
+/// The descriptor of one frame (about 7 KiB).
+#[derive(Clone)]
+pub(crate) struct Feature {
+    /// Luma, `LUMA_W` x `LUMA_H`, row by row.
+    pub(crate) luma: Vec<u8>,
+    /// Mean colour, `COLOUR_W` x `COLOUR_H` x RGB.
+    pub(crate) colour: Vec<f32>,
+    /// Luma then chroma histogram, each with the same total mass.
+    histogram: Vec<i32>,
+    /// Mean squared luma gradient: what a mix of two pictures loses.
+    pub(crate) energy: f32,
+    /// Mean absolute distance of luma from its mean.
+    pub(crate) contrast: f32,
+    /// Whether the frame is one colour.
+    pub(crate) flat: bool,
+}
+
+impl Feature {
+    /// Measures `rgb` (packed rgb24, `width * height * 3` bytes; the caller has checked that).
+    pub(crate) fn measure(rgb: &[u8], width: usize, height: usize) -> Self {
+        let small = shrink(rgb, width, height);
+        let luma: Vec<u8> = small.iter().map(|p| luma(*p)).collect();
+        let histogram = histogram(&small, &luma);
+        let energy = gradient_product(&luma, &luma);
+        let (contrast, flat) = spread(&luma);
+        Self { colour: colour(&small), luma, histogram, energy, contrast, flat }
+    }
+
+    /// Half the L1 distance between two frames' histograms, luma and chroma taken equally: 0 same colours, 1 disjoint.
+    pub(crate) fn colour_distance(&self, other: &Self) -> f32 {
+        let mass = LUMA_W * LUMA_H * 2 * SOFT as usize;
+        let difference: i64 =
+            self.histogram.iter().zip(&other.histogram).map(|(a, b)| i64::from((a - b).abs())).sum();
+        difference as f32 / (2 * mass) as f32
+    }
+}
+
+/// Rec. 709 luma of one pixel, in integers.
+fn luma([r, g, b]: [u8; 3]) -> u8 {
+    ((u32::from(r) * 54 + u32::from(g) * 183 + u32::from(b) * 19 + 128) >> 8) as u8
+}
+
+/// Box average to `LUMA_W` x `LUMA_H`; a source smaller than that repeats pixels.
+fn shrink(rgb: &[u8], width: usize, height: usize) -> Vec<[u8; 3]> {
+    let span = |cell: usize, cells: usize, size: usize| {
+        let start = cell * size / cells;
+        (start, ((cell + 1) * size / cells).max(start + 1))
+    };
+    let columns: Vec<(usize, usize)> = (0..LUMA_W).map(|c| span(c, LUMA_W, width)).collect();
+    let mut out = Vec::with_capacity(LUMA_W * LUMA_H);
+    for row in 0..LUMA_H {
+        let (top, bottom) = span(row, LUMA_H, height);
+        let mut sums = [[0u32; 3]; LUMA_W];
+        for line in rgb[top * width * 3..bottom * width * 3].chunks_exact(width * 3) {
+            for (sum, &(left, right)) in sums.iter_mut().zip(&columns) {
+                let (mut r, mut g, mut b) = (0u32, 0u32, 0u32);
+                for pixel in line[left * 3..right * 3].chunks_exact(3) {
+                    r += u32::from(pixel[0]);
+                    g += u32::from(pixel[1]);
+                    b += u32::from(pixel[2]);
+                }
+                sum[0] += r;
+                sum[1] += g;
+                sum[2] += b;
+            }
+        }
+        for (sum, &(left, right)) in sums.iter().zip(&columns) {
+            let count = ((right - left) * (bottom - top)) as u32;
+            out.push(sum.map(|s| ((s + count / 2) / count) as u8));
+        }
+    }
+    out
+}
+
+fn colour(small: &[[u8; 3]]) -> Vec<f32> {
+    let (cell_w, cell_h) = (LUMA_W / COLOUR_W, LUMA_H / COLOUR_H);
+    let mut sums = vec![0u32; COLOUR_LEN];
+    for (i, pixel) in small.iter().enumerate() {
+        let cell = (i / LUMA_W / cell_h) * COLOUR_W + i % LUMA_W / cell_w;
+        for (channel, value) in pixel.iter().enumerate() {
+            sums[cell * 3 + channel] += u32::from(*value);
+        }
+    }
+    sums.into_iter().map(|s| s as f32 / (cell_w * cell_h) as f32).collect()
+}
+
+fn histogram(small: &[[u8; 3]], luma: &[u8]) -> Vec<i32> {
+    let mut bins = vec![0i32; LUMA_BINS + CHROMA_BINS * CHROMA_BINS];
+    let step = 256 / LUMA_BINS as i32;
+    for (pixel, y) in small.iter().zip(luma) {
+        let y = i32::from(*y);
+        // Position in sixteenths of a bin, measured from the middle of the first bin.
+        let at = ((y * SOFT / step) - SOFT / 2).clamp(0, (LUMA_BINS as i32 - 1) * SOFT);
+        let (bin, part) = ((at / SOFT) as usize, at % SOFT);
+        bins[bin] += SOFT - part;
+        if part > 0 {
+            bins[bin + 1] += part;
+        }
+        let axis = |c: u8| {
+            let along = (i32::from(c) - y).clamp(-CHROMA_REACH, CHROMA_REACH - 1) + CHROMA_REACH;
+            (along * CHROMA_BINS as i32 / (2 * CHROMA_REACH)) as usize
+        };
+        bins[LUMA_BINS + axis(pixel[2]) * CHROMA_BINS + axis(pixel[0])] += SOFT;
+    }
+    bins
+}
+
+/// Mean over the picture of the product of two pictures' gradients (with itself: gradient energy).
+pub(crate) fn gradient_product(a: &[u8], b: &[u8]) -> f32 {
+    let mut sum = 0i64;
+    for y in 0..LUMA_H - 1 {
+        for x in 0..LUMA_W - 1 {
+            let i = y * LUMA_W + x;
+            let d = |p: &[u8], j: usize| i32::from(p[j]) - i32::from(p[i]);
+            sum += i64::from(d(a, i + 1) * d(b, i + 1) + d(a, i + LUMA_W) * d(b, i + LUMA_W));
+        }
+    }
+    sum as f32 / ((LUMA_W - 1) * (LUMA_H - 1)) as f32
+}
+
+fn spread(luma: &[u8]) -> (f32, bool) {
+    let mut counts = [0u32; 256];
+    for y in luma {
+        counts[usize::from(*y)] += 1;
+    }
+    let total: u64 = luma.iter().map(|y| u64::from(*y)).sum();
+    let mean = total as f32 / luma.len() as f32;
+    let deviation: f32 = luma.iter().map(|y| (f32::from(*y) - mean).abs()).sum();
+    let skip = luma.len() as u32 / 100;
+    let low = rank(counts.iter(), skip);
+    let high = 255 - rank(counts.iter().rev(), skip);
+    (deviation / luma.len() as f32, high.saturating_sub(low) <= FLAT_RANGE)
+}
+
+/// The place of the first count at which more than `skip` values have been passed.
+fn rank<'a>(counts: impl Iterator<Item = &'a u32>, skip: u32) -> usize {
+    counts
+        .scan(0, |seen, count| {
+            *seen += count;
+            Some(*seen)
+        })
+        .take_while(|seen| *seen <= skip)
+        .count()
+}

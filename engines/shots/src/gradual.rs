@@ -1,0 +1,197 @@
+//! Is a stretch of frames a gradual mix of its two ends? Dissolves, and the two halves of a fade.
+//! Pure decisions on a window of descriptors; no I/O.
+//!
+//! Three signs must agree, because movement, light and focus each fake one of them: every frame lies near the straight line
+//! between the ends at a share that grows evenly; the two ends are different pictures; and texture is lost in the middle as the
+//! sum of two unrelated pictures loses it ((1-x)^2 and x^2 of each one's gradient energy, after Lienhart's and Truong's edge and
+//! variance parabolas), which holds however much the pictures move.
+
+use crate::{
+    compare::unlikeness,
+    feature::{Feature, gradient_product},
+    window::Window,
+};
+
+/// Half-lengths tried around every frame, in frames; close enough together that one fits any transition within a fifth.
+const HALVES: [usize; 13] = [2, 3, 4, 5, 6, 8, 10, 13, 17, 23, 31, 43, 60];
+/// How much of a half-length is looked at on either side for the two pure pictures.
+const MARGIN_NUM: usize = 3;
+/// Frames that must be known after a frame before it can be judged as a middle.
+pub(crate) const LOOKAHEAD: usize = 60 + 60 / MARGIN_NUM + 4;
+/// Frames fitted per stretch at most.
+const SAMPLES: usize = 13;
+/// Ends closer than this (root mean square over the coarse colour picture, in levels) are one picture.
+const LEAST_DISTANCE: f32 = 9.0;
+/// Ends less unlike than this after block matching are one picture that moved.
+const LEAST_UNLIKENESS: f32 = 0.45;
+/// Ends whose gradients correlate more than this are one picture under another light.
+const MOST_CORRELATION: f32 = 0.45;
+/// Root mean square deviation of the shares from an even ramp.
+const MOST_RAMP_ERROR: f32 = 0.10;
+/// Mean squared distance from the line, over the squared distance of the ends. Two unrelated pictures with unrelated content
+/// between them give 0.75.
+const MOST_RESIDUAL: f32 = 0.16;
+/// Share of the predicted loss of texture that must be seen.
+const LEAST_DIP: f32 = 0.45;
+/// The share of the way that one frame may cover in a stretch of more than five frames; more is a cut.
+const MOST_STEP: f32 = 0.45;
+/// Shares at which a refined transition begins and ends: the eye and codecs hide the first and last twentieth.
+const FIRST_SHARE: f32 = 0.0;
+/// Gradient energy below which a picture has no texture to correlate with.
+const NO_TEXTURE: f32 = 4.0;
+
+/// A stretch found to be a mix: `from` is the last frame of the old picture, `to` the first of the new.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ramp {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    /// Larger is surer; compared among overlapping ramps only.
+    pub(crate) score: f32,
+}
+
+/// The best ramp whose middle is near `middle` and which lies inside `[low, high]`.
+pub(crate) fn find(window: &Window, middle: usize, low: usize, high: usize) -> Option<Ramp> {
+    let mut best: Option<Ramp> = None;
+    for half in HALVES {
+        if middle < low + half || middle + half > high {
+            break;
+        }
+        let (from, to) = (middle - half, middle + half);
+        let Some(fit) = Fit::measure(window, from, to) else { continue };
+        if fit.accepted(half) && best.is_none_or(|b| fit.score() > b.score) {
+            best = Some(Ramp { from, to, score: fit.score() });
+        }
+    }
+    let rough = best?;
+    if different(window.get(rough.from), window.get(rough.to)) {
+        Some(refine(window, rough, low, high))
+    } else {
+        None
+    }
+}
+
+/// How well a stretch is explained as a mix of its ends.
+#[derive(Debug)]
+struct Fit {
+    distance: f32,
+    ramp_error: f32,
+    residual: f32,
+    dip: f32,
+    largest_step: f32,
+}
+
+impl Fit {
+    fn measure(window: &Window, from: usize, to: usize) -> Option<Self> {
+        let (a, b) = (window.get(from), window.get(to));
+        let line = Line::between(a, b);
+        let distance = (line.squared / a.colour.len() as f32).sqrt();
+        if distance < LEAST_DISTANCE {
+            return None;
+        }
+        let cross = gradient_product(&a.luma, &b.luma);
+        let length = to - from;
+        let inside = length - 1;
+        let count = inside.min(SAMPLES);
+        let (mut ramp, mut residual, mut seen, mut predicted) = (0f32, 0f32, 0f32, 0f32);
+        let (mut last, mut largest_step) = (0f32, 0f32);
+        for n in 0..count {
+            let at = from + 1 + n * inside / count;
+            let frame = window.get(at);
+            let (share, off) = line.place(frame);
+            let even = (at - from) as f32 / length as f32;
+            ramp += (share - even).powi(2);
+            residual += off / line.squared;
+            seen += (1.0 - even) * a.energy + even * b.energy - frame.energy;
+            predicted += even * (1.0 - even) * (a.energy + b.energy - 2.0 * cross);
+            largest_step = largest_step.max(share - last);
+            last = share;
+        }
+        largest_step = largest_step.max(1.0 - last);
+        let count = count as f32;
+        Some(Self {
+            distance,
+            ramp_error: (ramp / count).sqrt(),
+            residual: residual / count,
+            dip: if predicted > 0.0 { seen / predicted } else { 0.0 },
+            largest_step,
+        })
+    }
+
+    fn accepted(&self, half: usize) -> bool {
+        self.ramp_error <= MOST_RAMP_ERROR
+            && self.residual <= MOST_RESIDUAL
+            && self.dip >= LEAST_DIP
+            && (half < 3 || self.largest_step <= MOST_STEP)
+    }
+
+    /// Longer stretches of the same mix have ends further apart, so distance leads and misfit holds it back.
+    fn score(&self) -> f32 {
+        self.distance * (1.0 - 3.0 * self.ramp_error) * (1.0 - 2.0 * self.residual)
+    }
+}
+
+/// The straight line between two pictures.
+struct Line<'a> {
+    a: &'a Feature,
+    direction: Vec<f32>,
+    squared: f32,
+}
+
+impl<'a> Line<'a> {
+    fn between(a: &'a Feature, b: &Feature) -> Self {
+        let direction: Vec<f32> = a.colour.iter().zip(&b.colour).map(|(x, y)| y - x).collect();
+        let squared = direction.iter().map(|d| d * d).sum();
+        Self { a, direction, squared }
+    }
+
+    /// How far along the line a frame is (0 at the first end, 1 at the second) and its squared distance from the line.
+    fn place(&self, frame: &Feature) -> (f32, f32) {
+        let (mut along, mut length) = (0f32, 0f32);
+        for ((f, a), d) in frame.colour.iter().zip(&self.a.colour).zip(&self.direction) {
+            along += (f - a) * d;
+            length += (f - a) * (f - a);
+        }
+        (along / self.squared, (length - along * along / self.squared).max(0.0))
+    }
+}
+
+/// Whether two pictures show different things, whatever moved and however the light changed.
+fn different(a: &Feature, b: &Feature) -> bool {
+    if a.energy > NO_TEXTURE && b.energy > NO_TEXTURE {
+        let correlation = gradient_product(&a.luma, &b.luma) / (a.energy * b.energy).sqrt();
+        if correlation > MOST_CORRELATION {
+            return false;
+        }
+    }
+    unlikeness(a, b) >= LEAST_UNLIKENESS
+}
+
+/// Places the ends: the clamped ramp that fits the shares best, measured between pictures a little outside.
+fn refine(window: &Window, rough: Ramp, low: usize, high: usize) -> Ramp {
+    let margin = (rough.to - rough.from) / MARGIN_NUM + 2;
+    let (first, last) = (rough.from.saturating_sub(margin).max(low), (rough.to + margin).min(high));
+    let line = Line::between(window.get(first), window.get(last));
+    if line.squared <= f32::EPSILON {
+        return rough;
+    }
+    let shares: Vec<f32> = (first..=last).map(|at| line.place(window.get(at)).0).collect();
+    let middle = (rough.from + rough.to) / 2 - first;
+    let mut best = (f32::INFINITY, rough.from - first, rough.to - first);
+    for from in 0..middle {
+        for to in middle + 1..shares.len() {
+            let width = (to - from) as f32;
+            let error: f32 = shares
+                .iter()
+                .enumerate()
+                .map(|(i, share)| {
+                    let even = ((i as f32 - from as f32) / width).clamp(FIRST_SHARE, 1.0);
+                    (share - even) * (share - even)
+                })
+                .sum();
+            if error < best.0 {
+                best = (error, from, to);
+            }
+        }
+    }
+    Ramp { from: first + best.1, to: first + best.2, score: rough.score }
+}

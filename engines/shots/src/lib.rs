@@ -1,0 +1,62 @@
+//! Finds where one shot ends and the next begins, and how: by a cut, a dissolve or a fade.
+//! Pure and streaming: frames come in as arguments, nothing is read or written, memory is a window of about 1.5 MiB.
+//!
+//! Frames carry presentation ticks; nothing is computed from a frame number and a rate. The same frames give the same shots
+//! on every machine: integers where it matters, floats only added in a fixed order.
+//!
+//! How it decides:
+//! - **Cuts**: what block matching cannot explain between two frames, relative to contrast, plus the change of colours; large by
+//!   itself, large against the restlessness around it, and lasting (a flash brings the old picture back).
+//! - **Dissolves**: a stretch whose frames are an even mix of two different ends and lose texture as a mix must.
+//! - **Fades**: a run of one flat colour, with the ramps that lead into and out of it.
+
+#![forbid(unsafe_code)]
+
+mod assemble;
+mod compare;
+mod cut;
+mod detector;
+mod feature;
+mod gradual;
+mod window;
+
+use showrunner_timeline::Ticks;
+
+pub use detector::{Detector, Error, Frame, Observed};
+
+/// Name and version of the method; part of every unit key, raised by hand whenever the same frames could give other shots.
+pub const ALGORITHM: &str = "motion-compensated-twin/1";
+
+/// One shot: `[start, end)` on the title's timeline. The shots of a title are in order and leave no gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shot {
+    /// First tick of the shot. After a dissolve this is its middle; after a fade, the first frame that shows the new picture.
+    pub start: Ticks,
+    /// First tick after the shot.
+    pub end: Ticks,
+    /// How the shot begins; `None` only where the title begins with it at full strength.
+    pub transition_in: Option<Transition>,
+    /// How the title ends; only ever set on the last shot, to a fade.
+    pub transition_out: Option<Transition>,
+}
+
+/// How one shot becomes the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// From one frame to the next.
+    Cut,
+    /// One picture mixes into the other from `start` (last pure frame of the old) to `end` (first pure frame of the new).
+    Dissolve {
+        /// Ticks of the last frame of the old picture alone.
+        start: Ticks,
+        /// Ticks of the first frame of the new picture alone.
+        end: Ticks,
+    },
+    /// Through one flat colour, usually black; sides may be ramps or jumps. The flat run itself is inside.
+    Fade {
+        /// Ticks of the last frame of the old picture at full strength (or of the first flat frame, where it jumps).
+        start: Ticks,
+        /// Ticks of the first frame of the new picture at full strength.
+        end: Ticks,
+    },
+}

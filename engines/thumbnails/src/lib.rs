@@ -1,0 +1,29 @@
+//! Picks the frames that show a title best: measures candidates, keeps a bounded pool, chooses diverse ones, lays out trick-play sheets.
+//! Pure: pictures and times come in as arguments, nothing is read or written; JPEG encoding is the caller's.
+//!
+//! The way of one title: [`measure`] every candidate picture as it is decoded, offer it to a [`Pool`], and when the shots are
+//! known give the pool's candidates and the [`ShotSpan`]s to [`select`].
+
+#![forbid(unsafe_code)]
+
+mod category;
+mod hash;
+mod measure;
+mod picture;
+mod pool;
+mod quality;
+mod select;
+pub mod trickplay;
+
+pub use category::Category;
+pub use hash::{HASH_BITS, Hash};
+pub use measure::{Candidate, Reject, measure};
+pub use picture::{Crop, Picture, PictureError};
+pub use pool::{Offer, Pool};
+pub use quality::{ClassicalQuality, Quality, QualityError, QualityModel};
+pub use select::{Note, Pick, Selection, Settings, ShotSpan, select};
+
+/// Name of the method.
+pub const ALGORITHM: &str = "classical-mmr-pdq";
+/// Version of the method; part of every unit key, raised by hand whenever the same frames could give other picks.
+pub const ALGORITHM_VERSION: u32 = 1;

@@ -1,0 +1,367 @@
+//! Job and pods -> what has become of the attempt.
+//!
+//! Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerState, Pod};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::conditions::cut;
+use crate::money::Money;
+use crate::names::{self, WORKER_CONTAINER};
+use crate::object::{annotation, has_finalizer, is_controlled_by};
+
+/// Longest termination message that is kept, bytes; what the kubelet allows.
+pub const MAX_TERMINATION_MESSAGE: usize = 4096;
+/// Pods of one Job that are remembered: one that ran, and some that never started.
+pub const MAX_RECORDS: usize = 4;
+/// Largest record annotation that is read back.
+const MAX_RECORDS_BYTES: usize = 64 * 1024;
+/// How long after a pod should have ended its node is given to say so.
+pub const NODE_LOST_AFTER: Duration = Duration::from_mins(5);
+
+/// Where an attempt is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// Not admitted, and no pod of it is left.
+    Suspended,
+    /// Admitted, and no container runs yet.
+    Pending {
+        /// Since when: admission.
+        since: Option<Timestamp>,
+        /// Why, in the kubelet's or scheduler's words: `Unschedulable`, `ImagePullBackOff`, `ContainerCreating`, ...
+        reason: String,
+        /// More of it; cleaned.
+        message: String,
+    },
+    /// The container runs, or has ended and the Job does not say so yet.
+    Running {
+        /// Start of the container.
+        since: Timestamp,
+    },
+    /// Suspended or deleted, and a pod of it is still there.
+    Stopping,
+    /// Exit code 0.
+    Succeeded {
+        /// What is known of the pod.
+        record: Option<PodRecord>,
+    },
+    /// It will not run (again).
+    Failed {
+        /// Whose fault.
+        cause: Cause,
+        /// For people; cleaned.
+        message: String,
+        /// What is known of the pod.
+        record: Option<PodRecord>,
+    },
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub enum Cause {
+    /// It ran longer than its run deadline.
+    Deadline,
+    /// The Job's own guard ended it.
+    WallDeadline,
+    /// More memory than its limit.
+    OutOfMemory,
+    /// More scratch space than its limit.
+    OutOfScratch,
+    /// It ended with this code.
+    ExitCode(i32),
+    /// The node was short of something and chose this pod.
+    Evicted,
+    /// Preempted, drained, or its node shut down.
+    Disrupted,
+    /// The node went away.
+    NodeLost,
+    /// The pod is gone and left no trace.
+    PodVanished,
+    /// No container of it ever ran.
+    NeverStarted,
+    /// None of the above.
+    Unknown,
+}
+
+impl Cause {
+    /// Whether the work (or its limits) is to blame, rather than where it ran.
+    pub fn blames_work(self) -> bool {
+        !matches!(self, Self::Evicted | Self::Disrupted | Self::NodeLost | Self::PodVanished | Self::NeverStarted)
+    }
+
+    /// Stable reason, for conditions and events.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Deadline => "DeadlineExceeded",
+            Self::WallDeadline => "WallDeadlineExceeded",
+            Self::OutOfMemory => "OutOfMemory",
+            Self::OutOfScratch => "OutOfScratchSpace",
+            Self::ExitCode(_) => "WorkerFailed",
+            Self::Evicted => "Evicted",
+            Self::Disrupted => "Disrupted",
+            Self::NodeLost => "NodeLost",
+            Self::PodVanished => "PodVanished",
+            Self::NeverStarted => "NeverStarted",
+            Self::Unknown => "FailedForUnknownReason",
+        }
+    }
+}
+
+/// What is kept of a pod after it is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodRecord {
+    /// Name.
+    pub pod: String,
+    /// Node it ran on; empty when it never got one.
+    pub node: String,
+    /// Accelerator class.
+    pub class: String,
+    /// Start of the container.
+    pub started: Option<Timestamp>,
+    /// End of the container. A pod that started and has no end is charged to its upper bound.
+    pub finished: Option<Timestamp>,
+    /// Exit code.
+    pub exit_code: Option<i32>,
+    /// Why it failed; none when it succeeded.
+    pub cause: Option<Cause>,
+    /// The kubelet's reason.
+    pub reason: String,
+    /// Termination message, at most [`MAX_TERMINATION_MESSAGE`] bytes. Written by the worker: not to be trusted.
+    pub message: String,
+}
+
+/// Whether an attempt has waited too long for a running container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// It does not wait.
+    No,
+    /// Not yet: then.
+    Due(Timestamp),
+    /// Yes.
+    Now,
+}
+
+/// What has become of an attempt. `pods` may hold others' pods; those are ignored.
+pub fn observe(job: &Job, pods: &[Arc<Pod>]) -> JobState {
+    let pods = own_pods(job, pods);
+    let latest = pods.last().copied();
+    let record = || latest.map(|pod| record(job, pod)).or_else(|| records(job).pop());
+    if job_condition(job, "Complete").is_some() {
+        return JobState::Succeeded { record: record() };
+    }
+    if let Some((reason, message)) = job_condition(job, "Failed") {
+        let record = record();
+        let cause = match (&record, reason) {
+            (Some(PodRecord { started: None, .. }) | None, "DeadlineExceeded") => Cause::NeverStarted,
+            (_, "DeadlineExceeded") => Cause::WallDeadline,
+            (Some(record), _) => record.cause.unwrap_or(Cause::Unknown),
+            (None, _) => Cause::PodVanished,
+        };
+        let said = record.as_ref().map_or("", |record| record.message.as_str());
+        let message = crate::conditions::clean(if said.is_empty() { message } else { said });
+        return JobState::Failed { cause, message, record };
+    }
+    if is_suspended(job) || job.metadata.deletion_timestamp.is_some() {
+        return if has_live_pods(job, &pods) { JobState::Stopping } else { JobState::Suspended };
+    }
+    let since = annotation(&job.metadata, names::ANNOTATION_ADMITTED_AT).and_then(|at| at.parse().ok());
+    match latest {
+        None => JobState::Pending { since, reason: "NoPod".to_owned(), message: "the job controller has made no pod yet".to_owned() },
+        Some(pod) => match started(pod) {
+            Some(since) => JobState::Running { since },
+            None => {
+                let (reason, message) = waiting(pod);
+                JobState::Pending { since, reason, message }
+            }
+        },
+    }
+}
+
+/// Whether an admitted attempt has waited longer than its start deadline.
+pub fn start_overdue(job: &Job, state: &JobState, now: Timestamp) -> Overdue {
+    let JobState::Pending { since: Some(since), .. } = state else { return Overdue::No };
+    let seconds = annotation(&job.metadata, names::ANNOTATION_START_DEADLINE).and_then(|text| text.parse::<u32>().ok());
+    let Some(seconds) = seconds else { return Overdue::No };
+    let due = *since + Duration::from_secs(u64::from(seconds));
+    if due <= now { Overdue::Now } else { Overdue::Due(due) }
+}
+
+/// What an attempt has cost by its records: time run at the rate of when the Job was made. A pod that started and has no
+/// known end costs the Job's upper bound, and so does one whose price cannot be read.
+pub fn spent(job: &Job) -> Money {
+    let amount = |name| annotation(&job.metadata, name).and_then(|text| text.parse::<Money>().ok());
+    let bound = amount(names::ANNOTATION_COST_ESTIMATE).unwrap_or_default();
+    let rate = amount(names::ANNOTATION_HOURLY_RATE);
+    let cost = |record: &PodRecord| match (record.started, record.finished, rate) {
+        (None, _, _) => Money::ZERO,
+        (Some(started), Some(finished), Some(rate)) => rate.for_time(Clock::until(started, finished), Decimal::ONE).min(bound),
+        (Some(_), _, _) => bound,
+    };
+    records(job).iter().map(cost).fold(Money::ZERO, Money::plus)
+}
+
+/// What was recorded on the Job of pods that were let go, oldest first. An annotation that cannot be read counts as none.
+pub fn records(job: &Job) -> Vec<PodRecord> {
+    annotation(&job.metadata, names::ANNOTATION_POD_RECORDS)
+        .filter(|text| text.len() <= MAX_RECORDS_BYTES)
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
+/// Whether `spec.suspend` is set.
+pub(super) fn is_suspended(job: &Job) -> bool {
+    job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true))
+}
+
+/// Whether the Job has ended, one way or the other.
+pub(super) fn is_finished(job: &Job) -> bool {
+    job_condition(job, "Complete").is_some() || job_condition(job, "Failed").is_some()
+}
+
+/// Whether the job controller has seen the suspension and everything of it has ended.
+pub(super) fn is_quiet(job: &Job, pods: &[Arc<Pod>]) -> bool {
+    !has_live_pods(job, &own_pods(job, pods)) && (is_finished(job) || job_condition(job, "Suspended").is_some())
+}
+
+/// Pods of this Job that still have our finalizer and of which everything is known that will ever be.
+pub(super) fn releasable<'a>(job: &Job, pods: &'a [Arc<Pod>], now: Timestamp) -> Vec<&'a Arc<Pod>> {
+    let own = pods.iter().filter(|pod| is_of(job, pod));
+    own.filter(|pod| has_finalizer(&pod.metadata, names::FINALIZER_OBSERVE) && is_over(pod, now)).collect()
+}
+
+/// Pods of this Job that run or could run, and that nobody has asked to end.
+pub(super) fn undeleted<'a>(job: &Job, pods: &'a [Arc<Pod>]) -> Vec<&'a Arc<Pod>> {
+    let own = pods.iter().filter(|pod| is_of(job, pod));
+    own.filter(|pod| pod.metadata.deletion_timestamp.is_none() && !is_terminal(pod)).collect()
+}
+
+/// The record of one pod.
+pub(super) fn record(job: &Job, pod: &Pod) -> PodRecord {
+    let status = pod.status.as_ref();
+    let state = worker_state(pod);
+    let ended = state.and_then(|state| state.terminated.as_ref());
+    let pod_reason = status.and_then(|status| status.reason.clone()).unwrap_or_default();
+    let reason = ended.and_then(|ended| ended.reason.clone()).filter(|_| pod_reason.is_empty()).unwrap_or(pod_reason);
+    let said = ended.and_then(|ended| ended.message.as_deref()).filter(|message| !message.is_empty());
+    let message = said.or_else(|| status.and_then(|status| status.message.as_deref())).unwrap_or_default();
+    PodRecord {
+        pod: pod.metadata.name.clone().unwrap_or_default(),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
+        class: annotation(&job.metadata, names::ANNOTATION_CLASS).unwrap_or_default().to_owned(),
+        started: started(pod),
+        finished: ended.and_then(|ended| ended.finished_at.as_ref()).map(|time| time.0),
+        exit_code: ended.map(|ended| ended.exit_code),
+        cause: cause(pod),
+        reason,
+        message: cut(message, MAX_TERMINATION_MESSAGE),
+    }
+}
+
+/// Why a pod failed; none when it succeeded.
+fn cause(pod: &Pod) -> Option<Cause> {
+    let status = pod.status.as_ref()?;
+    if status.phase.as_deref() == Some("Succeeded") {
+        return None;
+    }
+    let disruption = status.conditions.iter().flatten().find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
+    if let Some(disruption) = disruption {
+        return Some(match disruption.reason.as_deref() {
+            Some("DeletionByTaintManager" | "DeletionByPodGC") => Cause::NodeLost,
+            Some("TerminationByKubelet") => Cause::Evicted,
+            _ => Cause::Disrupted,
+        });
+    }
+    match status.reason.as_deref() {
+        Some("DeadlineExceeded") => return Some(Cause::Deadline),
+        // An eviction without a DisruptionTarget is the kubelet enforcing this pod's own storage limits.
+        Some("Evicted") => return Some(Cause::OutOfScratch),
+        Some("NodeLost") => return Some(Cause::NodeLost),
+        Some("NodeShutdown" | "Terminated" | "Shutdown") => return Some(Cause::Disrupted),
+        _ => {}
+    }
+    match worker_state(pod).and_then(|state| state.terminated.as_ref()) {
+        Some(ended) if ended.reason.as_deref() == Some("OOMKilled") => Some(Cause::OutOfMemory),
+        // "ContainerStatusUnknown" and friends: the kubelet came back and does not know.
+        Some(ended) if ended.reason.as_deref() == Some("ContainerStatusUnknown") => Some(Cause::NodeLost),
+        Some(ended) if ended.exit_code != 0 => Some(Cause::ExitCode(ended.exit_code)),
+        Some(_) => Some(Cause::Unknown),
+        None if started(pod).is_none() => Some(Cause::NeverStarted),
+        None => Some(Cause::NodeLost),
+    }
+}
+
+/// Why a pod's container does not run yet.
+fn waiting(pod: &Pod) -> (String, String) {
+    let waiting = worker_state(pod).and_then(|state| state.waiting.as_ref());
+    if let Some(waiting) = waiting {
+        let reason = waiting.reason.clone().unwrap_or_else(|| "Waiting".to_owned());
+        return (cut(&reason, 100), crate::conditions::clean(waiting.message.as_deref().unwrap_or_default()));
+    }
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let unscheduled = conditions.into_iter().find(|c| c.type_ == "PodScheduled" && c.status == "False");
+    match unscheduled {
+        Some(condition) => (
+            condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
+            crate::conditions::clean(condition.message.as_deref().unwrap_or_default()),
+        ),
+        None => ("Scheduling".to_owned(), String::new()),
+    }
+}
+
+/// Pods of this Job, oldest first.
+fn own_pods<'a>(job: &Job, pods: &'a [Arc<Pod>]) -> Vec<&'a Pod> {
+    let mut own: Vec<&Pod> = pods.iter().map(AsRef::as_ref).filter(|pod| is_of(job, pod)).collect();
+    own.sort_by_key(|pod| (pod.metadata.creation_timestamp.as_ref().map(|time| time.0), pod.metadata.name.clone()));
+    own
+}
+
+fn is_of(job: &Job, pod: &Pod) -> bool {
+    job.metadata.uid.as_deref().is_some_and(|uid| is_controlled_by(&pod.metadata, uid))
+}
+
+fn has_live_pods(job: &Job, own: &[&Pod]) -> bool {
+    let status = job.status.as_ref();
+    let counted = status.map_or(0, |status| status.active.unwrap_or(0) + status.terminating.unwrap_or(0));
+    counted > 0 || own.iter().any(|pod| !is_terminal(pod))
+}
+
+fn is_terminal(pod: &Pod) -> bool {
+    matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"))
+}
+
+/// Whether nothing more will be learned of a pod.
+fn is_over(pod: &Pod, now: Timestamp) -> bool {
+    let Some(deleted) = pod.metadata.deletion_timestamp.as_ref() else { return is_terminal(pod) };
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+    // The deletion time of a pod has its grace period in it already.
+    is_terminal(pod) || node.is_none_or(str::is_empty) || deleted.0 + NODE_LOST_AFTER <= now
+}
+
+fn worker_state(pod: &Pod) -> Option<&ContainerState> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    statuses.iter().find(|status| status.name == WORKER_CONTAINER)?.state.as_ref()
+}
+
+fn started(pod: &Pod) -> Option<Timestamp> {
+    let state = worker_state(pod)?;
+    let running = state.running.as_ref().and_then(|running| running.started_at.as_ref());
+    let ended = state.terminated.as_ref().and_then(|ended| ended.started_at.as_ref());
+    // The kubelet writes the epoch for a container that was ended before it could start.
+    running.or(ended).map(|time| time.0).filter(|at| *at > Timestamp::UNIX_EPOCH)
+}
+
+/// Reason and message of a condition of the Job that is `True`.
+fn job_condition<'a>(job: &'a Job, type_: &str) -> Option<(&'a str, &'a str)> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let condition = conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")?;
+    Some((condition.reason.as_deref().unwrap_or_default(), condition.message.as_deref().unwrap_or_default()))
+}

@@ -1,0 +1,378 @@
+//! Every metric of the operator, under the names that people's dashboards know where such names exist.
+//!
+//! No I/O. No label ever carries the name of an object, a namespace or a path: label sets stay as small as the code.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::clock::{Clock, Mono};
+use crate::queue::Stats;
+
+/// Content type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type FloatGauge = Gauge<f64, AtomicU64>;
+/// Works out gauges that are true only at the moment they are read.
+type Refresher = Box<dyn Fn(&Metrics) + Send + Sync>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabel {
+    controller: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    controller: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    name: String,
+    controller: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RestLabels {
+    code: String,
+    method: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NameLabel {
+    name: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteLabels {
+    kind: String,
+    verb: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteResultLabels {
+    kind: String,
+    verb: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreLabels {
+    store: String,
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConditionLabels {
+    kind: String,
+    r#type: String,
+    status: String,
+    reason: String,
+}
+
+/// How a reconcile ended, as `controller_runtime_reconcile_total` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReconcileResult {
+    /// It worked.
+    Success,
+    /// It worked and wants to be run again at a time of its own.
+    RequeueAfter,
+    /// Somebody else wrote first; it runs again. Not an error.
+    Requeue,
+    /// It failed.
+    Error,
+    /// It failed in a way that only a change can cure.
+    Terminal,
+}
+
+fn seconds_histogram() -> Histogram {
+    // 1 ms to 131 s in steps of two.
+    Histogram::new(exponential_buckets(0.001, 2.0, 18))
+}
+
+macro_rules! metrics {
+    ($($field:ident: $type:ty = $init:expr, $name:literal, $help:literal;)*) => {
+        /// All metrics. Made once and shared.
+        pub struct Metrics {
+            registry: Registry,
+            refreshers: Mutex<Vec<Refresher>>,
+            $($field: $type,)*
+        }
+
+        impl Metrics {
+            /// All metrics, at zero.
+            pub fn new() -> Self {
+                let mut registry = Registry::default();
+                $(let $field: $type = $init; registry.register($name, $help, $field.clone());)*
+                Self { registry, refreshers: Mutex::default(), $($field,)* }
+            }
+        }
+    };
+}
+
+metrics! {
+    reconciles: Family<ResultLabels, Counter> = Family::default(),
+        "controller_runtime_reconcile", "Reconciles by how they ended";
+    reconcile_errors: Family<ControllerLabel, Counter> = Family::default(),
+        "controller_runtime_reconcile_errors", "Reconciles that failed; a write conflict is not a failure";
+    terminal_errors: Family<ControllerLabel, Counter> = Family::default(),
+        "controller_runtime_terminal_reconcile_errors", "Reconciles that failed for good: a bug or a broken invariant";
+    panics: Family<ControllerLabel, Counter> = Family::default(),
+        "controller_runtime_reconcile_panics", "Reconciles that panicked";
+    reconcile_seconds: Family<ControllerLabel, Histogram, fn() -> Histogram> = Family::new_with_constructor(seconds_histogram),
+        "controller_runtime_reconcile_time_seconds", "How long a reconcile took";
+    active_workers: Family<ControllerLabel, Gauge> = Family::default(),
+        "controller_runtime_active_workers", "Reconciles that run now";
+    max_workers: Family<ControllerLabel, Gauge> = Family::default(),
+        "controller_runtime_max_concurrent_reconciles", "Reconciles that may run at once";
+    depth: Family<QueueLabels, Gauge> = Family::default(),
+        "workqueue_depth", "Objects that are ready and not yet taken";
+    adds: Family<QueueLabels, Counter> = Family::default(),
+        "workqueue_adds", "Objects that became ready";
+    retries: Family<QueueLabels, Counter> = Family::default(),
+        "workqueue_retries", "Objects that became ready because a backoff ended";
+    queue_seconds: Family<QueueLabels, Histogram, fn() -> Histogram> = Family::new_with_constructor(seconds_histogram),
+        "workqueue_queue_duration_seconds", "How long an object was ready before it was taken";
+    work_seconds: Family<QueueLabels, Histogram, fn() -> Histogram> = Family::new_with_constructor(seconds_histogram),
+        "workqueue_work_duration_seconds", "How long an object was worked on";
+    unfinished: Family<QueueLabels, FloatGauge> = Family::default(),
+        "workqueue_unfinished_work_seconds", "Sum over running reconciles of how long each has run";
+    longest: Family<QueueLabels, FloatGauge> = Family::default(),
+        "workqueue_longest_running_processor_seconds", "How long the reconcile that has run longest has run";
+    held: Family<QueueLabels, Gauge> = Family::default(),
+        "showrunner_workqueue_held", "Objects in a backoff or waiting for a time that an error named";
+    rest_requests: Family<RestLabels, Counter> = Family::default(),
+        "rest_client_requests", "Requests to the API server by code and method; code is <error> when no answer came";
+    leader: Family<NameLabel, Gauge> = Family::default(),
+        "leader_election_master_status", "1 while this replica leads";
+    writes: Family<WriteLabels, Counter> = Family::default(),
+        "showrunner_writes", "Writes that the API server accepted";
+    writes_failed: Family<WriteResultLabels, Counter> = Family::default(),
+        "showrunner_writes_failed", "Writes that did not succeed, by reason";
+    events_failed: Counter = Counter::default(),
+        "showrunner_events_failed", "Events that could not be recorded";
+    malformed: Family<KindLabel, Gauge> = Family::default(),
+        "showrunner_malformed_objects", "Objects that cannot be read and are left alone; should be 0";
+    cached: Family<KindLabel, Gauge> = Family::default(),
+        "showrunner_cache_objects", "Objects in the cache";
+    watch_age: Family<KindLabel, FloatGauge> = Family::default(),
+        "showrunner_watch_last_event_age_seconds", "Time since the last event of a watch; -1 before the first";
+    watch_errors: Family<KindLabel, Counter> = Family::default(),
+        "showrunner_watch_errors", "Watches and lists that failed and were retried";
+    store_requests: Family<StoreLabels, Counter> = Family::default(),
+        "showrunner_store_requests", "Requests to object stores by outcome";
+    store_seconds: Family<StoreLabels, Histogram, fn() -> Histogram> = Family::new_with_constructor(seconds_histogram),
+        "showrunner_store_request_seconds", "How long requests to object stores took";
+    conditions: Family<ConditionLabels, Gauge> = Family::default(),
+        "operator_status_condition_count", "Objects by condition, its status and its reason";
+    last_events: Family<KindLabel, FloatGauge> = Family::default(),
+        "showrunner_watch_last_event_seconds", "When the last event of a watch came, in seconds since the process started";
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// The text that Prometheus scrapes, with gauges worked out now.
+    pub fn render(&self) -> String {
+        for refresh in self.refreshers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            refresh(self);
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a String cannot fail");
+        text
+    }
+
+    /// Has `refresh` called before each [`Metrics::render`].
+    pub fn on_render(&self, refresh: impl Fn(&Self) + Send + Sync + 'static) {
+        self.refreshers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(refresh));
+    }
+
+    pub(crate) fn reconciled(&self, controller: &str, result: ReconcileResult, took: Duration) {
+        let label = ControllerLabel { controller: controller.to_owned() };
+        let name = match result {
+            ReconcileResult::Success => "success",
+            ReconcileResult::RequeueAfter => "requeue_after",
+            ReconcileResult::Requeue => "requeue",
+            ReconcileResult::Error | ReconcileResult::Terminal => "error",
+        };
+        self.reconciles.get_or_create(&ResultLabels { controller: controller.to_owned(), result: name }).inc();
+        self.reconcile_seconds.get_or_create(&label).observe(took.as_secs_f64());
+        if matches!(result, ReconcileResult::Error | ReconcileResult::Terminal) {
+            self.reconcile_errors.get_or_create(&label).inc();
+        }
+        if result == ReconcileResult::Terminal {
+            self.terminal_errors.get_or_create(&label).inc();
+        }
+    }
+
+    pub(crate) fn panicked(&self, controller: &str) {
+        self.panics.get_or_create(&ControllerLabel { controller: controller.to_owned() }).inc();
+    }
+
+    pub(crate) fn taken(&self, controller: &str, waited: Duration) {
+        self.queue_seconds.get_or_create(&queue_labels(controller)).observe(waited.as_secs_f64());
+    }
+
+    pub(crate) fn worked(&self, controller: &str, took: Duration) {
+        self.work_seconds.get_or_create(&queue_labels(controller)).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn queue(&self, controller: &str, concurrency: usize, stats: &Stats) {
+        let queue = queue_labels(controller);
+        let label = ControllerLabel { controller: controller.to_owned() };
+        self.depth.get_or_create(&queue).set(stats.depth as i64);
+        self.held.get_or_create(&queue).set(stats.held as i64);
+        self.unfinished.get_or_create(&queue).set(stats.unfinished.as_secs_f64());
+        self.longest.get_or_create(&queue).set(stats.longest.as_secs_f64());
+        self.active_workers.get_or_create(&label).set(stats.running as i64);
+        self.max_workers.get_or_create(&label).set(concurrency as i64);
+        raise(&self.adds.get_or_create(&queue), stats.adds);
+        raise(&self.retries.get_or_create(&queue), stats.retries);
+    }
+
+    pub(crate) fn rest(&self, code: String, method: String) {
+        self.rest_requests.get_or_create(&RestLabels { code, method }).inc();
+    }
+
+    /// Says whether this replica leads.
+    pub fn leading(&self, name: &'static str, leads: bool) {
+        self.leader.get_or_create(&NameLabel { name }).set(i64::from(leads));
+    }
+
+    pub(crate) fn wrote(&self, kind: &str, verb: &'static str) {
+        self.writes.get_or_create(&WriteLabels { kind: kind.to_owned(), verb }).inc();
+    }
+
+    pub(crate) fn write_failed(&self, kind: &str, verb: &'static str, reason: &'static str) {
+        self.writes_failed.get_or_create(&WriteResultLabels { kind: kind.to_owned(), verb, reason }).inc();
+    }
+
+    pub(crate) fn event_failed(&self) {
+        self.events_failed.inc();
+    }
+
+    pub(crate) fn watch_event(&self, kind: &str, now: Mono) {
+        self.last_events.get_or_create(&KindLabel { kind: kind.to_owned() }).set(now.as_secs_f64());
+    }
+
+    pub(crate) fn watch_error(&self, kind: &str) {
+        self.watch_errors.get_or_create(&KindLabel { kind: kind.to_owned() }).inc();
+    }
+
+    pub(crate) fn cache(&self, kind: &str, objects: usize, malformed: usize, clock: Clock) {
+        let label = KindLabel { kind: kind.to_owned() };
+        self.cached.get_or_create(&label).set(objects as i64);
+        self.malformed.get_or_create(&label).set(malformed as i64);
+        let last = self.last_events.get(&label).map(|gauge| gauge.get());
+        let age = last.map_or(-1.0, |last| clock.mono().as_secs_f64() - last);
+        self.watch_age.get_or_create(&label).set(age);
+    }
+
+    pub(crate) fn stored(&self, store: &str, operation: &'static str, outcome: &'static str, took: Duration) {
+        let labels = StoreLabels { store: store.to_owned(), operation, outcome };
+        self.store_requests.get_or_create(&labels).inc();
+        self.store_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// Replaces the condition gauges of one kind by these counts of (type, status, reason).
+    pub(crate) fn count_conditions(&self, kind: &str, seen: &mut Vec<[String; 3]>, counts: &[([String; 3], i64)]) {
+        let labels = |[r#type, status, reason]: &[String; 3]| ConditionLabels {
+            kind: kind.to_owned(),
+            r#type: r#type.clone(),
+            status: status.clone(),
+            reason: reason.clone(),
+        };
+        for old in seen.drain(..) {
+            self.conditions.remove(&labels(&old));
+        }
+        for (labels_now, count) in counts {
+            self.conditions.get_or_create(&labels(labels_now)).set(*count);
+            seen.push(labels_now.clone());
+        }
+    }
+}
+
+fn queue_labels(controller: &str) -> QueueLabels {
+    QueueLabels { name: controller.to_owned(), controller: controller.to_owned() }
+}
+
+/// Brings a counter up to a count that is kept elsewhere.
+fn raise(counter: &Counter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dashboards_find_the_names_they_know() {
+        let metrics = Metrics::new();
+        metrics.reconciled("title", ReconcileResult::Terminal, Duration::from_millis(3));
+        metrics.queue("title", 4, &Stats { depth: 2, adds: 5, retries: 1, ..Stats::default() });
+        metrics.queue("title", 4, &Stats { depth: 1, adds: 6, retries: 1, ..Stats::default() });
+        metrics.rest("200".into(), "GET".into());
+        metrics.leading("showrunner-operator", true);
+        metrics.wrote("Job", "create");
+        let text = metrics.render();
+        for line in [
+            r#"controller_runtime_reconcile_total{controller="title",result="error"} 1"#,
+            r#"controller_runtime_reconcile_errors_total{controller="title"} 1"#,
+            r#"controller_runtime_terminal_reconcile_errors_total{controller="title"} 1"#,
+            r#"workqueue_depth{name="title",controller="title"} 1"#,
+            r#"workqueue_adds_total{name="title",controller="title"} 6"#,
+            r#"workqueue_retries_total{name="title",controller="title"} 1"#,
+            r#"controller_runtime_max_concurrent_reconciles{controller="title"} 4"#,
+            r#"rest_client_requests_total{code="200",method="GET"} 1"#,
+            r#"leader_election_master_status{name="showrunner-operator"} 1"#,
+            r#"showrunner_writes_total{kind="Job",verb="create"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line}\nnot in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_write_conflict_is_not_counted_as_an_error() {
+        let metrics = Metrics::new();
+        metrics.reconciled("title", ReconcileResult::Requeue, Duration::ZERO);
+        assert!(!metrics.render().contains(r#"reconcile_errors_total{controller="title"}"#));
+    }
+
+    #[test]
+    fn condition_gauges_go_with_the_last_object_that_had_them() {
+        let metrics = Metrics::new();
+        let mut seen = Vec::new();
+        let ready = |status: &str| ["Ready".to_owned(), status.to_owned(), "Why".to_owned()];
+        metrics.count_conditions("Title", &mut seen, &[(ready("False"), 3)]);
+        metrics.count_conditions("Title", &mut seen, &[(ready("True"), 2)]);
+        let text = metrics.render();
+        assert!(text.contains(r#"operator_status_condition_count{kind="Title",type="Ready",status="True",reason="Why"} 2"#), "{text}");
+        assert!(!text.contains(r#"status="False""#));
+    }
+}

@@ -1,0 +1,399 @@
+//! Talks S3: head, get, put and signed grants, with a timeout, a bounded retry and a rate limit on everything.
+//!
+//! Sends requests to the profile's endpoint, follows no redirects, and never puts a signed URL into a text.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode};
+use jiff::Timestamp;
+use reqwest::{Client, Response};
+use rusty_s3::{Bucket, Credentials as S3Credentials, S3Action as _, UrlStyle};
+use url::Url;
+
+use super::credentials::{Credentials, Pair};
+use super::error::StoreError;
+use super::limit::Limit;
+use super::path::Location;
+use super::profile::{Profile, ProfileError};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// Time to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for one request with its answer.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests sent for one call before it fails.
+const ATTEMPTS: u32 = 3;
+/// Wait before the second attempt; doubles.
+const RETRY_WAIT: Duration = Duration::from_millis(200);
+/// Longest wait for the rate limit before a call fails instead.
+const MAX_QUEUE: Duration = Duration::from_secs(10);
+/// How long a request that we send ourselves may take to arrive.
+const OWN_EXPIRY: Duration = Duration::from_mins(5);
+/// Longest grant: what S3 allows.
+pub const MAX_EXPIRY: Duration = Duration::from_hours(7 * 24);
+/// Most that is read of an error's body, bytes.
+const MAX_ERROR_BODY: usize = 4096;
+/// Longest error code that is believed.
+const MAX_CODE: usize = 64;
+
+/// Error codes that say the key or its secret is wrong.
+const CREDENTIAL_CODES: &[&str] = &[
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidToken",
+    "ExpiredToken",
+    "AuthorizationHeaderMalformed",
+    "InvalidSecurity",
+    "NotSignedUp",
+];
+
+/// What is known of an object without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Bytes.
+    pub size: u64,
+    /// `ETag`, quotes and all.
+    pub etag: String,
+    /// Version, where the bucket keeps versions.
+    pub version: Option<String>,
+}
+
+/// An object with its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The content, whole.
+    pub body: Bytes,
+    /// The rest.
+    pub info: ObjectInfo,
+}
+
+/// What must be so for a write to happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// Nothing.
+    None,
+    /// There is no such object (`If-None-Match: *`): the first writer wins.
+    Absent,
+    /// The object has this `ETag` (`If-Match`).
+    Matches(String),
+}
+
+impl Precondition {
+    fn header(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::None => None,
+            Self::Absent => Some(("if-none-match", "*")),
+            Self::Matches(etag) => Some(("if-match", etag)),
+        }
+    }
+}
+
+/// A request that somebody without credentials may send until it expires. Holds a signature: not for logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Method.
+    pub method: &'static str,
+    /// Signed URL.
+    pub url: Url,
+    /// Headers that are signed too and must be sent as they are, lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Grant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Grant({} {})", self.method, self.url.path())
+    }
+}
+
+/// One profile's store.
+#[derive(Debug)]
+pub struct Store {
+    profile: Profile,
+    bucket: Bucket,
+    pod_bucket: Bucket,
+    credentials: Option<Credentials>,
+    http: Client,
+    limit: Limit,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+/// An answer that was read as far as its error code.
+enum Answer {
+    Good(Response),
+    Bad { status: StatusCode, code: String },
+}
+
+impl Store {
+    /// A client for a profile.
+    pub fn new(profile: Profile, metrics: Arc<Metrics>, clock: Clock) -> Result<Self, ProfileError> {
+        profile.check()?;
+        crate::kube_client::install_tls_provider();
+        let refuse = |message: String| ProfileError { profile: profile.name.clone(), message };
+        let style = if profile.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
+        let bucket = |endpoint: &Url| {
+            Bucket::new(endpoint.clone(), style, profile.bucket.clone(), profile.region.clone())
+                .map_err(|error| refuse(format!("bucket and endpoint do not fit: {error}")))
+        };
+        let http = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ATTEMPT_TIMEOUT)
+            .build()
+            .map_err(|error| refuse(format!("no HTTP client: {error}")))?;
+        Ok(Self {
+            bucket: bucket(&profile.endpoint)?,
+            pod_bucket: bucket(profile.pod_endpoint.as_ref().unwrap_or(&profile.endpoint))?,
+            credentials: profile.credentials.clone().map(|folder| Credentials::new(folder, clock)),
+            http,
+            limit: Limit::per_second(profile.requests_per_second),
+            metrics,
+            clock,
+            profile,
+        })
+    }
+
+    /// The profile.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Where a path of a resource in `namespace` lies.
+    pub fn locate(&self, namespace: &str, path: &str) -> Result<Location, StoreError> {
+        Location::new(&self.profile, namespace, path)
+    }
+
+    /// Size, `ETag` and version of an object.
+    pub async fn head(&self, location: &Location) -> Result<ObjectInfo, StoreError> {
+        match self.send("head", Method::HEAD, location, None).await? {
+            Answer::Good(response) => Ok(info_of(&response)),
+            // HEAD has no body, so it cannot say whether the key is wrong or the permission is missing. GET can.
+            Answer::Bad { status: StatusCode::FORBIDDEN, .. } => match self.send("get", Method::GET, location, None).await? {
+                Answer::Good(response) => Ok(info_of(&response)),
+                Answer::Bad { status, code } => Err(self.error("read", location, status, code)),
+            },
+            Answer::Bad { status, code } => Err(self.error("read", location, status, code)),
+        }
+    }
+
+    /// An object of at most `max` bytes, whole.
+    pub async fn get(&self, location: &Location, max: usize) -> Result<Fetched, StoreError> {
+        let mut response = match self.send("get", Method::GET, location, None).await? {
+            Answer::Good(response) => response,
+            Answer::Bad { status, code } => return Err(self.error("read", location, status, code)),
+        };
+        let too_large = || StoreError::TooLarge { store: self.name(), path: location.path().to_owned(), limit: max };
+        if response.content_length().is_some_and(|length| length > max as u64) {
+            return Err(too_large());
+        }
+        let mut info = info_of(&response);
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unavailable(&error))? {
+            if body.len() + chunk.len() > max {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        info.size = body.len() as u64;
+        Ok(Fetched { body: body.freeze(), info })
+    }
+
+    /// As [`Store::get`]; an object that is not there is `None`.
+    pub async fn get_if_exists(&self, location: &Location, max: usize) -> Result<Option<Fetched>, StoreError> {
+        match self.get(location, max).await {
+            Ok(fetched) => Ok(Some(fetched)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes an object and returns its `ETag`. After a lost answer, `Absent` may report
+    /// [`StoreError::PreconditionFailed`] for what this very call wrote: read it and compare.
+    pub async fn put(&self, location: &Location, body: Bytes, content_type: &str, precondition: &Precondition) -> Result<String, StoreError> {
+        match self.send("put", Method::PUT, location, Some((body, content_type, precondition))).await? {
+            Answer::Good(response) => Ok(header(&response, "etag").unwrap_or_default()),
+            // Of an object that is not there, If-Match does not hold; some stores say 404.
+            Answer::Bad { status: StatusCode::NOT_FOUND, code } if matches!(precondition, Precondition::Matches(_)) && code == "NoSuchKey" => {
+                Err(self.error("write", location, StatusCode::PRECONDITION_FAILED, code))
+            }
+            Answer::Bad { status, code } => Err(self.error("write", location, status, code)),
+        }
+    }
+
+    /// A grant to read an object, signed for the endpoint that pods dial.
+    pub fn presign_get(&self, location: &Location, expires: Duration) -> Result<Grant, StoreError> {
+        let pair = self.pair()?;
+        let action = self.pod_bucket.get_object(pair.as_ref(), location.key());
+        Ok(Grant { method: "GET", url: action.sign_with_time(expires.min(MAX_EXPIRY), &self.clock.now()), headers: Vec::new() })
+    }
+
+    /// A grant to write an object. Precondition and content type are signed: whoever sends the request cannot leave
+    /// them out. An empty content type is not signed.
+    pub fn presign_put(&self, location: &Location, expires: Duration, precondition: &Precondition, content_type: &str) -> Result<Grant, StoreError> {
+        let pair = self.pair()?;
+        let headers = put_headers(precondition, content_type);
+        let mut action = self.pod_bucket.put_object(pair.as_ref(), location.key());
+        for (name, value) in &headers {
+            action.headers_mut().insert(name.clone(), value.clone());
+        }
+        Ok(Grant { method: "PUT", url: action.sign_with_time(expires.min(MAX_EXPIRY), &self.clock.now()), headers })
+    }
+
+    fn name(&self) -> String {
+        self.profile.name.clone()
+    }
+
+    fn pair(&self) -> Result<Option<S3Credentials>, StoreError> {
+        let Some(credentials) = &self.credentials else { return Ok(None) };
+        match credentials.read() {
+            Ok(Pair { key, secret }) => Ok(Some(S3Credentials::new(key, secret))),
+            Err(message) => Err(StoreError::Configuration { store: self.name(), message }),
+        }
+    }
+
+    fn unavailable(&self, error: &reqwest::Error) -> StoreError {
+        let message = if error.is_timeout() {
+            "no answer in time"
+        } else if error.is_connect() {
+            "no connection"
+        } else {
+            "the connection broke"
+        };
+        // The error's own text has the URL in it, and the URL a signature.
+        StoreError::Unavailable { store: self.name(), message: message.to_owned() }
+    }
+
+    /// Sends a request, again where that may help, and counts it.
+    async fn send(
+        &self,
+        operation: &'static str,
+        method: Method,
+        location: &Location,
+        write: Option<(Bytes, &str, &Precondition)>,
+    ) -> Result<Answer, StoreError> {
+        let began = self.clock.mono();
+        let mut wait = RETRY_WAIT;
+        let mut attempt = 1;
+        let result = loop {
+            let result = self.send_once(&method, location, write.clone()).await;
+            let passing = match &result {
+                Ok(Answer::Bad { status, .. }) => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+                Ok(Answer::Good(_)) => false,
+                Err(error) => matches!(error, StoreError::Unavailable { .. }),
+            };
+            if !passing || attempt == ATTEMPTS {
+                break result;
+            }
+            attempt += 1;
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        };
+        let outcome = match &result {
+            Ok(Answer::Good(_)) => "ok",
+            Ok(Answer::Bad { status, code }) => self.error(operation, location, *status, code.clone()).reason(),
+            Err(error) => error.reason(),
+        };
+        self.metrics.stored(&self.profile.name, operation, outcome, self.clock.mono().saturating_sub(began));
+        result
+    }
+
+    async fn send_once(&self, method: &Method, location: &Location, write: Option<(Bytes, &str, &Precondition)>) -> Result<Answer, StoreError> {
+        let queue = self.limit.book(self.clock.mono());
+        if queue > MAX_QUEUE {
+            return Err(StoreError::Unavailable { store: self.name(), message: "too many requests wait for the rate limit".to_owned() });
+        }
+        tokio::time::sleep(queue).await;
+        let pair = self.pair()?;
+        let now = Timestamp::now();
+        let headers = write.as_ref().map(|(_, content_type, precondition)| put_headers(precondition, content_type)).unwrap_or_default();
+        let key = location.key();
+        let url = match *method {
+            Method::HEAD => self.bucket.head_object(pair.as_ref(), key).sign_with_time(OWN_EXPIRY, &now),
+            Method::PUT => {
+                let mut action = self.bucket.put_object(pair.as_ref(), key);
+                for (name, value) in &headers {
+                    action.headers_mut().insert(name.clone(), value.clone());
+                }
+                action.sign_with_time(OWN_EXPIRY, &now)
+            }
+            _ => self.bucket.get_object(pair.as_ref(), key).sign_with_time(OWN_EXPIRY, &now),
+        };
+        let mut request = self.http.request(method.clone(), url);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        if let Some((body, _, _)) = write {
+            request = request.header("content-length", body.len()).body(body);
+        }
+        let response = request.send().await.map_err(|error| self.unavailable(&error))?;
+        if response.status().is_success() {
+            return Ok(Answer::Good(response));
+        }
+        let status = response.status();
+        let code = error_code(response).await;
+        if CREDENTIAL_CODES.contains(&code.as_str()) || status == StatusCode::FORBIDDEN {
+            // Perhaps they have just been changed: the next call reads them again.
+            self.credentials.iter().for_each(Credentials::doubt);
+        }
+        Ok(Answer::Bad { status, code })
+    }
+
+    fn error(&self, operation: &'static str, location: &Location, status: StatusCode, code: String) -> StoreError {
+        let (store, path) = (self.name(), location.path().to_owned());
+        if CREDENTIAL_CODES.contains(&code.as_str()) {
+            return StoreError::CredentialsRejected { store, code };
+        }
+        match status.as_u16() {
+            404 if code == "NoSuchBucket" => {
+                StoreError::Configuration { store, message: format!("bucket {:?} does not exist", self.profile.bucket) }
+            }
+            404 => StoreError::NotFound { store, path },
+            401 => StoreError::CredentialsRejected { store, code },
+            403 if code == "RequestTimeTooSkewed" => StoreError::Unavailable { store, message: "its clock and ours differ too much".into() },
+            403 => StoreError::AccessDenied { store, path, operation, code },
+            409 if code == "ConditionalRequestConflict" => StoreError::PreconditionFailed { store, path },
+            412 => StoreError::PreconditionFailed { store, path },
+            429 | 500.. => StoreError::Unavailable { store, message: format!("it answers {} ({code})", status.as_u16()) },
+            status => StoreError::Unexpected { store, path, operation, status, code },
+        }
+    }
+}
+
+fn put_headers(precondition: &Precondition, content_type: &str) -> Vec<(String, String)> {
+    let condition = precondition.header().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let content_type = Some(content_type).filter(|text| !text.is_empty()).map(|text| ("content-type".to_owned(), text.to_owned()));
+    content_type.into_iter().chain(condition).collect()
+}
+
+fn info_of(response: &Response) -> ObjectInfo {
+    // Of HEAD's answer the header counts; its body is empty.
+    let size = header(response, "content-length").and_then(|text| text.parse().ok()).unwrap_or_default();
+    let version = header(response, "x-amz-version-id").filter(|version| version != "null");
+    ObjectInfo { size, etag: header(response, "etag").unwrap_or_default(), version }
+}
+
+fn header(response: &Response, name: &str) -> Option<String> {
+    Some(response.headers().get(name)?.to_str().ok()?.to_owned())
+}
+
+/// The `Code` of an S3 error, or `unknown`. Only plain words are believed: the text goes into messages.
+async fn error_code(mut response: Response) -> String {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk[..chunk.len().min(MAX_ERROR_BODY - body.len())]);
+        if body.len() == MAX_ERROR_BODY {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&body);
+    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    let plain = |code: &&str| !code.is_empty() && code.len() <= MAX_CODE && code.chars().all(|c| c.is_ascii_alphanumeric());
+    code.filter(plain).unwrap_or("unknown").to_owned()
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -1,0 +1,84 @@
+//! Logs: JSON lines (or plain text for people) on standard error, with a level that can be changed while running.
+//!
+//! Writes to standard error.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, reload};
+
+/// Longest filter that is accepted at run time, bytes.
+const MAX_FILTER: usize = 1024;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For a terminal.
+    Text,
+}
+
+/// A log filter that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("failed to set the log level to {filter:?}: {message}; write a level (info) or targets (info,showrunner_kit=debug)")]
+pub struct LogLevelError {
+    /// What was asked for.
+    pub filter: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+type Setter = dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync;
+
+/// Changes the level of what is logged. Cloning is cheap.
+#[derive(Clone)]
+pub struct LogLevel(Arc<Setter>);
+
+impl LogLevel {
+    /// Sets the filter, in the syntax of `RUST_LOG`.
+    pub fn set(&self, filter: &str) -> Result<(), LogLevelError> {
+        let parsed = parse(filter)?;
+        (self.0)(parsed).map_err(|message| LogLevelError { filter: filter.to_owned(), message })
+    }
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, LogLevelError> {
+    let refuse = |message: String| LogLevelError { filter: crate::conditions::clean(filter), message };
+    let filter = filter.trim();
+    if filter.is_empty() || filter.len() > MAX_FILTER {
+        return Err(refuse(format!("it is empty or longer than {MAX_FILTER} bytes")));
+    }
+    EnvFilter::builder().parse(filter).map_err(|error| refuse(error.to_string()))
+}
+
+/// Starts logging. Once per process.
+pub fn init(filter: &str, format: LogFormat) -> Result<LogLevel, LogLevelError> {
+    let (filter_layer, handle) = reload::Layer::new(parse(filter)?);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = match format {
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Text => layer.boxed(),
+    };
+    let started = tracing_subscriber::registry().with(filter_layer).with(layer).try_init();
+    started.map_err(|error| LogLevelError { filter: filter.to_owned(), message: error.to_string() })?;
+    Ok(LogLevel(Arc::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_refused_with_an_example() {
+        for filter in ["", "info,=", &"a".repeat(2000)] {
+            let error = parse(filter).unwrap_err().to_string();
+            assert!(error.contains("showrunner_kit=debug"), "{error}");
+        }
+        parse("info,showrunner_kit=debug").unwrap();
+    }
+}

@@ -1,0 +1,140 @@
+//! Keeps a [`Cache`] true: one kube watcher per namespace, tolerant of objects that cannot be read.
+//!
+//! Reads (lists and watches) from the API server; writes nothing there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::join_all;
+use kube::core::DeserializeGuard;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::{Cache, Change, Malformed, Parsed};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::object::{Object, ObjectKey};
+
+/// Objects per page of a list: bounds what one answer takes in memory.
+const PAGE_SIZE: u32 = 500;
+/// Longest error text kept of a malformed object, in bytes; the text may quote the object.
+const MALFORMED_TEXT: usize = 500;
+
+/// Which objects of a kind are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Select {
+    /// All of them.
+    Everything,
+    /// Those that match a label selector.
+    Labels(String),
+}
+
+/// What is called for each change, after the cache knows it. Must not block.
+pub type Listener<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
+
+/// One kind, watched. Listeners are added before it runs.
+pub struct Watch<K> {
+    cache: Cache<K>,
+    select: Select,
+    listeners: Vec<Listener<K>>,
+}
+
+impl<K: Object> Watch<K> {
+    /// A watch over these namespaces (none: all).
+    pub fn new(namespaces: &[String], select: Select) -> Self {
+        Self { cache: Cache::new(namespaces), select, listeners: Vec::new() }
+    }
+
+    /// The cache that it feeds.
+    pub fn cache(&self) -> &Cache<K> {
+        &self.cache
+    }
+
+    /// Which objects it sees.
+    pub fn select(&self) -> &Select {
+        &self.select
+    }
+
+    /// Has `listener` called for each change.
+    pub fn listen(&mut self, listener: Listener<K>) {
+        self.listeners.push(listener);
+    }
+
+    /// Watches until `stop`. Errors are logged, counted and retried with kube's backoff; none ends the watch.
+    pub async fn run(self, client: Client, metrics: Arc<Metrics>, clock: Clock, stop: CancellationToken) {
+        let shards = self.cache.shards().into_iter().enumerate();
+        let all = join_all(shards.map(|(shard, namespace)| self.run_shard(shard, namespace, &client, &metrics, clock)));
+        tokio::select! {
+            _ = all => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn run_shard(&self, shard: usize, namespace: Option<String>, client: &Client, metrics: &Metrics, clock: Clock) {
+        let kind = K::kind(&()).into_owned();
+        let api: Api<DeserializeGuard<K>> = match &namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
+        let mut config = watcher::Config::default().page_size(PAGE_SIZE);
+        if let Select::Labels(selector) = &self.select {
+            config = config.labels(selector);
+        }
+        let mut events = watcher(api, config).default_backoff().boxed();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    metrics.watch_event(&kind, clock.mono());
+                    for change in self.digest(shard, event) {
+                        self.listeners.iter().for_each(|listener| listener(&change));
+                    }
+                }
+                Err(error) => {
+                    metrics.watch_error(&kind);
+                    tracing::warn!(kind, namespace, %error, "failed to watch; retrying with backoff");
+                }
+            }
+        }
+    }
+
+    fn digest(&self, shard: usize, event: watcher::Event<DeserializeGuard<K>>) -> Vec<Change<K>> {
+        match event {
+            watcher::Event::Init => {
+                self.cache.begin(shard);
+                Vec::new()
+            }
+            watcher::Event::InitApply(object) => {
+                self.cache.listed(shard, parse(object));
+                Vec::new()
+            }
+            watcher::Event::InitDone => self.cache.finish(shard),
+            watcher::Event::Apply(object) => self.cache.apply(parse(object)),
+            watcher::Event::Delete(object) => {
+                let key = match &object.0 {
+                    Ok(object) => ObjectKey::of(object.meta()),
+                    Err(invalid) => ObjectKey::of(&invalid.metadata),
+                };
+                self.cache.delete(&key).into_iter().collect()
+            }
+        }
+    }
+}
+
+/// What was understood of an object, without the managedFields, which are half of it and which nobody reads.
+fn parse<K: Object>(object: DeserializeGuard<K>) -> Parsed<K> {
+    match object.0 {
+        Ok(mut object) => {
+            object.meta_mut().managed_fields = None;
+            Ok(object)
+        }
+        Err(invalid) => {
+            let key = ObjectKey::of(&invalid.metadata);
+            let error = crate::conditions::cut(&invalid.error, MALFORMED_TEXT);
+            tracing::warn!(kind = %K::kind(&()), object = %key, error, "failed to read object; it is left alone until it changes");
+            Err(Malformed { key, error })
+        }
+    }
+}
+

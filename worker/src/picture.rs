@@ -1,0 +1,361 @@
+//! Decodes the picture once, into small analysis pictures of every frame and larger ones of a few, each with its time.
+//! Runs one `FFmpeg` in the sandbox and reads its pipes.
+
+pub(crate) mod pipes;
+pub mod recipe;
+
+use crate::{
+    probe::{Probe, Refusal, Stream, Zero, input_args, last_words},
+    sandbox::{End, FIRST_EXTRA_FD, Finished, Limits, Request, Sandbox, SandboxError, Source, Tool},
+};
+use pipes::{Head, Item};
+use recipe::{Recipe, Size};
+use showrunner_timeline::{Rounding, Ticks, TimeBase};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io::Read as _,
+    sync::mpsc::{Receiver, sync_channel},
+};
+
+/// Most frames of a title: 24 hours at 120 a second.
+pub const MAX_FRAMES: u64 = 24 * 3_600 * 120;
+/// Frames of either size waiting for a step to take them.
+const WAITING: usize = 4;
+/// Large pictures that may run ahead of the analysis pictures before something is wrong.
+const MAX_AHEAD: usize = 64;
+/// A stated end this much after the last frame still counts as that frame's duration, seconds.
+const LONGEST_LAST_FRAME: u32 = 10;
+/// A title that ends this much before its stated end is cut short: at least this many milliseconds and this part of the whole.
+const SHORTFALL_MILLIS: i64 = 1_000;
+const SHORTFALL_PART: i64 = 100;
+
+/// One picture: packed 8-bit RGB, full range, `width * height * 3` bytes, rows from the top.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// When it is shown, on the title's timeline: [`Probe::time_base`], the first one at zero.
+    pub pts: Ticks,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// The pixels.
+    pub rgb: Vec<u8>,
+}
+
+/// What the decoder hands over, in this order: every frame by its time, and a large picture some time after the analysis
+/// picture of the same `pts` (how long after is not defined, so look by `pts`), large ones in order too.
+#[derive(Debug)]
+pub enum Event {
+    /// The analysis picture of a frame. Every frame has one.
+    Frame(Picture),
+    /// The larger picture of some frame: a candidate for a thumbnail.
+    Candidate(Picture),
+}
+
+/// What to decode, beside the analysis pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Whether to make candidates, too.
+    pub candidates: bool,
+    /// Decoder and filter threads. Results do not depend on it.
+    pub threads: u32,
+    /// What the child may use.
+    pub limits: Limits,
+}
+
+/// How a decode went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Frames handed over.
+    pub frames: u64,
+    /// Candidates handed over.
+    pub candidates: u64,
+    /// Frames that had no time of their own, or one before an earlier frame's: not handed over.
+    pub skipped: u64,
+    /// Size of the analysis pictures.
+    pub size: Size,
+    /// Base of all times.
+    pub time_base: TimeBase,
+    /// When the last frame appears.
+    pub last: Ticks,
+    /// When the last frame ends: as the container states when that is plausible, else one frame interval after `last`.
+    pub end: Ticks,
+    /// The title is cut short or damaged.
+    pub shortfall: Option<Shortfall>,
+}
+
+/// How far a damaged source could be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortfall {
+    /// Up to here.
+    pub reached: Ticks,
+    /// Of this much, where that is stated.
+    pub stated: Option<Ticks>,
+    /// The tool's words.
+    pub detail: String,
+}
+
+/// Why a decode gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The source's or the sandbox's fault.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The receiver wanted no more.
+    #[error("stopped by the receiver: {0}")]
+    Stopped(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl From<SandboxError> for DecodeError {
+    fn from(error: SandboxError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// What a receiver of pictures or sound answers.
+pub type Taken = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// Decodes the main picture, handing everything to `take` on this thread, which blocks the decoder while it works: memory is
+/// bounded whatever the source. An error from `take` ends the decoder and comes back as [`DecodeError::Stopped`].
+///
+/// # Panics
+/// When `probe` has no picture: check before.
+pub fn decode(
+    sandbox: &Sandbox,
+    source: &Source,
+    probe: &Probe,
+    plan: &Plan,
+    take: &mut dyn FnMut(Event) -> Taken,
+) -> Result<Summary, DecodeError> {
+    let (stream, info) = probe.picture().expect("the caller checked that there is a picture");
+    let recipe = Recipe::new(stream.index, info, plan.candidates.then(|| recipe::candidate_interval(duration_of(probe, stream))));
+    let (sender, items) = sync_channel(WAITING);
+    let mut readers = Vec::new();
+    let mut extra = Vec::new();
+    let (times, times_end) = pipes::pipe(Tool::Ffmpeg)?;
+    extra.push(times_end);
+    let candidate_pipes = match recipe.candidate_size() {
+        None => None,
+        Some(size) => {
+            let ((data, data_end), (times, times_end)) = (pipes::pipe(Tool::Ffmpeg)?, pipes::pipe(Tool::Ffmpeg)?);
+            extra.extend([data_end, times_end]);
+            Some((data, times, size))
+        }
+    };
+    let args = arguments(&recipe, plan.threads);
+    let mut running = sandbox.start(Request { tool: Tool::Ffmpeg, args, source, extra, limits: plan.limits })?;
+    let stdout = running.take_stdout().expect("a child's output is piped and taken once");
+    readers.push(pipes::read_pictures(stdout, times, recipe.size(), false, sender.clone()));
+    if let Some((data, times, size)) = candidate_pipes {
+        readers.push(pipes::read_pictures(data, times, size, true, sender.clone()));
+    }
+    drop(sender);
+
+    let mut placing = Placing::new(probe.zero);
+    // On an error `items` and `running` go: closed channels stop the readers, and the child is killed.
+    placing.drain(items, take)?;
+    let finished = running.finish()?;
+    let read: Result<Vec<()>, _> = readers.into_iter().map(pipes::join).collect();
+    placing.broken = read.err();
+    placing.summary(probe, stream, recipe.size(), &finished)
+}
+
+/// The time of the first presented frame on the container's clock, in the stream's base. Decodes only so far.
+pub(crate) fn first_time(sandbox: &Sandbox, source: &Source, stream: &Stream) -> Result<Ticks, Refusal> {
+    head_time(sandbox, source, stream, 'v', "picture")
+}
+
+/// The time of the first frame that the decoder of `stream` gives; `letter` is `FFmpeg`'s for its type.
+pub(crate) fn head_time(sandbox: &Sandbox, source: &Source, stream: &Stream, letter: char, what: &'static str) -> Result<Ticks, Refusal> {
+    let (times, times_end) = pipes::pipe(Tool::Ffmpeg)?;
+    let mut args = quiet();
+    args.extend(input_args());
+    let map = format!("0:{}", stream.index);
+    args.extend(["-map", &map, &format!("-frames:{letter}"), "1"].map(str::to_owned));
+    args.extend(output_times(letter, FIRST_EXTRA_FD));
+    args.extend(["-f", "null", "-"].map(str::to_owned));
+    let running = sandbox.start(Request { tool: Tool::Ffmpeg, args, source, extra: vec![times_end], limits: Limits::PROBE })?;
+    let mut text = String::new();
+    let read = times.take(pipes::MAX_LINE as u64).read_to_string(&mut text);
+    let finished = running.finish()?;
+    read.map_err(|source| SandboxError::Read { tool: Tool::Ffmpeg, source })?;
+    let head = text.lines().next().and_then(Head::parse).filter(|head| head.pts.is_some());
+    match head.and_then(|head| head.base.rescale(head.pts?, stream.time_base, Rounding::Nearest)) {
+        Some(at) => Ok(at),
+        None if matches!(finished.end, End::Code(_)) => Err(Refusal::NothingDecodes { what, detail: last_words(&finished.stderr) }),
+        None => Err(Refusal::from_tool(Tool::Ffmpeg, &finished)),
+    }
+}
+
+/// What every decode starts with. Times stay on the container's clock (`-copyts`): ours is made from it by one subtraction.
+pub(crate) fn quiet() -> Vec<String> {
+    ["-hide_banner", "-nostdin", "-nostats", "-v", "error", "-copyts"].map(str::to_owned).to_vec()
+}
+
+/// Makes `FFmpeg` write one line per frame before the frame itself: its time, that time's base and its number of samples.
+pub(crate) fn output_times(letter: char, descriptor: i32) -> Vec<String> {
+    let mut args = vec![format!("-stats_enc_pre:{letter}"), format!("pipe:{descriptor}")];
+    args.extend([format!("-stats_enc_pre_fmt:{letter}"), pipes::LINE.to_owned()]);
+    if letter == 'v' {
+        args.extend(["-fps_mode", "passthrough", "-enc_time_base", "demux"].map(str::to_owned));
+    }
+    args
+}
+
+fn arguments(recipe: &Recipe, threads: u32) -> Vec<String> {
+    let threads = threads.to_string();
+    let mut args = quiet();
+    args.extend(["-filter_complex_threads", &threads, "-threads", &threads].map(str::to_owned));
+    args.extend(input_args());
+    args.extend(["-filter_complex".to_owned(), recipe.graph()]);
+    let mut output = |label: &str, times: i32, data: i32| {
+        args.extend(["-map", label].map(str::to_owned));
+        args.extend(output_times('v', times));
+        args.extend(["-c:v", "rawvideo", "-pix_fmt", "rgb24", "-f", "rawvideo", &format!("pipe:{data}")].map(str::to_owned));
+    };
+    output("[analysis]", FIRST_EXTRA_FD, 1);
+    if recipe.candidate_size().is_some() {
+        output("[candidate]", FIRST_EXTRA_FD + 2, FIRST_EXTRA_FD + 1);
+    }
+    args
+}
+
+/// The stream's stated duration in milliseconds, else the container's.
+fn duration_of(probe: &Probe, stream: &Stream) -> Option<u64> {
+    let own = stream.duration.map(|ticks| stream.time_base.to_millis(ticks).0);
+    own.filter(|millis| *millis > 0).or(probe.stated_duration_ms)
+}
+
+/// Puts what the readers bring onto the title's timeline and hands it over.
+struct Placing {
+    zero: Zero,
+    frames: u64,
+    candidates: u64,
+    skipped: u64,
+    last: Option<Ticks>,
+    interval: Ticks,
+    /// Candidates whose analysis picture has not come yet.
+    ahead: BTreeMap<Ticks, Picture>,
+    last_candidate: Option<Ticks>,
+    /// A reader's complaint: the child wrote what it should not have.
+    broken: Option<SandboxError>,
+}
+
+impl Placing {
+    const fn new(zero: Zero) -> Self {
+        Self {
+            zero, frames: 0, candidates: 0, skipped: 0, last: None, interval: Ticks::ZERO,
+            ahead: BTreeMap::new(), last_candidate: None, broken: None,
+        }
+    }
+
+    fn drain(&mut self, items: Receiver<Item>, take: &mut dyn FnMut(Event) -> Taken) -> Result<(), DecodeError> {
+        for item in items {
+            self.place(item, take)?;
+        }
+        // Candidates of frames that were skipped have no analysis picture and are of no use.
+        Ok(())
+    }
+
+    fn place(&mut self, item: Item, take: &mut dyn FnMut(Event) -> Taken) -> Result<(), DecodeError> {
+        let Some(pts) = self.on_timeline(item.head) else {
+            self.skipped += u64::from(!item.large);
+            return Ok(());
+        };
+        let picture = Picture { pts, width: item.size.width, height: item.size.height, rgb: item.rgb };
+        if item.large {
+            if self.last_candidate.is_none_or(|last| last < pts) {
+                self.last_candidate = Some(pts);
+                self.ahead.insert(pts, picture);
+            }
+            if self.ahead.len() > MAX_AHEAD {
+                return Err(Refusal::Unreadable { detail: "large pictures came without their frames".to_owned() }.into());
+            }
+        } else if self.last.is_some_and(|last| pts <= last) {
+            self.skipped += 1;
+        } else {
+            self.first_is_zero(pts)?;
+            self.interval = self.last.map_or(Ticks::ZERO, |last| pts - last);
+            self.last = Some(pts);
+            self.frames += 1;
+            if self.frames > MAX_FRAMES {
+                return Err(Refusal::TooLarge { what: "the number of frames", limit: MAX_FRAMES }.into());
+            }
+            take(Event::Frame(picture)).map_err(DecodeError::Stopped)?;
+        }
+        self.hand_over_candidates(take)
+    }
+
+    fn hand_over_candidates(&mut self, take: &mut dyn FnMut(Event) -> Taken) -> Result<(), DecodeError> {
+        while let (Some(first), Some(last)) = (self.ahead.first_entry(), self.last) {
+            if *first.key() > last {
+                break;
+            }
+            self.candidates += 1;
+            take(Event::Candidate(first.remove())).map_err(DecodeError::Stopped)?;
+        }
+        Ok(())
+    }
+
+    /// `None` for a frame without a time, or with one before the first.
+    fn on_timeline(&self, head: Head) -> Option<Ticks> {
+        let at = head.base.rescale(head.pts?, self.zero.base, Rounding::Nearest)?;
+        let pts = at.0.checked_sub(self.zero.at.0)?;
+        (pts >= 0).then_some(Ticks(pts))
+    }
+
+    fn first_is_zero(&self, pts: Ticks) -> Result<(), Refusal> {
+        if self.last.is_none() && pts != Ticks::ZERO {
+            let detail = format!("the first frame is at tick {pts} of a timeline that should start with it");
+            return Err(Refusal::Unreadable { detail });
+        }
+        Ok(())
+    }
+
+    fn summary(self, probe: &Probe, stream: &Stream, size: Size, finished: &Finished) -> Result<Summary, DecodeError> {
+        match finished.end {
+            End::Code(_) => {}
+            _ => return Err(Refusal::from_tool(Tool::Ffmpeg, finished).into()),
+        }
+        let Some(last) = self.last else {
+            return Err(Refusal::NothingDecodes { what: "picture", detail: last_words(&finished.stderr) }.into());
+        };
+        if let Some(broken) = self.broken {
+            return Err(broken.into());
+        }
+        let stated = stated_end(stream, self.zero);
+        let by_interval = last.saturating_add(Ticks(self.interval.0.max(1)));
+        let latest = last.saturating_add(seconds(self.zero.base, LONGEST_LAST_FRAME));
+        let end = stated.filter(|stated| last < *stated && *stated <= latest).unwrap_or(by_interval);
+        let by_container = || {
+            let whole = probe.stated_duration_ms.and_then(|millis| i64::try_from(millis).ok())?;
+            (!finished.stderr.trim().is_empty()).then(|| self.zero.base.from_millis(whole))
+        };
+        let wanted = stated.or_else(by_container);
+        let shortfall = (!finished.succeeded() || wanted.is_some_and(|wanted| is_short(end, wanted, self.zero.base))).then(|| Shortfall {
+            reached: end,
+            stated: wanted,
+            detail: last_words(&finished.stderr),
+        });
+        let (frames, candidates, skipped, time_base) = (self.frames, self.candidates, self.skipped, self.zero.base);
+        Ok(Summary { frames, candidates, skipped, size, time_base, last, end, shortfall })
+    }
+}
+
+/// Where the stream says that it ends, on the title's timeline.
+pub(crate) fn stated_end(stream: &Stream, zero: Zero) -> Option<Ticks> {
+    let end = stream.start?.0.checked_add(stream.duration.filter(|ticks| ticks.0 > 0)?.0)?;
+    let end = stream.time_base.rescale(Ticks(end), zero.base, Rounding::Nearest)?;
+    Some(end.saturating_sub(zero.at))
+}
+
+/// Whether ending at `end` is too early for something that should end at `wanted`.
+pub(crate) fn is_short(end: Ticks, wanted: Ticks, base: TimeBase) -> bool {
+    let allowed = base.from_millis(SHORTFALL_MILLIS).0.max(wanted.0 / SHORTFALL_PART);
+    wanted.saturating_sub(end).0 > allowed
+}
+
+fn seconds(base: TimeBase, seconds: u32) -> Ticks {
+    base.from_millis(i64::from(seconds) * 1_000)
+}

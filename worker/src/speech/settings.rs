@@ -1,0 +1,73 @@
+//! Everything that decides which words come out. No I/O.
+
+use serde::Serialize;
+
+/// Raised by hand whenever the same sound and settings would give other words.
+const ALGORITHM_VERSION: u32 = 1;
+
+/// Settings of recognition; the default is what ships and what is measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Settings {
+    /// Hypotheses kept by the beam search.
+    pub beam_size: usize,
+    /// Threads of one recognition; fixed, because sums in another order are other sums.
+    pub threads: usize,
+    /// Voice probability at which speech begins.
+    pub voice_on: f32,
+    /// Voice probability below which speech may end; lower than `voice_on`, so that a breath does not cut a word.
+    pub voice_off: f32,
+    /// Silence that ends a stretch of speech, in milliseconds.
+    pub silence_ms: i64,
+    /// Shorter stretches of voice are no speech, in milliseconds.
+    pub speech_ms: i64,
+    /// Sound kept on both sides of speech, in milliseconds.
+    pub padding_ms: i64,
+    /// Text that shrinks more than this under compression repeats itself (OpenAI's Whisper: 2.4).
+    pub max_compression: f32,
+    /// Less certain text than this is not believed (OpenAI's Whisper: -1.0).
+    pub min_avg_logprob: f32,
+    /// A window more likely than this to hold no speech, and uncertain besides, is silence (OpenAI's Whisper: 0.6).
+    pub max_no_speech: f32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            beam_size: 5,
+            threads: 2,
+            voice_on: 0.5,
+            voice_off: 0.35,
+            silence_ms: 400,
+            speech_ms: 200,
+            padding_ms: 200,
+            max_compression: 2.4,
+            min_avg_logprob: -1.0,
+            max_no_speech: 0.6,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings and what is fixed in code, as text that is equal only where results are.
+    pub fn key(&self) -> String {
+        let settings =
+            serde_json::to_string(self).expect("numbers in named fields are always JSON");
+        format!("speech/{ALGORITHM_VERSION} int8 temperature=0 {settings}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_other_setting_is_another_key() {
+        let usual = Settings::default();
+        let other = Settings {
+            beam_size: 1,
+            ..usual.clone()
+        };
+        assert_ne!(usual.key(), other.key());
+        assert_eq!(usual.key(), Settings::default().key());
+    }
+}
