@@ -19,6 +19,8 @@ pub struct ShotsDocument {
     pub duration: i64,
     /// In order; each starts where the one before ends.
     pub shots: Vec<Shot>,
+    /// The span in which the last shot fades out; absent when it simply ends.
+    pub ends_with_fade: Option<Span>,
 }
 document!(ShotsDocument, "showrunner.dev/shots/v1");
 

@@ -22,6 +22,9 @@ pub struct StepResult {
     pub key: Digest,
     /// Folder of the attempt that wrote the files (bucket key ending in `/`); the operator checks it against its own.
     pub folder: String,
+    /// What the source turned out to be: the same in every step of a source. Here, because a pod that dies after its
+    /// last commit leaves no unit result, and the published manifest needs it all the same.
+    pub media: MediaSummary,
     /// Files, in the order of the step's slots.
     pub outputs: Vec<Output>,
     /// The few figures that status shows.

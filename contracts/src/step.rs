@@ -145,11 +145,19 @@ pub struct SourceIdentity {
     pub version: String,
     /// Size, bytes.
     pub size_bytes: u64,
+    /// Digest that the person stated and the worker verified: a result that was made without it is no answer to it.
+    pub sha256: Option<Digest>,
 }
 
-/// What people asked for: changes only when a person changes something.
-pub fn wanted_key(source: &SourceIdentity, params: &StepParams, needs: &[Digest]) -> Digest {
-    Digest::of_json(&("showrunner.dev/wanted/v1", source, params, needs))
+/// What people asked for: changes only when a person changes something. `models` are the names they chose, `needs` the
+/// wanted keys of the steps that this one reads.
+pub fn wanted_key(
+    source: &SourceIdentity,
+    params: &StepParams,
+    models: &[String],
+    needs: &[Digest],
+) -> Digest {
+    Digest::of_json(&("showrunner.dev/wanted/v1", source, params, models, needs))
 }
 
 /// Everything a step's result depends on: the key its result is kept under. `needs` are the keys of the steps it reads.
@@ -193,6 +201,7 @@ mod tests {
             path: "a.mp4".into(),
             version: "\"e\"".into(),
             size_bytes: 7,
+            sha256: None,
         }
     }
 

@@ -325,9 +325,13 @@ pub struct StepStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub message: Option<String>,
-    /// Attempts that tried it under this key.
+    /// Attempts under this key that ended, but for those that were lost or never started.
     #[serde(default)]
     pub attempts: i32,
+    /// Attempts under this key that were lost to evictions and node failures: they do not count against
+    /// `execution.retries`.
+    #[serde(default)]
+    pub lost: i32,
     /// Models, as `name@sha256:…`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4), inner(length(max = 160)))]
@@ -378,6 +382,10 @@ pub struct AttemptStatus {
     pub cost_estimate: Option<String>,
     /// Since when the attempt is intended.
     pub since: Time,
+    /// Why the attempt is being ended early; absent as long as it is wanted. Written before its job is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub ending: Option<String>,
 }
 
 /// An attempt that ended.
@@ -399,6 +407,10 @@ pub struct AttemptSummary {
     pub counted: bool,
     /// When it ended.
     pub ended: Time,
+    /// Digest of the unit's result in the store; absent when the attempt left none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub result: Option<String>,
     /// Upper bound of its cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 48))]
@@ -412,6 +424,10 @@ pub struct PublishedStatus {
     /// Digest of the manifest.
     #[schemars(length(max = 71))]
     pub digest: String,
+    /// Digest over the steps' keys and results that it was made of: as long as it fits `status.steps`, there is nothing
+    /// new to publish.
+    #[schemars(length(max = 71))]
+    pub contents: String,
     /// Folder in the bucket that holds the manifest, `blobs/`, `report.html` and `run.json`.
     #[schemars(length(max = 1024))]
     pub folder: String,

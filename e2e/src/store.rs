@@ -59,7 +59,7 @@ impl Store {
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>> {
         let mut action = self.bucket.list_objects_v2(Some(&self.credentials));
         action.with_prefix(prefix);
-        let text = self.http.get(action.sign(EXPIRY)).send().await?.error_for_status()?.bytes().await?;
+        let text = self.http.get(action.sign(EXPIRY)).send().await?.error_for_status()?.text().await?;
         let parsed = rusty_s3::actions::ListObjectsV2::parse_response(&text)?;
         Ok(parsed.contents.into_iter().map(|object| object.key).collect())
     }

@@ -24,7 +24,7 @@ const MAX_BODY: usize = 2048;
 /// What is missing before this process is ready; empty when nothing is.
 pub type Pending = dyn Fn() -> Vec<String> + Send + Sync;
 /// Everything there is to see, for people who debug.
-pub type Debug = dyn Fn() -> Value + Send + Sync;
+pub type DebugState = dyn Fn() -> Value + Send + Sync;
 
 /// What the listeners show.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ pub struct Admin {
     /// For `/readyz`.
     pub pending: Arc<Pending>,
     /// For `/debug/state`.
-    pub debug: Arc<Debug>,
+    pub debug: Arc<DebugState>,
     /// For `/log-level`.
     pub log_level: LogLevel,
 }

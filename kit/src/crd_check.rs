@@ -81,11 +81,15 @@ fn compare(wanted: &CustomResourceDefinition, served: &CustomResourceDefinition)
         let Some(found) = served.spec.versions.iter().find(|found| found.name == version.name && found.served) else {
             return Some(format!("version {} is not served; upgrade the showrunner-crds chart", version.name));
         };
-        let schema = |version: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionVersion| {
-            serde_json::to_value(&version.schema).unwrap_or(Value::Null)
-        };
+        let schema =
+            |version: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionVersion| {
+                serde_json::to_value(&version.schema).unwrap_or(Value::Null)
+            };
         if let Some(path) = first_difference(&schema(version), &schema(found), String::new()) {
-            return Some(format!("version {} has another schema at {path}; install the showrunner-crds chart of this operator's version", version.name));
+            return Some(format!(
+                "version {} has another schema at {path}; install the showrunner-crds chart of this operator's version",
+                version.name
+            ));
         }
     }
     None

@@ -73,7 +73,8 @@ impl Events {
         let name = crate::conditions::cut(meta.name.as_deref().unwrap_or_default(), MAX_NAME_PART);
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         // Instance and count make it unique; hashed, because names of pods do not belong in names of events.
-        let unique = crate::jobs::short_digest(&[&self.instance, &number.to_string(), meta.uid.as_deref().unwrap_or_default()], 16);
+        let unique =
+            crate::jobs::short_digest(&[&self.instance, &number.to_string(), meta.uid.as_deref().unwrap_or_default()], 16);
         Event {
             metadata: ObjectMeta {
                 namespace: meta.namespace.clone(),

@@ -372,7 +372,10 @@ mod tests {
         metrics.count_conditions("Title", &mut seen, &[(ready("False"), 3)]);
         metrics.count_conditions("Title", &mut seen, &[(ready("True"), 2)]);
         let text = metrics.render();
-        assert!(text.contains(r#"operator_status_condition_count{kind="Title",type="Ready",status="True",reason="Why"} 2"#), "{text}");
+        assert!(
+            text.contains(r#"operator_status_condition_count{kind="Title",type="Ready",status="True",reason="Why"} 2"#),
+            "{text}"
+        );
         assert!(!text.contains(r#"status="False""#));
     }
 }

@@ -22,7 +22,9 @@ pub struct Money(Decimal);
 
 /// A text that is no amount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("failed to read {0:?} as an amount: write a decimal like \"0.75\", not negative, at most {DIGITS} digits after the point and {MAX} at most")]
+#[error(
+    "failed to read {0:?} as an amount: write a decimal like \"0.75\", not negative, at most {DIGITS} digits after the point and {MAX} at most"
+)]
 pub struct MoneyError(String);
 
 impl Money {

@@ -60,10 +60,7 @@ impl ObjectKey {
 
     /// The key of an object. Objects read from the API server always have a name; others get an empty one.
     pub fn of(meta: &ObjectMeta) -> Self {
-        Self {
-            namespace: meta.namespace.clone().unwrap_or_default(),
-            name: meta.name.clone().unwrap_or_default(),
-        }
+        Self { namespace: meta.namespace.clone().unwrap_or_default(), name: meta.name.clone().unwrap_or_default() }
     }
 }
 
@@ -137,8 +134,7 @@ mod tests {
         other.uid = Some("u2".into());
         assert_ne!(base, intent_of(&other));
         let mut other = meta();
-        other.deletion_timestamp =
-            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+        other.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
         assert_ne!(base, intent_of(&other));
         let mut other = meta();
         other.annotations = Some(BTreeMap::from([(ANNOTATION_RECONCILE_AT.into(), "now".into())]));
@@ -148,11 +144,8 @@ mod tests {
     #[test]
     fn only_the_controlling_owner_counts() {
         let mut child = ObjectMeta::default();
-        let owner = |uid: &str, controller| OwnerReference {
-            uid: uid.into(),
-            controller: Some(controller),
-            ..OwnerReference::default()
-        };
+        let owner =
+            |uid: &str, controller| OwnerReference { uid: uid.into(), controller: Some(controller), ..OwnerReference::default() };
         child.owner_references = Some(vec![owner("a", false), owner("b", true)]);
         assert!(is_controlled_by(&child, "b"));
         assert!(!is_controlled_by(&child, "a"));

@@ -28,7 +28,7 @@ pub enum Trigger {
     },
     /// Something that the object owns or refers to changed.
     Related,
-    /// The object is gone; the key runs once more so that the driver can forget it.
+    /// The object is gone: the key is forgotten, at once or when its run ends.
     Gone,
 }
 
@@ -184,15 +184,7 @@ pub struct Queue<K> {
 impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// An empty queue.
     pub fn new(config: QueueConfig) -> Self {
-        Self {
-            config,
-            entries: HashMap::new(),
-            ready: BTreeSet::new(),
-            timers: BTreeSet::new(),
-            running: 0,
-            adds: 0,
-            retries: 0,
-        }
+        Self { config, entries: HashMap::new(), ready: BTreeSet::new(), timers: BTreeSet::new(), running: 0, adds: 0, retries: 0 }
     }
 
     /// Says that something happened that concerns `key`.
@@ -204,6 +196,9 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
                 return;
             }
             self.entries.insert(key.clone(), Entry::default());
+        }
+        if trigger == Trigger::Gone && self.forget(key) {
+            return;
         }
         let Some(entry) = self.entries.get_mut(key) else { return };
         let (priority, new_intent) = match trigger {
@@ -330,6 +325,24 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             }
         }
         stats
+    }
+
+    /// Drops all that is known of a key, unless it runs.
+    fn forget(&mut self, key: &K) -> bool {
+        match self.entries.get(key) {
+            Some(Entry { running: Some(_), .. }) => return false,
+            Some(Entry { ready, timer, .. }) => {
+                if let Some((since, priority)) = ready {
+                    self.ready.remove(&(*since + priority.handicap(), key.clone()));
+                }
+                if let Some(timer) = timer {
+                    self.timers.remove(&(timer.due, key.clone()));
+                }
+            }
+            None => {}
+        }
+        self.entries.remove(key);
+        true
     }
 
     fn fire_timers(&mut self, now: Mono) {

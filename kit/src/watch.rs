@@ -137,4 +137,3 @@ fn parse<K: Object>(object: DeserializeGuard<K>) -> Parsed<K> {
         }
     }
 }
-

@@ -119,7 +119,12 @@ impl Writer {
 
     /// Third way, for children only we own: server-side apply with force, one manager per usage site. Compared with the
     /// live object first: writes when what is wanted changed, or when somebody else changed a field of it.
-    pub async fn apply_owned<K: Object>(&self, wanted: &K, live: Option<&K>, manager: &'static str) -> Result<Applied<K>, WriteError> {
+    pub async fn apply_owned<K: Object>(
+        &self,
+        wanted: &K,
+        live: Option<&K>,
+        manager: &'static str,
+    ) -> Result<Applied<K>, WriteError> {
         let (body, digest) = apply_body(wanted)?;
         if let Some(live) = live {
             let current = serde_json::to_value(live)
@@ -135,7 +140,12 @@ impl Writer {
 
     /// Fourth way, for objects that others own too: server-side apply without force. A field that somebody else owns
     /// is [`WriteError::Owned`], which names the manager and the field.
-    pub async fn apply_shared<K: Object>(&self, wanted: &K, live: Option<&K>, manager: &'static str) -> Result<Applied<K>, WriteError> {
+    pub async fn apply_shared<K: Object>(
+        &self,
+        wanted: &K,
+        live: Option<&K>,
+        manager: &'static str,
+    ) -> Result<Applied<K>, WriteError> {
         let (body, _) = apply_body(wanted)?;
         let mut body = body;
         // Others own this object too: our digest would be one more thing to argue about.
@@ -181,7 +191,12 @@ impl Writer {
         }
     }
 
-    async fn run<K: Object, T>(&self, verb: &'static str, object: &K, call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
+    async fn run<K: Object, T>(
+        &self,
+        verb: &'static str,
+        object: &K,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, WriteError> {
         let kind = K::kind(&());
         let what = object.describe();
         let result = match self.leadership.guard() {
@@ -204,10 +219,12 @@ impl Writer {
 }
 
 fn name_of<K: Object>(object: &K) -> Result<&str, WriteError> {
-    object.meta().name.as_deref().filter(|name| !name.is_empty()).ok_or_else(|| WriteError::Invalid {
-        object: object.describe(),
-        message: "it has no name".into(),
-    })
+    object
+        .meta()
+        .name
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| WriteError::Invalid { object: object.describe(), message: "it has no name".into() })
 }
 
 /// The patch with the resourceVersion that `read` had.

@@ -45,7 +45,9 @@ mod tests {
 
     #[test]
     fn a_panic_of_either_kind_of_text_is_quoted_and_is_our_fault() {
-        for payload in [Box::new("index out of bounds") as Box<dyn std::any::Any + Send>, Box::new("index out of bounds".to_owned())] {
+        for payload in
+            [Box::new("index out of bounds") as Box<dyn std::any::Any + Send>, Box::new("index out of bounds".to_owned())]
+        {
             let failure = of_panic(payload.as_ref());
             assert_eq!(failure.reason, Reason::Internal);
             assert!(failure.message.contains("index out of bounds"), "{}", failure.message);

@@ -74,7 +74,8 @@ fn show(viewer: &mut dyn Viewer, event: &Event) -> Result<(), StepError> {
         Event::Candidate(picture) => viewer.candidate(picture),
     }));
     shown.unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| payload.downcast_ref::<String>().cloned());
+        let text =
+            payload.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| payload.downcast_ref::<String>().cloned());
         Err(Panicked(text.unwrap_or_else(|| "no message".to_owned())).into())
     })
 }

@@ -2,11 +2,23 @@
 //! No I/O at this level.
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod commit;
+pub mod enrich;
+pub mod failure;
 pub mod fanout;
+pub mod farewell;
+pub mod media;
 pub mod models;
 pub mod onnx;
+pub mod order;
 pub mod picture;
+pub mod pipeline;
 pub mod probe;
+pub mod progress;
+pub mod run;
 pub mod sandbox;
 pub mod sound;
 pub mod speech;
+pub mod steps;
+pub mod store;

@@ -147,6 +147,7 @@ impl Artefacts {
     }
 
     /// The artefacts below `root`.
+    #[expect(clippy::missing_panics_doc, reason = "only a build with a broken lock file could")]
     pub fn at(root: &Path) -> Self {
         let lock = serde_json::from_str(LOCK).expect("the lock file is part of this build and a test reads it");
         Self { root: root.to_owned(), lock, verified: Mutex::default() }
@@ -260,8 +261,10 @@ mod tests {
         let sha256 = Digest::of(b"weights").hex().to_owned();
         let file = LockedFile { path: "models/toy/weights.bin".to_owned(), sha256, size: 7 };
         let [name, version, source, attribution] = ["toy", "1", "https://example.org", "nobody"].map(str::to_owned);
-        let entry = Entry { name, kind: Kind::Model, version, licence: licence.to_owned(), source, attribution, files: vec![file] };
-        let artefacts = Artefacts { root: folder.path().to_owned(), lock: Lock { artefacts: vec![entry] }, verified: Mutex::default() };
+        let entry =
+            Entry { name, kind: Kind::Model, version, licence: licence.to_owned(), source, attribution, files: vec![file] };
+        let artefacts =
+            Artefacts { root: folder.path().to_owned(), lock: Lock { artefacts: vec![entry] }, verified: Mutex::default() };
         (folder, artefacts)
     }
 

@@ -24,10 +24,11 @@ pub const MAX_FRAMES: u64 = 24 * 3_600 * 120;
 const WAITING: usize = 4;
 /// Large pictures that may run ahead of the analysis pictures before something is wrong.
 const MAX_AHEAD: usize = 64;
-/// A stated end this much after the last frame still counts as that frame's duration, seconds.
-const LONGEST_LAST_FRAME: u32 = 10;
-/// A title that ends this much before its stated end is cut short: at least this many milliseconds and this part of the whole.
-const SHORTFALL_MILLIS: i64 = 1_000;
+/// A stated end this much after the last frame still counts as that frame's duration when the decoder met no fault, milliseconds.
+const LONGEST_LAST_FRAME: i64 = 10_000;
+/// A decoder that met a fault and ended this much before the stated end was cut short: at least so many milliseconds, or this
+/// part of the whole.
+const SHORTFALL: i64 = 1_000;
 const SHORTFALL_PART: i64 = 100;
 
 /// One picture: packed 8-bit RGB, full range, `width * height * 3` bytes, rows from the top.
@@ -167,7 +168,13 @@ pub(crate) fn first_time(sandbox: &Sandbox, source: &Source, stream: &Stream) ->
 }
 
 /// The time of the first frame that the decoder of `stream` gives; `letter` is `FFmpeg`'s for its type.
-pub(crate) fn head_time(sandbox: &Sandbox, source: &Source, stream: &Stream, letter: char, what: &'static str) -> Result<Ticks, Refusal> {
+pub(crate) fn head_time(
+    sandbox: &Sandbox,
+    source: &Source,
+    stream: &Stream,
+    letter: char,
+    what: &'static str,
+) -> Result<Ticks, Refusal> {
     let (times, times_end) = pipes::pipe(Tool::Ffmpeg)?;
     let mut args = quiet();
     args.extend(input_args());
@@ -183,7 +190,9 @@ pub(crate) fn head_time(sandbox: &Sandbox, source: &Source, stream: &Stream, let
     let head = text.lines().next().and_then(Head::parse).filter(|head| head.pts.is_some());
     match head.and_then(|head| head.base.rescale(head.pts?, stream.time_base, Rounding::Nearest)) {
         Some(at) => Ok(at),
-        None if matches!(finished.end, End::Code(_)) => Err(Refusal::NothingDecodes { what, detail: last_words(&finished.stderr) }),
+        None if matches!(finished.end, End::Code(_)) => {
+            Err(Refusal::NothingDecodes { what, detail: last_words(&finished.stderr) })
+        }
         None => Err(Refusal::from_tool(Tool::Ffmpeg, &finished)),
     }
 }
@@ -245,8 +254,15 @@ struct Placing {
 impl Placing {
     const fn new(zero: Zero) -> Self {
         Self {
-            zero, frames: 0, candidates: 0, skipped: 0, last: None, interval: Ticks::ZERO,
-            ahead: BTreeMap::new(), last_candidate: None, broken: None,
+            zero,
+            frames: 0,
+            candidates: 0,
+            skipped: 0,
+            last: None,
+            interval: Ticks::ZERO,
+            ahead: BTreeMap::new(),
+            last_candidate: None,
+            broken: None,
         }
     }
 
@@ -324,21 +340,21 @@ impl Placing {
         if let Some(broken) = self.broken {
             return Err(broken.into());
         }
-        let stated = stated_end(stream, self.zero);
+        let base = self.zero.base;
         let by_interval = last.saturating_add(Ticks(self.interval.0.max(1)));
-        let latest = last.saturating_add(seconds(self.zero.base, LONGEST_LAST_FRAME));
-        let end = stated.filter(|stated| last < *stated && *stated <= latest).unwrap_or(by_interval);
-        let by_container = || {
-            let whole = probe.stated_duration_ms.and_then(|millis| i64::try_from(millis).ok())?;
-            (!finished.stderr.trim().is_empty()).then(|| self.zero.base.from_millis(whole))
-        };
-        let wanted = stated.or_else(by_container);
-        let shortfall = (!finished.succeeded() || wanted.is_some_and(|wanted| is_short(end, wanted, self.zero.base))).then(|| Shortfall {
-            reached: end,
+        let stated = stated_end(stream, self.zero);
+        // A container's own duration may be that of a longer sound: it counts only together with a fault.
+        let by_container =
+            || probe.stated_duration_ms.and_then(|millis| i64::try_from(millis).ok()).map(|millis| base.from_millis(millis));
+        let wanted = stated.or_else(|| by_container().filter(|_| is_faulty(finished)));
+        let short = wanted.filter(|wanted| is_short(by_interval, *wanted, base, finished));
+        let shortfall = (short.is_some() || !finished.succeeded()).then(|| Shortfall {
+            reached: by_interval,
             stated: wanted,
             detail: last_words(&finished.stderr),
         });
-        let (frames, candidates, skipped, time_base) = (self.frames, self.candidates, self.skipped, self.zero.base);
+        let end = stated.filter(|stated| shortfall.is_none() && last < *stated).unwrap_or(by_interval);
+        let (frames, candidates, skipped, time_base) = (self.frames, self.candidates, self.skipped, base);
         Ok(Summary { frames, candidates, skipped, size, time_base, last, end, shortfall })
     }
 }
@@ -351,11 +367,12 @@ pub(crate) fn stated_end(stream: &Stream, zero: Zero) -> Option<Ticks> {
 }
 
 /// Whether ending at `end` is too early for something that should end at `wanted`.
-pub(crate) fn is_short(end: Ticks, wanted: Ticks, base: TimeBase) -> bool {
-    let allowed = base.from_millis(SHORTFALL_MILLIS).0.max(wanted.0 / SHORTFALL_PART);
-    wanted.saturating_sub(end).0 > allowed
+pub(crate) fn is_short(end: Ticks, wanted: Ticks, base: TimeBase, finished: &Finished) -> bool {
+    let allowed = if is_faulty(finished) { SHORTFALL } else { LONGEST_LAST_FRAME };
+    wanted.saturating_sub(end).0 > base.from_millis(allowed).0.max(wanted.0 / SHORTFALL_PART)
 }
 
-fn seconds(base: TimeBase, seconds: u32) -> Ticks {
-    base.from_millis(i64::from(seconds) * 1_000)
+/// Whether the decoder complained.
+fn is_faulty(finished: &Finished) -> bool {
+    !finished.succeeded() || !finished.stderr.trim().is_empty()
 }

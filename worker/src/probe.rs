@@ -7,6 +7,7 @@ mod refusal;
 mod stream;
 
 pub use refusal::Refusal;
+pub(crate) use refusal::last_words;
 pub use stream::{Colour, FieldOrder, Hdr, Kind, PictureInfo, SoundInfo, Stream, Transfer};
 
 use crate::{
@@ -140,11 +141,12 @@ pub(crate) fn input_args() -> Vec<String> {
 
 fn ask_ffprobe(sandbox: &Sandbox, source: &Source) -> Result<Vec<u8>, Refusal> {
     let interval = format!("%+#{HEAD_PACKETS}");
-    let mut args: Vec<String> = ["-v", "error", "-hide_banner", "-of", "json=c=1", "-show_format", "-show_streams", "-show_frames"]
-        .into_iter()
-        .chain(["-read_intervals", &interval])
-        .map(str::to_owned)
-        .collect();
+    let mut args: Vec<String> =
+        ["-v", "error", "-hide_banner", "-of", "json=c=1", "-show_format", "-show_streams", "-show_frames"]
+            .into_iter()
+            .chain(["-read_intervals", &interval])
+            .map(str::to_owned)
+            .collect();
     args.extend(input_args());
     let mut running = sandbox.start(Request { tool: Tool::Ffprobe, args, source, extra: Vec::new(), limits: Limits::PROBE })?;
     let mut text = Vec::new();

@@ -40,9 +40,9 @@ pub struct Limits {
 
 impl Limits {
     /// For reading headers: seconds, not minutes.
-    pub const PROBE: Self = Self { wall: Duration::from_secs(60), cpu_seconds: 60, memory_bytes: 2 << 30 };
+    pub const PROBE: Self = Self { wall: Duration::from_mins(1), cpu_seconds: 60, memory_bytes: 2 << 30 };
     /// For one pass over a title.
-    pub const DECODE: Self = Self { wall: Duration::from_secs(4 * 3600), cpu_seconds: 16 * 3600, memory_bytes: 6 << 30 };
+    pub const DECODE: Self = Self { wall: Duration::from_hours(4), cpu_seconds: 16 * 3_600, memory_bytes: 6 << 30 };
 }
 
 /// Which program a child becomes.

@@ -50,6 +50,7 @@ pub struct Summary {
 }
 
 /// One sixteen-thousandth of a second: what [`Chunk`] counts in.
+#[expect(clippy::missing_panics_doc, reason = "a constant that is positive")]
 pub fn time_base() -> TimeBase {
     TimeBase::new(1, SAMPLE_RATE).expect("both are positive")
 }
@@ -135,7 +136,10 @@ impl Placing {
 
     fn place(&mut self, head: pipes::Head, samples: &[f32], take: &mut dyn FnMut(Chunk<'_>) -> Taken) -> Result<(), DecodeError> {
         let expected = self.summary.end.0;
-        let stated = head.pts.and_then(|pts| head.base.rescale(pts, time_base(), Rounding::Nearest)).and_then(|at| at.0.checked_sub(self.zero));
+        let stated = head
+            .pts
+            .and_then(|pts| head.base.rescale(pts, time_base(), Rounding::Nearest))
+            .and_then(|at| at.0.checked_sub(self.zero));
         // Without a time of its own a frame follows the one before.
         let mut start = stated.unwrap_or(expected);
         let mut samples = samples;
@@ -177,7 +181,7 @@ impl Placing {
             return Err(Refusal::NothingDecodes { what: "sound", detail: last_words(&finished.stderr) }.into());
         }
         let stated = stated_end(stream, zero).and_then(|end| zero.base.rescale(end, time_base(), Rounding::Nearest));
-        if !finished.succeeded() || stated.is_some_and(|stated| is_short(self.summary.end, stated, time_base())) {
+        if !finished.succeeded() || stated.is_some_and(|stated| is_short(self.summary.end, stated, time_base(), finished)) {
             let detail = last_words(&finished.stderr);
             self.summary.shortfall = Some(Shortfall { reached: self.summary.end, stated, detail });
         }

@@ -15,7 +15,6 @@ use reqwest::{
     redirect,
 };
 use std::{
-    future::Future,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -83,7 +82,8 @@ impl Store {
     /// A small object, or `None` when there is none. `what` names it in messages.
     pub fn get(&self, what: &str, url: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
         self.patiently(what, async || {
-            let response = self.client.get(url).timeout(SMALL_TIMEOUT).send().await.map_err(|error| error::of_request(what, error))?;
+            let response =
+                self.client.get(url).timeout(SMALL_TIMEOUT).send().await.map_err(|error| error::of_request(what, error))?;
             match response.status() {
                 StatusCode::NOT_FOUND => Ok(None),
                 StatusCode::OK => self.body(what, response, limit).await.map(Some),
@@ -107,14 +107,25 @@ impl Store {
         self.runtime.block_on(self.send(what, url, media_type, bytes, false, NEWS_TIMEOUT)).map(|_| ())
     }
 
-    async fn send(&self, what: &str, url: &str, media_type: &str, bytes: &[u8], first: bool, timeout: Duration) -> Result<Put, StoreError> {
-        let mut request = self.client.request(Method::PUT, url).timeout(timeout).header(CONTENT_TYPE, media_type).body(bytes.to_vec());
+    async fn send(
+        &self,
+        what: &str,
+        url: &str,
+        media_type: &str,
+        bytes: &[u8],
+        first: bool,
+        timeout: Duration,
+    ) -> Result<Put, StoreError> {
+        let mut request =
+            self.client.request(Method::PUT, url).timeout(timeout).header(CONTENT_TYPE, media_type).body(bytes.to_vec());
         if first {
             request = request.header(IF_NONE_MATCH, "*");
         }
         let response = request.send().await.map_err(|error| error::of_request(what, error))?;
         match response.status() {
             StatusCode::PRECONDITION_FAILED if first => Ok(Put::Exists),
+            // A write needs no object to be there, only the bucket.
+            StatusCode::NOT_FOUND => Err(StoreError::Away { what: what.to_owned(), cause: "it has no such bucket".to_owned() }),
             status if status.is_success() => {
                 self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 Ok(Put::Stored)
@@ -136,7 +147,7 @@ impl Store {
     }
 
     /// Tries until it works, the store says no, or patience ends.
-    fn patiently<T, F: Future<Output = Result<T, StoreError>>>(&self, what: &str, attempt: impl Fn() -> F) -> Result<T, StoreError> {
+    fn patiently<T>(&self, what: &str, attempt: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.runtime.block_on(async {
             let mut waiting = Waiting::new(self.patience);
             loop {

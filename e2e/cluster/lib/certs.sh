@@ -50,27 +50,29 @@ EOF
   )
 }
 
-make_certificates() {
-  local component
+# What the API server needs to start; the rest is made while it does.
+make_server_certificates() {
   mkdir -m 700 "$PKI"
-  new_authority ca "$NAME" &
-  new_authority front-proxy-ca "$NAME-front-proxy" &
-  new_key "$PKI/service-accounts.key" &
-  wait
+  new_authority ca "$NAME"
+  new_key "$PKI/service-accounts.key"
   new_certificate apiserver /CN=kube-apiserver serverAuth \
     "DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,DNS:localhost,IP:$KUBERNETES_IP,IP:$NODE_IP,IP:127.0.0.1"
-  new_certificate kubelet-serving "/O=system:nodes/CN=system:node:$NODE" serverAuth "DNS:$NODE,IP:$NODE_IP"
-  new_certificate front-proxy /CN=front-proxy-client clientAuth '' front-proxy-ca
   new_certificate apiserver-kubelet /O=system:masters/CN=kube-apiserver-kubelet-client clientAuth
+  new_authority front-proxy-ca "$NAME-front-proxy"
+  new_certificate front-proxy /CN=front-proxy-client clientAuth '' front-proxy-ca
+}
+
+make_client_certificates() {
+  local component
   new_certificate admin /O=system:masters/CN=admin clientAuth
-  new_certificate kubelet "/O=system:nodes/CN=system:node:$NODE" clientAuth
-  for component in kube-controller-manager kube-scheduler kube-proxy coredns; do
-    new_certificate "$component" "/CN=system:$component" clientAuth
-  done
-  for component in kubelet kube-controller-manager kube-scheduler kube-proxy coredns; do
-    new_kubeconfig "$CONF/$component.kubeconfig" "$component" "$component"
-  done
   new_kubeconfig "$STATE/kubeconfig" admin admin
   # Whoever called sudo shall be able to use it.
   [[ -z ${SUDO_UID:-} ]] || chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$STATE/kubeconfig"
+  new_certificate kubelet-serving "/O=system:nodes/CN=system:node:$NODE" serverAuth "DNS:$NODE,IP:$NODE_IP"
+  new_certificate kubelet "/O=system:nodes/CN=system:node:$NODE" clientAuth
+  new_kubeconfig "$CONF/kubelet.kubeconfig" kubelet kubelet
+  for component in kube-controller-manager kube-scheduler kube-proxy coredns; do
+    new_certificate "$component" "/CN=system:$component" clientAuth
+    new_kubeconfig "$CONF/$component.kubeconfig" "$component" "$component"
+  done
 }

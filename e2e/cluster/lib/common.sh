@@ -14,7 +14,7 @@ readonly POD_NETWORK=10.64 LINK_NETWORK=10.65 MAX_CLUSTERS=250
 readonly SERVICE_CIDR=10.96.0.0/16 KUBERNETES_IP=10.96.0.1 DNS_IP=10.96.0.10
 readonly API_PORT=6443 STORE_PORT=9000 STORE_BACKEND=127.0.0.1:9001 BRIDGE=showrunner0 BUCKET=showrunner CNI_PLUGINS=/usr/lib/cni
 # How long one thing may take to come up before `up` gives up and shows its log, and to go down before it is named.
-readonly UP_TIMEOUT=60 DOWN_TIMEOUT=20
+readonly UP_TIMEOUT=60 DOWN_TIMEOUT=20 LOCK_TIMEOUT=120
 # What runs, in the order `status` shows it.
 readonly COMPONENTS=(etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy coredns s3 storelog)
 # The built programs, by the name of their folder in tools/.
@@ -85,7 +85,7 @@ start() { # COMPONENT COMMAND...
   # The quotes are the inner shell's.
   # shellcheck disable=SC2016
   inside bash -c 'log=$1 pid=$2; shift 2; setsid "$@" >>"$log" 2>&1 </dev/null & echo $! >"$pid"' start \
-    "$LOGS/$component.log" "$PIDS/$component" "$@"
+    "$LOGS/$component.log" "$PIDS/$component" "$@" 9>&-
 }
 
 running() { # COMPONENT

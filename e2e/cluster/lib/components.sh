@@ -80,8 +80,14 @@ s3_request() { # METHOD PATH [CURL_OPTION...]
     --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --request "$method" "$@" "http://$NODE_IP:$STORE_PORT$path"
 }
 
+# The admin's view of one object. Not kubectl: asked many times while everything starts, it would take the processor from it.
+api_get() { # PATH
+  curl -fsS --max-time 2 --cacert "$PKI/ca.crt" --cert "$PKI/admin.crt" --key "$PKI/admin.key" "https://$NODE_IP:$API_PORT$1"
+}
+
 # Pods can be made and run: the node is Ready, its start-up taint is gone, the default service account exists.
 node_ready() {
-  [[ $(kubectl_admin get node "$NODE" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}{.spec.taints}') == True ]]
+  api_get "/api/v1/nodes/$NODE" |
+    jq -e 'any(.status.conditions[]; .type == "Ready" and .status == "True") and (.spec.taints // [] | length == 0)'
 }
-account_ready() { kubectl_admin -n default get serviceaccount default; }
+account_ready() { api_get /api/v1/namespaces/default/serviceaccounts/default; }

@@ -6,16 +6,18 @@
 choose_number() {
   local lock number
   mkdir -p "$STATE_ROOT"
-  exec {lock}>"$STATE_ROOT/.lock"
+  exec {lock}>/run/lock/showrunner-numbers.lock
   flock "$lock"
   for ((number = 1; number <= MAX_CLUSTERS; number++)); do
-    if grep -qsx "$number" "$STATE_ROOT"/*/number ||
+    if grep -qsx "$number" "$STATE_ROOT"/*/number || [[ -e /sys/class/net/sr-$number ]] ||
       [[ -n $(ip -4 route show table all root "$POD_NETWORK.$number.0/24") ]] ||
       [[ -n $(ip -4 route show table all root "$LINK_NETWORK.$number.0/30") ]]; then
       continue
     fi
     mkdir -m 711 "$STATE"
     echo "$number" >"$STATE/number"
+    # The link is the mark that clusters with another state folder see, too.
+    ip link add "sr-$number" type veth peer name "sr-$number-in"
     break
   done
   exec {lock}>&-
@@ -26,7 +28,7 @@ hold_namespaces() {
   mkdir -p "$LOGS/var/pods" "$LOGS/var/containers" "$PIDS" "$CONF" "$STATE/kubelet" "$STATE/cni" "$STATE/store"
   local outer
   setsid unshare --mount --net --pid --fork --kill-child --mount-proc \
-    "$HERE/lib/hold" "$STATE" "$CACHE" "$(tool pause)" "showrunner-cluster-$NAME" >"$LOGS/holder.log" 2>&1 </dev/null &
+    "$HERE/lib/hold" "$STATE" "$CACHE" "$(tool pause)" "showrunner-cluster-$NAME" >"$LOGS/holder.log" 2>&1 </dev/null 9>&- &
   outer=$!
   disown "$outer"
   echo "$outer $(started_at "$outer")" >"$STATE/outer"
@@ -44,7 +46,7 @@ hold_namespaces() {
 
 make_network() {
   local link=sr-${NUMBER:?load_cluster sets it}
-  ip link add "$link" type veth peer name uplink netns "$HOLDER"
+  ip link set "$link-in" netns "$HOLDER" name uplink
   ip addr add "$HOST_IP/30" dev "$link"
   ip link set "$link" up
   # The quotes are the inner shell's.

@@ -151,7 +151,7 @@ async fn kills(suite: Arc<Suite>) -> Result<()> {
 }
 
 async fn unpullable(suite: Arc<Suite>) -> Result<()> {
-    install::upgrade(&suite.cluster, &["--set", "worker.image=showrunner.dev/worker:not-there"])?;
+    install::upgrade(&suite.cluster, &["--set", "worker.image.tag=not-there"])?;
     let here = suite.namespace("unpullable").await?;
     let spec = small(&suite, &here, 23).await?;
     here.apply("a", spec).await?;

@@ -9,6 +9,10 @@ pub(crate) const LOOKAHEAD: usize = 8;
 const SURROUND: usize = 8;
 /// No jump below this is a cut. Hand-held cycling footage stays under 0.37, the cuts in it start at 0.96.
 const FLOOR: f32 = 0.5;
+/// No jump below this is a cut even in calm material: a title line appearing stays below.
+const CALM_FLOOR: f32 = 0.33;
+/// Between the two floors a cut stands out from the calm around it by at least this factor.
+const CALM_RATIO: f32 = 4.5;
 /// A cut stands out from the restlessness around it by at least this factor.
 const RATIO: f32 = 1.8;
 /// A direct neighbour this close to the jump is part of it: a whip pan, an explosion, or a frame blended across the cut.
@@ -33,11 +37,14 @@ impl CutFinder {
     /// window (or the title has ended).
     pub(crate) fn judge(&mut self, window: &Window, at: usize) -> bool {
         let jump = window.step(at);
-        if at == 0 || jump < FLOOR || self.masked_to.is_some_and(|to| at <= to) {
+        if at == 0 || jump < CALM_FLOOR || self.masked_to.is_some_and(|to| at <= to) {
             return false;
         }
         if self.is_flash(window, at, jump) || !stands_out(window, at, jump) {
             return false;
+        }
+        if window.get(at - 1).flat || window.get(at).flat {
+            return false; // into or out of one colour: the flat run tells more than the jump does
         }
         if self.last.is_some_and(|last| at - last < SHORTEST) {
             return false;
@@ -48,13 +55,14 @@ impl CutFinder {
 
     fn is_flash(&mut self, window: &Window, at: usize, jump: f32) -> bool {
         let before = window.get(at - 1);
+        let restless = restless_before(window, at);
         for after in at + 1..=at + FLASH {
             // Only a frame that itself ends a disturbance can bring the old picture back.
             let Some(feature) = window.try_get(after) else { break };
             if window.step(after) < FLOOR * RETURN {
                 continue;
             }
-            if unlikeness(before, feature) < (jump * RETURN).min(FLOOR) {
+            if unlikeness(before, feature) < same_picture(restless, after + 1 - at).min(jump * RETURN) {
                 self.masked_to = Some(after);
                 return true;
             }
@@ -73,9 +81,20 @@ fn stands_out(window: &Window, at: usize, jump: f32) -> bool {
         return false;
     }
     // The largest on each side may be the next cut; the second largest is how the material moves.
-    let left = second_largest((2..=SURROUND).filter_map(|d| at.checked_sub(d)).map(|i| window.step(i)));
+    let left = restless_before(window, at - 1);
     let right = second_largest((2..=SURROUND).map(|d| window.step(at + d)));
-    jump >= RATIO * left.max(right)
+    let ratio = if jump < FLOOR { CALM_RATIO } else { RATIO };
+    jump >= ratio * left.max(right)
+}
+
+/// How the material moves before frame `at`: the second largest jump of the frames before it (the largest may be a cut).
+pub(crate) fn restless_before(window: &Window, at: usize) -> f32 {
+    second_largest((1..SURROUND).filter_map(|d| at.checked_sub(d)).map(|i| window.step(i)))
+}
+
+/// Two frames `apart` frames from each other in material this restless show one picture when less unlike than this.
+pub(crate) fn same_picture(restless: f32, apart: usize) -> f32 {
+    FLOOR.max(restless * apart.min(FLASH) as f32)
 }
 
 fn second_largest(values: impl Iterator<Item = f32>) -> f32 {

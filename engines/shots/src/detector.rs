@@ -21,8 +21,6 @@ const WINDOW: usize = 2 * gradual::LOOKAHEAD + 16;
 const MAX_SIDE: u32 = 16_384;
 /// More shot changes than this in one title are refused: a day of one-second shots stays below.
 const MAX_CHANGES: usize = 100_000;
-/// Two sides of a flat run less unlike than this show the same picture.
-const SAME_PICTURE: f32 = 0.4;
 /// A mix longer than this is weather, not a transition.
 const LONGEST_MIX_MS: i64 = 5_000;
 /// A flat run up to this long between two sights of the same picture is a flash or a dropout.
@@ -113,6 +111,8 @@ struct OpenFlat {
     first: Mark,
     /// The last frame before it, none at the beginning of the title.
     before: Option<Feature>,
+    /// How the material moved before it.
+    restless: f32,
 }
 
 impl Detector {
@@ -203,10 +203,12 @@ impl Detector {
         match (&self.flat, flat) {
             (None, true) => {
                 let before = at.checked_sub(1).map(|before| self.window.get(before).clone());
-                self.flat = Some(OpenFlat { first: here, before });
+                let restless = cut::restless_before(&self.window, at);
+                self.flat = Some(OpenFlat { first: here, before, restless });
             }
             (Some(open), false) => {
-                let same = open.before.as_ref().is_some_and(|b| unlikeness(b, self.window.get(at)) < SAME_PICTURE);
+                let limit = cut::same_picture(open.restless, at + 1 - open.first.index);
+                let same = open.before.as_ref().is_some_and(|b| unlikeness(b, self.window.get(at)) < limit);
                 let short = here.pts.saturating_sub(open.first.pts) <= self.base.from_millis(LONGEST_FLASH_MS);
                 let at_start = open.before.is_none();
                 let run = FlatRun { first: open.first, next: here, at_start, at_end: false, flash: same && short };

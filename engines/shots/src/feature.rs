@@ -20,6 +20,10 @@ const CHROMA_BINS: usize = 12;
 const CHROMA_REACH: i32 = 72;
 /// Each pixel spreads this much weight over two neighbouring bins, so that a slow change of light moves mass smoothly.
 const SOFT: i32 = 16;
+/// Luma up to this is the black of bars: limited-range black with coding noise.
+const BAR_LUMA: u8 = 20;
+/// Mean gradient energy below which a picture has no texture to correlate with.
+const NO_TEXTURE: usize = 4;
 /// A frame whose luma stays inside this range, its darkest and brightest hundredth left out, is one flat colour.
 const FLAT_RANGE: usize = 10;
 
@@ -141,6 +145,29 @@ pub(crate) fn gradient_product(a: &[u8], b: &[u8]) -> f32 {
         }
     }
     sum as f32 / ((LUMA_W - 1) * (LUMA_H - 1)) as f32
+}
+
+/// Correlation of two pictures' gradients, -1 to 1, leaving out steps from or to black that both have (the edges of bars);
+/// `None` where either has next to no texture.
+pub(crate) fn correlation(a: &[u8], b: &[u8]) -> Option<f32> {
+    let (mut across, mut own_a, mut own_b) = (0i64, 0i64, 0i64);
+    for y in 0..LUMA_H - 1 {
+        for x in 0..LUMA_W - 1 {
+            let i = y * LUMA_W + x;
+            for j in [i + 1, i + LUMA_W] {
+                let dark = |p: &[u8]| p[i].min(p[j]) <= BAR_LUMA;
+                if dark(a) && dark(b) {
+                    continue;
+                }
+                let step = |p: &[u8]| i64::from(p[j]) - i64::from(p[i]);
+                across += step(a) * step(b);
+                own_a += step(a) * step(a);
+                own_b += step(b) * step(b);
+            }
+        }
+    }
+    let least = (NO_TEXTURE * LUMA_W * LUMA_H) as i64;
+    (own_a >= least && own_b >= least).then(|| across as f32 / ((own_a as f32) * (own_b as f32)).sqrt())
 }
 
 fn spread(luma: &[u8]) -> (f32, bool) {

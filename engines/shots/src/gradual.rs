@@ -8,16 +8,14 @@
 
 use crate::{
     compare::unlikeness,
-    feature::{Feature, gradient_product},
+    feature::{Feature, correlation, gradient_product},
     window::Window,
 };
 
 /// Half-lengths tried around every frame, in frames; close enough together that one fits any transition within a fifth.
 const HALVES: [usize; 13] = [2, 3, 4, 5, 6, 8, 10, 13, 17, 23, 31, 43, 60];
-/// How much of a half-length is looked at on either side for the two pure pictures.
-const MARGIN_NUM: usize = 3;
-/// Frames that must be known after a frame before it can be judged as a middle.
-pub(crate) const LOOKAHEAD: usize = 60 + 60 / MARGIN_NUM + 4;
+/// Frames that must be known after a frame before it can be judged as a middle: the longest half and room to refine it.
+pub(crate) const LOOKAHEAD: usize = 60 + 2 * MOST_MOVES;
 /// Frames fitted per stretch at most.
 const SAMPLES: usize = 13;
 /// Ends closer than this (root mean square over the coarse colour picture, in levels) are one picture.
@@ -35,10 +33,13 @@ const MOST_RESIDUAL: f32 = 0.16;
 const LEAST_DIP: f32 = 0.45;
 /// The share of the way that one frame may cover in a stretch of more than five frames; more is a cut.
 const MOST_STEP: f32 = 0.45;
-/// Shares at which a refined transition begins and ends: the eye and codecs hide the first and last twentieth.
-const FIRST_SHARE: f32 = 0.0;
-/// Gradient energy below which a picture has no texture to correlate with.
-const NO_TEXTURE: f32 = 4.0;
+/// Steps by which the two ends of a found stretch are tried elsewhere.
+const MOVES: [(isize, isize); 12] =
+    [(-1, 0), (1, 0), (0, -1), (0, 1), (-2, 0), (2, 0), (0, -2), (0, 2), (-1, -1), (1, 1), (-1, 1), (1, -1)];
+/// Moves made at most: a third of the longest half-length.
+const MOST_MOVES: usize = 20;
+/// Frames from end to end of the shortest stretch: one mixed frame between them.
+const SHORTEST: usize = 2;
 
 /// A stretch found to be a mix: `from` is the last frame of the old picture, `to` the first of the new.
 #[derive(Clone, Copy, Debug)]
@@ -157,41 +158,29 @@ impl<'a> Line<'a> {
 
 /// Whether two pictures show different things, whatever moved and however the light changed.
 fn different(a: &Feature, b: &Feature) -> bool {
-    if a.energy > NO_TEXTURE && b.energy > NO_TEXTURE {
-        let correlation = gradient_product(&a.luma, &b.luma) / (a.energy * b.energy).sqrt();
-        if correlation > MOST_CORRELATION {
-            return false;
-        }
-    }
-    unlikeness(a, b) >= LEAST_UNLIKENESS
+    let correlated = correlation(&a.luma, &b.luma).is_some_and(|c| c > MOST_CORRELATION);
+    !correlated && unlikeness(a, b) >= LEAST_UNLIKENESS
 }
 
-/// Places the ends: the clamped ramp that fits the shares best, measured between pictures a little outside.
+/// Moves each end by a frame or two for as long as that makes the fit better.
 fn refine(window: &Window, rough: Ramp, low: usize, high: usize) -> Ramp {
-    let margin = (rough.to - rough.from) / MARGIN_NUM + 2;
-    let (first, last) = (rough.from.saturating_sub(margin).max(low), (rough.to + margin).min(high));
-    let line = Line::between(window.get(first), window.get(last));
-    if line.squared <= f32::EPSILON {
-        return rough;
-    }
-    let shares: Vec<f32> = (first..=last).map(|at| line.place(window.get(at)).0).collect();
-    let middle = (rough.from + rough.to) / 2 - first;
-    let mut best = (f32::INFINITY, rough.from - first, rough.to - first);
-    for from in 0..middle {
-        for to in middle + 1..shares.len() {
-            let width = (to - from) as f32;
-            let error: f32 = shares
-                .iter()
-                .enumerate()
-                .map(|(i, share)| {
-                    let even = ((i as f32 - from as f32) / width).clamp(FIRST_SHARE, 1.0);
-                    (share - even) * (share - even)
-                })
-                .sum();
-            if error < best.0 {
-                best = (error, from, to);
+    let mut best = rough;
+    for _ in 0..MOST_MOVES {
+        let mut moved = best;
+        for (from_by, to_by) in MOVES {
+            let (Some(from), Some(to)) = (best.from.checked_add_signed(from_by), best.to.checked_add_signed(to_by)) else { continue };
+            if from < low || to > high || to < from + SHORTEST {
+                continue;
+            }
+            let Some(fit) = Fit::measure(window, from, to) else { continue };
+            if fit.score() > moved.score {
+                moved = Ramp { from, to, score: fit.score() };
             }
         }
+        if moved.score <= best.score {
+            break;
+        }
+        best = moved;
     }
-    Ramp { from: first + best.1, to: first + best.2, score: rough.score }
+    best
 }

@@ -24,8 +24,10 @@ use showrunner_timeline::Ticks;
 
 pub use detector::{Detector, Error, Frame, Observed};
 
-/// Name and version of the method; part of every unit key, raised by hand whenever the same frames could give other shots.
-pub const ALGORITHM: &str = "motion-compensated-twin/1";
+/// Name of the method.
+pub const ALGORITHM: &str = "motion-compensated-twin";
+/// Version of the method; part of every unit key, raised by hand whenever the same frames could give other shots.
+pub const ALGORITHM_VERSION: u32 = 1;
 
 /// One shot: `[start, end)` on the title's timeline. The shots of a title are in order and leave no gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,21 +17,45 @@ pub enum ViolationKind {
     /// Nothing to read, or an empty line.
     Empty,
     /// More lines than allowed.
-    TooManyLines { lines: usize },
+    TooManyLines {
+        /// How many.
+        lines: usize,
+    },
     /// A line longer than allowed.
-    LineTooLong { characters: usize },
+    LineTooLong {
+        /// Its length.
+        characters: usize,
+    },
     /// Ends before it begins, or is shown too briefly.
-    TooShort { ticks: i64 },
+    TooShort {
+        /// Its duration.
+        ticks: i64,
+    },
     /// Shown too long.
-    TooLong { ticks: i64 },
+    TooLong {
+        /// Its duration.
+        ticks: i64,
+    },
     /// Begins before the cue before it has ended.
-    Overlap { ticks: i64 },
+    Overlap {
+        /// How much.
+        ticks: i64,
+    },
     /// The pause before it is shorter than two frames.
-    GapTooSmall { ticks: i64 },
+    GapTooSmall {
+        /// The pause.
+        ticks: i64,
+    },
     /// More characters a second than can be read.
-    TooFast { characters_per_second: i64 },
+    TooFast {
+        /// The speed.
+        characters_per_second: i64,
+    },
     /// Begins or ends close to a shot change but not on it: a flash of text over the cut.
-    BesideShot { ticks: i64 },
+    BesideShot {
+        /// From the edge to the shot change.
+        ticks: i64,
+    },
 }
 
 impl ViolationKind {

@@ -21,7 +21,7 @@ pub mod webvtt;
 pub mod wer;
 
 pub use check::{Violation, ViolationKind, check};
-pub use read::{MsCue, ReadError};
+pub use read::{MAX_BYTES, MAX_CUES, MsCue, ReadError};
 pub use shape::shape;
 pub use style::Style;
 pub use text::joined;

@@ -23,11 +23,13 @@ impl Ticks {
     pub const ZERO: Self = Self(0);
 
     /// `self + other`, or the nearest end of the range.
+    #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
     /// `self - other`, or the nearest end of the range.
+    #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -142,7 +144,11 @@ impl TimeBase {
 
     /// The tick nearest to `millis`, or the end of the range.
     pub fn from_millis(self, millis: i64) -> Ticks {
-        Self::MILLIS.rescale(Ticks(millis), self, Rounding::Nearest).unwrap_or(Ticks(if millis < 0 { i64::MIN } else { i64::MAX }))
+        Self::MILLIS.rescale(Ticks(millis), self, Rounding::Nearest).unwrap_or(Ticks(if millis < 0 {
+            i64::MIN
+        } else {
+            i64::MAX
+        }))
     }
 
     /// Seconds as a float, for logs and reports only: never computed with.

@@ -2,6 +2,7 @@
 //!
 //! No I/O of its own; reconcilers do theirs.
 
+pub mod view;
 pub mod wiring;
 
 use std::panic::AssertUnwindSafe;
@@ -170,7 +171,11 @@ async fn attempt<R: Reconciler>(reconciler: &R, object: Arc<R::Kind>, metrics: &
         Ok(Ok(result)) => result,
         Ok(Err(_)) => {
             metrics.panicked(R::NAME);
-            Err(ReconcileError::new(Class::Retry, "Panicked", "failed to reconcile: it panicked; this is a bug, see the log for where"))
+            Err(ReconcileError::new(
+                Class::Retry,
+                "Panicked",
+                "failed to reconcile: it panicked; this is a bug, see the log for where",
+            ))
         }
         Err(_) => {
             let message = format!("failed to reconcile within {} s", RECONCILE_TIMEOUT.as_secs());

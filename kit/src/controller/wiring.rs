@@ -14,15 +14,17 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::view::{CacheState, LookAt, View};
 use super::{Controller, Feed, Reconciler};
 use crate::admission::Admission;
 use crate::cache::{Cache, Change};
 use crate::clock::Clock;
 use crate::events::Events;
+use crate::jobs::orphans::{KnownOwner, OrphanJobs, OrphanPods};
 use crate::jobs::{Jobs, JobsConfig};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
@@ -77,7 +79,18 @@ pub struct Wiring {
     client: Client,
     config: WiringConfig,
     watches: HashMap<TypeId, Box<dyn AnyWatch>>,
-    controllers: Vec<Box<dyn AnyController>>,
+    controllers: Vec<Planned>,
+    /// One per kind that owns Jobs.
+    owners: Vec<(KnownOwner, Synced)>,
+}
+
+/// Whether a cache has had its first full list.
+type Synced = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// A controller and the caches that it must not run without.
+struct Planned {
+    controller: Box<dyn AnyController>,
+    needs: Vec<Synced>,
 }
 
 impl Wiring {
@@ -91,7 +104,6 @@ impl Wiring {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        let ours = || Select::Labels(format!("{LABEL_MANAGED_BY}={MANAGED_BY}"));
         let jobs: Watch<Job> = Watch::new(&config.namespaces, ours());
         let pods: Watch<Pod> = Watch::new(&config.namespaces, ours());
         let writer = Writer::new(client.clone(), leadership.clone(), Arc::clone(&metrics));
@@ -107,7 +119,7 @@ impl Wiring {
             clock,
             config: Arc::new(config.jobs.clone()),
         };
-        let mut wiring = Self { kit, client, config, watches: HashMap::new(), controllers: Vec::new() };
+        let mut wiring = Self { kit, client, config, watches: HashMap::new(), controllers: Vec::new(), owners: Vec::new() };
         wiring.add(jobs);
         wiring.add(pods);
         wiring
@@ -152,22 +164,34 @@ impl Wiring {
         let queue = self.config.queue;
         let controller = Controller::new(reconciler, objects.clone(), queue, Arc::clone(&self.kit.metrics), self.kit.clock);
         let feed = controller.feed();
-        self.controllers.push(Box::new(controller));
+        let (cache, index) = (objects.clone(), self.controllers.len());
+        self.controllers.push(Planned { controller: Box::new(controller), needs: vec![Box::new(move || cache.synced())] });
         let primary = feed.clone();
         self.listen::<R::Kind>(move |change| primary.primary(change));
-        Control { wiring: self, feed, objects, reconciler: PhantomData }
+        Control { wiring: self, index, feed, objects, reconciler: PhantomData }
+    }
+
+    /// Has Jobs and pods let go whose owner is gone: nobody else would, and our finalizers would hold them for ever.
+    fn control_orphans(&mut self) {
+        let (known, synced): (Vec<_>, Vec<_>) = std::mem::take(&mut self.owners).into_iter().unzip();
+        let kit = self.kit.clone();
+        let control = self.control(OrphanJobs::new(kit.clone(), known)).owns::<Pod>();
+        let index = control.index;
+        self.controllers[index].needs.extend(synced);
+        let _ = self.control(OrphanPods::new(kit)).needs::<Job>();
     }
 
     /// Starts all watches and returns what is needed to run the controllers once this replica leads.
-    pub fn start(self, stop: &CancellationToken) -> Started {
+    pub fn start(mut self, stop: &CancellationToken) -> Started {
+        self.control_orphans();
         let mut watches = JoinSet::new();
-        let mut synced: BTreeMap<String, Box<dyn Fn() -> CacheState + Send + Sync>> = BTreeMap::new();
+        let mut synced: BTreeMap<String, LookAt> = BTreeMap::new();
         for watch in self.watches.into_values() {
             synced.insert(watch.kind(), watch.state());
             watches.spawn(watch.run(self.client.clone(), Arc::clone(&self.kit.metrics), self.kit.clock, stop.clone()));
         }
-        let feeds = self.controllers.iter().map(|controller| (controller.name(), controller.stats())).collect();
-        Started { controllers: self.controllers, view: View(Arc::new(Views { synced, feeds })), watches }
+        let feeds = self.controllers.iter().map(|planned| (planned.controller.name(), planned.controller.feed())).collect();
+        Started { controllers: self.controllers, view: View::new(synced, feeds), watches }
     }
 
     fn add<K: Object>(&mut self, watch: Watch<K>) {
@@ -188,9 +212,15 @@ impl Wiring {
     }
 }
 
+/// Objects that we made.
+fn ours() -> Select {
+    Select::Labels(format!("{LABEL_MANAGED_BY}={MANAGED_BY}"))
+}
+
 /// What else wakes a controller.
 pub struct Control<'a, R: Reconciler> {
     wiring: &'a mut Wiring,
+    index: usize,
     feed: Feed,
     objects: Cache<R::Kind>,
     reconciler: PhantomData<R>,
@@ -200,24 +230,34 @@ impl<R: Reconciler> Control<'_, R> {
     /// Our Jobs and their pods wake the object that they work for.
     #[must_use]
     pub fn owns_jobs(self) -> Self {
+        let (known, synced) = (self.objects.clone(), self.objects.clone());
+        let known = move |uid: &str| known.key_of_uid(uid).is_some();
+        self.wiring.owners.push((Box::new(known), Box::new(move || synced.synced())));
         self.owns::<Job>().owns::<Pod>()
+    }
+
+    /// Objects of this kind are read by the reconciler and wake nobody; it does not run before they are known.
+    #[must_use]
+    pub fn needs<C: Object>(self) -> Self {
+        let cache: Cache<C> = self.wiring.watch(ours());
+        self.wiring.controllers[self.index].needs.push(Box::new(move || cache.synced()));
+        self
     }
 
     /// Children of this kind (by controller reference, or by the owner-uid label) wake their owner. Kinds that nobody
     /// watches yet are watched by our label.
     #[must_use]
     pub fn owns<C: Object>(self) -> Self {
-        let select = Select::Labels(format!("{LABEL_MANAGED_BY}={MANAGED_BY}"));
-        let _: Cache<C> = self.wiring.watch(select);
-        let (feed, owners) = (self.feed.clone(), self.objects.clone());
-        self.wiring.listen::<C>(move |change| feed.child(change, &owners));
-        self
+        let this = self.needs::<C>();
+        let (feed, owners) = (this.feed.clone(), this.objects.clone());
+        this.wiring.listen::<C>(move |change| feed.child(change, &owners));
+        this
     }
 }
 
 /// Watches that run, and controllers that are ready to.
 pub struct Started {
-    controllers: Vec<Box<dyn AnyController>>,
+    controllers: Vec<Planned>,
     view: View,
     watches: JoinSet<()>,
 }
@@ -228,20 +268,13 @@ impl Started {
         self.view.clone()
     }
 
-    /// Waits for the caches, then runs all controllers until `stop` and drains them within `grace`. True when nothing
-    /// was cut off.
+    /// Runs each controller as soon as its own caches are synced (a kind that is not installed keeps no other waiting),
+    /// until `stop`; drains them within `grace`. True when nothing was cut off.
     pub async fn control(&mut self, stop: &CancellationToken, grace: Duration) -> bool {
-        // Caches are pure and have nobody to tell; a start happens once, so looking every 50 ms costs nothing.
-        const LOOK: Duration = Duration::from_millis(50);
-        while !self.view.pending().is_empty() {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
-                () = stop.cancelled() => return true,
-            }
-        }
         let mut all = JoinSet::new();
-        for controller in self.controllers.drain(..) {
-            all.spawn(controller.run(stop.clone(), grace));
+        for Planned { controller, needs } in self.controllers.drain(..) {
+            let stop = stop.clone();
+            all.spawn(async move { if wait_synced(&needs, &stop).await { controller.run(stop, grace).await } else { 0 } });
         }
         let ends = all.join_all().await;
         ends.into_iter().all(|left| left == 0)
@@ -253,50 +286,31 @@ impl Started {
     }
 }
 
-struct CacheState {
-    synced: bool,
-    objects: usize,
-    malformed: Vec<Value>,
-}
-
-struct Views {
-    synced: BTreeMap<String, Box<dyn Fn() -> CacheState + Send + Sync>>,
-    feeds: BTreeMap<&'static str, Feed>,
-}
-
-/// A look at what runs. Cloning is cheap.
-#[derive(Clone)]
-pub struct View(Arc<Views>);
-
-impl View {
-    /// Kinds whose caches have not had their first full list.
-    pub fn pending(&self) -> Vec<String> {
-        self.0.synced.iter().filter(|(_, state)| !state().synced).map(|(kind, _)| kind.clone()).collect()
+/// Waits until all of these caches are synced; false when `stop` came first.
+async fn wait_synced(needs: &[Synced], stop: &CancellationToken) -> bool {
+    // Caches are pure and have nobody to tell; a start happens once, so looking every 50 ms costs nothing.
+    const LOOK: Duration = Duration::from_millis(50);
+    while !needs.iter().all(|synced| synced()) {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stop.cancelled() => return false,
+        }
     }
-
-    /// Everything there is to see, for people who debug. Names malformed objects, so it is for loopback only.
-    pub fn debug(&self) -> Value {
-        let caches: BTreeMap<_, _> = self.0.synced.iter().map(|(kind, state)| {
-            let state = state();
-            (kind, json!({ "synced": state.synced, "objects": state.objects, "malformed": state.malformed }))
-        }).collect();
-        let queues: BTreeMap<_, _> = self.0.feeds.iter().map(|(name, feed)| {
-            let stats = feed.stats();
-            (name, json!({
-                "ready": stats.depth, "running": stats.running, "waiting": stats.waiting, "held": stats.held,
-                "adds": stats.adds, "retries": stats.retries, "longestRunningSeconds": stats.longest.as_secs_f64(),
-            }))
-        }).collect();
-        json!({ "caches": caches, "queues": queues })
-    }
+    true
 }
 
 /// A [`Watch`] of whatever kind.
 trait AnyWatch: Send {
     fn as_any(&mut self) -> &mut dyn Any;
     fn kind(&self) -> String;
-    fn state(&self) -> Box<dyn Fn() -> CacheState + Send + Sync>;
-    fn run(self: Box<Self>, client: Client, metrics: Arc<Metrics>, clock: Clock, stop: CancellationToken) -> BoxFuture<'static, ()>;
+    fn state(&self) -> LookAt;
+    fn run(
+        self: Box<Self>,
+        client: Client,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, ()>;
 }
 
 impl<K: Object> AnyWatch for Watch<K> {
@@ -308,7 +322,7 @@ impl<K: Object> AnyWatch for Watch<K> {
         K::kind(&()).into_owned()
     }
 
-    fn state(&self) -> Box<dyn Fn() -> CacheState + Send + Sync> {
+    fn state(&self) -> LookAt {
         let cache = self.cache().clone();
         Box::new(move || CacheState {
             synced: cache.synced(),
@@ -317,7 +331,13 @@ impl<K: Object> AnyWatch for Watch<K> {
         })
     }
 
-    fn run(self: Box<Self>, client: Client, metrics: Arc<Metrics>, clock: Clock, stop: CancellationToken) -> BoxFuture<'static, ()> {
+    fn run(
+        self: Box<Self>,
+        client: Client,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, ()> {
         Watch::run(*self, client, metrics, clock, stop).boxed()
     }
 }
@@ -325,7 +345,7 @@ impl<K: Object> AnyWatch for Watch<K> {
 /// A [`Controller`] of whatever kind.
 trait AnyController: Send {
     fn name(&self) -> &'static str;
-    fn stats(&self) -> Feed;
+    fn feed(&self) -> Feed;
     fn run(self: Box<Self>, stop: CancellationToken, grace: Duration) -> BoxFuture<'static, usize>;
 }
 
@@ -334,8 +354,8 @@ impl<R: Reconciler> AnyController for Controller<R> {
         R::NAME
     }
 
-    fn stats(&self) -> Feed {
-        self.feed()
+    fn feed(&self) -> Feed {
+        Controller::feed(self)
     }
 
     fn run(self: Box<Self>, stop: CancellationToken, grace: Duration) -> BoxFuture<'static, usize> {

@@ -114,10 +114,8 @@ impl Jobs {
         }
         if kept.len() > known {
             forget_oldest(&mut kept);
-            let text = serde_json::to_string(&kept).map_err(|error| WriteError::Invalid {
-                object: job.describe(),
-                message: error.to_string(),
-            })?;
+            let text = serde_json::to_string(&kept)
+                .map_err(|error| WriteError::Invalid { object: job.describe(), message: error.to_string() })?;
             let patch = json!({ "metadata": { "annotations": { names::ANNOTATION_POD_RECORDS: text } } });
             job = match self.writer.patch_versioned(&job, patch).await {
                 // The Job is gone, and with it the place to write to: the pods must not outlive it for that.
@@ -169,7 +167,7 @@ impl Jobs {
         Ok(step)
     }
 
-    async fn release_pod(&self, pod: &Pod) -> Result<(), WriteError> {
+    pub(super) async fn release_pod(&self, pod: &Pod) -> Result<(), WriteError> {
         let patch = json!({ "metadata": { "finalizers": without(pod.metadata.finalizers.as_ref(), names::FINALIZER_OBSERVE) } });
         match self.writer.patch_versioned(pod, patch).await {
             Ok(_) | Err(WriteError::Gone { .. }) => Ok(()),

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource, EnvVar,
-    LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
-    SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
+    Capabilities, Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource, EnvVar, LocalObjectReference,
+    ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext,
+    Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -146,8 +146,10 @@ fn pod(request: &JobRequest, config: &JobsConfig) -> PodSpec {
         enable_service_links: Some(false),
         node_selector: Some(request.class.node_selector.clone()).filter(|labels| !labels.is_empty()),
         tolerations: Some(tolerations(request)).filter(|tolerations| !tolerations.is_empty()),
-        image_pull_secrets: Some(config.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect())
-            .filter(|secrets: &Vec<_>| !secrets.is_empty()),
+        image_pull_secrets: Some(
+            config.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect(),
+        )
+        .filter(|secrets: &Vec<_>| !secrets.is_empty()),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(WORKER_UID),
@@ -175,10 +177,7 @@ fn pod(request: &JobRequest, config: &JobsConfig) -> PodSpec {
             },
             Volume {
                 name: VOLUME_SCRATCH.to_owned(),
-                empty_dir: Some(EmptyDirVolumeSource {
-                    size_limit: Some(bytes(request.resources.scratch_bytes)),
-                    medium: None,
-                }),
+                empty_dir: Some(EmptyDirVolumeSource { size_limit: Some(bytes(request.resources.scratch_bytes)), medium: None }),
                 ..Volume::default()
             },
         ]),
@@ -198,11 +197,7 @@ fn container(request: &JobRequest, config: &JobsConfig) -> Container {
         image: Some(config.image.clone()),
         image_pull_policy: Some(config.image_pull_policy.clone()),
         // The only place that can be written to; nothing may fall back to /tmp.
-        env: Some(vec![EnvVar {
-            name: "TMPDIR".to_owned(),
-            value: Some(names::SCRATCH_DIR.to_owned()),
-            value_from: None,
-        }]),
+        env: Some(vec![EnvVar { name: "TMPDIR".to_owned(), value: Some(names::SCRATCH_DIR.to_owned()), value_from: None }]),
         resources: Some(resources(request)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),

@@ -175,7 +175,9 @@ pub fn observe(job: &Job, pods: &[Arc<Pod>]) -> JobState {
     }
     let since = annotation(&job.metadata, names::ANNOTATION_ADMITTED_AT).and_then(|at| at.parse().ok());
     match latest {
-        None => JobState::Pending { since, reason: "NoPod".to_owned(), message: "the job controller has made no pod yet".to_owned() },
+        None => {
+            JobState::Pending { since, reason: "NoPod".to_owned(), message: "the job controller has made no pod yet".to_owned() }
+        }
         Some(pod) => match started(pod) {
             Some(since) => JobState::Running { since },
             None => {
@@ -339,7 +341,7 @@ fn is_terminal(pod: &Pod) -> bool {
 }
 
 /// Whether nothing more will be learned of a pod.
-fn is_over(pod: &Pod, now: Timestamp) -> bool {
+pub(super) fn is_over(pod: &Pod, now: Timestamp) -> bool {
     let Some(deleted) = pod.metadata.deletion_timestamp.as_ref() else { return is_terminal(pod) };
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
     // The deletion time of a pod has its grace period in it already.

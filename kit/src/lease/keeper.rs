@@ -34,6 +34,19 @@ enum AttemptError {
     Api(#[from] kube::Error),
 }
 
+/// Which Lease to keep, as whom.
+#[derive(Clone, Debug)]
+pub struct KeeperConfig {
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// Name of the Lease.
+    pub name: &'static str,
+    /// This process; unique among replicas and restarts.
+    pub identity: String,
+    /// Timings.
+    pub params: LeaseParams,
+}
+
 /// Keeps one Lease.
 pub struct Keeper {
     api: Api<Lease>,
@@ -48,23 +61,14 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper of the Lease `name` in `namespace`; `leadership` must have been made with the same parameters.
-    pub fn new(
-        client: Client,
-        namespace: &str,
-        name: &'static str,
-        identity: impl Into<String>,
-        params: LeaseParams,
-        leadership: Leadership,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        metrics.leading(name, false);
+    /// A keeper; `leadership` must have been made with the parameters in `config`.
+    pub fn new(client: Client, config: KeeperConfig, leadership: Leadership, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        metrics.leading(config.name, false);
         Self {
-            api: Api::namespaced(client, namespace),
-            name,
-            params,
-            election: Election::new(identity),
+            api: Api::namespaced(client, &config.namespace),
+            name: config.name,
+            params: config.params,
+            election: Election::new(config.identity),
             leadership,
             clock,
             metrics,
@@ -193,7 +197,8 @@ impl Keeper {
         let now = MicroTime(self.clock.now());
         let identity = self.election.identity();
         let old = read.and_then(|lease| lease.spec.as_ref());
-        let acquired = old.filter(|spec| spec.holder_identity.as_deref() == Some(identity) && Some(transitions) == spec.lease_transitions);
+        let acquired =
+            old.filter(|spec| spec.holder_identity.as_deref() == Some(identity) && Some(transitions) == spec.lease_transitions);
         let metadata = match read {
             Some(lease) => ObjectMeta { managed_fields: None, ..lease.metadata.clone() },
             None => ObjectMeta {

@@ -183,7 +183,11 @@ impl Leadership {
 
     /// Asked before each write.
     pub fn guard(&self) -> Result<WriteToken, NotLeader> {
-        if self.leads_at(self.0.clock.mono()) { Ok(WriteToken { timeout: self.0.params.request_timeout }) } else { Err(NotLeader) }
+        if self.leads_at(self.0.clock.mono()) {
+            Ok(WriteToken { timeout: self.0.params.request_timeout })
+        } else {
+            Err(NotLeader)
+        }
     }
 
     /// Whether a write may start at this time.

@@ -17,6 +17,7 @@ use super::error::StoreError;
 use super::limit::Limit;
 use super::path::Location;
 use super::profile::{Profile, ProfileError};
+use super::types::{Fetched, Grant, ObjectInfo, Precondition};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
@@ -49,64 +50,6 @@ const CREDENTIAL_CODES: &[&str] = &[
     "InvalidSecurity",
     "NotSignedUp",
 ];
-
-/// What is known of an object without its content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectInfo {
-    /// Bytes.
-    pub size: u64,
-    /// `ETag`, quotes and all.
-    pub etag: String,
-    /// Version, where the bucket keeps versions.
-    pub version: Option<String>,
-}
-
-/// An object with its content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetched {
-    /// The content, whole.
-    pub body: Bytes,
-    /// The rest.
-    pub info: ObjectInfo,
-}
-
-/// What must be so for a write to happen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Precondition {
-    /// Nothing.
-    None,
-    /// There is no such object (`If-None-Match: *`): the first writer wins.
-    Absent,
-    /// The object has this `ETag` (`If-Match`).
-    Matches(String),
-}
-
-impl Precondition {
-    fn header(&self) -> Option<(&'static str, &str)> {
-        match self {
-            Self::None => None,
-            Self::Absent => Some(("if-none-match", "*")),
-            Self::Matches(etag) => Some(("if-match", etag)),
-        }
-    }
-}
-
-/// A request that somebody without credentials may send until it expires. Holds a signature: not for logs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// Method.
-    pub method: &'static str,
-    /// Signed URL.
-    pub url: Url,
-    /// Headers that are signed too and must be sent as they are, lower case.
-    pub headers: Vec<(String, String)>,
-}
-
-impl std::fmt::Debug for Grant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Grant({} {})", self.method, self.url.path())
-    }
-}
 
 /// One profile's store.
 #[derive(Debug)]
@@ -212,11 +155,19 @@ impl Store {
 
     /// Writes an object and returns its `ETag`. After a lost answer, `Absent` may report
     /// [`StoreError::PreconditionFailed`] for what this very call wrote: read it and compare.
-    pub async fn put(&self, location: &Location, body: Bytes, content_type: &str, precondition: &Precondition) -> Result<String, StoreError> {
+    pub async fn put(
+        &self,
+        location: &Location,
+        body: Bytes,
+        content_type: &str,
+        precondition: &Precondition,
+    ) -> Result<String, StoreError> {
         match self.send("put", Method::PUT, location, Some((body, content_type, precondition))).await? {
             Answer::Good(response) => Ok(header(&response, "etag").unwrap_or_default()),
             // Of an object that is not there, If-Match does not hold; some stores say 404.
-            Answer::Bad { status: StatusCode::NOT_FOUND, code } if matches!(precondition, Precondition::Matches(_)) && code == "NoSuchKey" => {
+            Answer::Bad { status: StatusCode::NOT_FOUND, code }
+                if matches!(precondition, Precondition::Matches(_)) && code == "NoSuchKey" =>
+            {
                 Err(self.error("write", location, StatusCode::PRECONDITION_FAILED, code))
             }
             Answer::Bad { status, code } => Err(self.error("write", location, status, code)),
@@ -232,7 +183,13 @@ impl Store {
 
     /// A grant to write an object. Precondition and content type are signed: whoever sends the request cannot leave
     /// them out. An empty content type is not signed.
-    pub fn presign_put(&self, location: &Location, expires: Duration, precondition: &Precondition, content_type: &str) -> Result<Grant, StoreError> {
+    pub fn presign_put(
+        &self,
+        location: &Location,
+        expires: Duration,
+        precondition: &Precondition,
+        content_type: &str,
+    ) -> Result<Grant, StoreError> {
         let pair = self.pair()?;
         let headers = put_headers(precondition, content_type);
         let mut action = self.pod_bucket.put_object(pair.as_ref(), location.key());
@@ -300,15 +257,24 @@ impl Store {
         result
     }
 
-    async fn send_once(&self, method: &Method, location: &Location, write: Option<(Bytes, &str, &Precondition)>) -> Result<Answer, StoreError> {
+    async fn send_once(
+        &self,
+        method: &Method,
+        location: &Location,
+        write: Option<(Bytes, &str, &Precondition)>,
+    ) -> Result<Answer, StoreError> {
         let queue = self.limit.book(self.clock.mono());
         if queue > MAX_QUEUE {
-            return Err(StoreError::Unavailable { store: self.name(), message: "too many requests wait for the rate limit".to_owned() });
+            return Err(StoreError::Unavailable {
+                store: self.name(),
+                message: "too many requests wait for the rate limit".to_owned(),
+            });
         }
         tokio::time::sleep(queue).await;
         let pair = self.pair()?;
         let now = Timestamp::now();
-        let headers = write.as_ref().map(|(_, content_type, precondition)| put_headers(precondition, content_type)).unwrap_or_default();
+        let headers =
+            write.as_ref().map(|(_, content_type, precondition)| put_headers(precondition, content_type)).unwrap_or_default();
         let key = location.key();
         let url = match *method {
             Method::HEAD => self.bucket.head_object(pair.as_ref(), key).sign_with_time(OWN_EXPIRY, &now),
@@ -352,7 +318,9 @@ impl Store {
             }
             404 => StoreError::NotFound { store, path },
             401 => StoreError::CredentialsRejected { store, code },
-            403 if code == "RequestTimeTooSkewed" => StoreError::Unavailable { store, message: "its clock and ours differ too much".into() },
+            403 if code == "RequestTimeTooSkewed" => {
+                StoreError::Unavailable { store, message: "its clock and ours differ too much".into() }
+            }
             403 => StoreError::AccessDenied { store, path, operation, code },
             409 if code == "ConditionalRequestConflict" => StoreError::PreconditionFailed { store, path },
             412 => StoreError::PreconditionFailed { store, path },
@@ -364,7 +332,8 @@ impl Store {
 
 fn put_headers(precondition: &Precondition, content_type: &str) -> Vec<(String, String)> {
     let condition = precondition.header().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let content_type = Some(content_type).filter(|text| !text.is_empty()).map(|text| ("content-type".to_owned(), text.to_owned()));
+    let content_type =
+        Some(content_type).filter(|text| !text.is_empty()).map(|text| ("content-type".to_owned(), text.to_owned()));
     content_type.into_iter().chain(condition).collect()
 }
 

@@ -8,14 +8,16 @@ pub mod error;
 mod limit;
 pub mod path;
 pub mod profile;
+mod types;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use client::{Fetched, Grant, ObjectInfo, Precondition, Store};
+pub use client::Store;
 pub use error::StoreError;
 pub use path::Location;
 pub use profile::{Profile, ProfileError};
+pub use types::{Fetched, Grant, ObjectInfo, Precondition};
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;

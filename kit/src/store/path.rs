@@ -101,8 +101,24 @@ mod tests {
     fn a_path_that_leaves_its_profile_is_refused() {
         let long = "a".repeat(1100);
         for path in [
-            "", "/", "/a", "..", "../a", "a/../b", "a/..", "a/./b", "a//b", "a/", "a\\..\\b", "a\nb", "a\0b", "%2e%2e/a",
-            "a/%2E./b", "a%2fb", "%252e%252e/a", long.as_str(),
+            "",
+            "/",
+            "/a",
+            "..",
+            "../a",
+            "a/../b",
+            "a/..",
+            "a/./b",
+            "a//b",
+            "a/",
+            "a\\..\\b",
+            "a\nb",
+            "a\0b",
+            "%2e%2e/a",
+            "a/%2E./b",
+            "a%2fb",
+            "%252e%252e/a",
+            long.as_str(),
         ] {
             assert!(matches!(locate(path), Err(StoreError::PathEscapes { .. })), "{path:?}");
             assert!(locate("a").unwrap().join(path).is_err(), "{path:?}");

@@ -77,7 +77,11 @@ impl Profile {
         let refuse = |message: String| Err(ProfileError { profile: self.name.clone(), message });
         let label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        if self.name.len() > MAX_NAME || !self.name.chars().all(label) || !self.name.starts_with(ends) || !self.name.ends_with(ends) {
+        if self.name.len() > MAX_NAME
+            || !self.name.chars().all(label)
+            || !self.name.starts_with(ends)
+            || !self.name.ends_with(ends)
+        {
             return refuse("its name must be lower-case letters, digits and dashes".into());
         }
         for endpoint in std::iter::once(&self.endpoint).chain(&self.pod_endpoint) {

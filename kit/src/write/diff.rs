@@ -10,11 +10,11 @@ const TRANSITION_TIME: &str = "lastTransitionTime";
 /// Whether two documents say the same, apart from when conditions flipped. A null is an absent field.
 pub(super) fn equal_but_for_times(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            a.keys().chain(b.keys()).filter(|key| *key != TRANSITION_TIME).all(|key| {
-                equal_but_for_times(a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null))
-            })
-        }
+        (Value::Object(a), Value::Object(b)) => a
+            .keys()
+            .chain(b.keys())
+            .filter(|key| *key != TRANSITION_TIME)
+            .all(|key| equal_but_for_times(a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null))),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal_but_for_times(a, b)),
         (a, b) => a == b,
     }

@@ -13,7 +13,9 @@ pub enum Refusal {
     #[error("failed to read the source: it has no bytes; upload it again")]
     Empty,
     /// Not a container we open.
-    #[error("failed to open the source: it is not a media file of an accepted container ({detail}); deliver MP4, MOV, MXF, Matroska, MPEG-TS, WAV or the like")]
+    #[error(
+        "failed to open the source: it is not a media file of an accepted container ({detail}); deliver MP4, MOV, MXF, Matroska, MPEG-TS, WAV or the like"
+    )]
     NotMedia {
         /// The tool's words.
         detail: String,
@@ -42,7 +44,9 @@ pub enum Refusal {
     #[error("failed to find a picture or a sound in the source")]
     NoStreams,
     /// There are streams, but not one frame of the main one could be decoded.
-    #[error("failed to decode anything of the source's {what} ({detail}); is it damaged, encrypted, or in a codec that is not supported?")]
+    #[error(
+        "failed to decode anything of the source's {what} ({detail}); is it damaged, encrypted, or in a codec that is not supported?"
+    )]
     NothingDecodes {
         /// "picture" or "sound".
         what: &'static str,

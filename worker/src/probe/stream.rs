@@ -16,6 +16,7 @@ const MAX_ASPECT: f64 = 8.0;
 /// One stream of a source. What the container does not say is `None`, never a guess.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts that a container states by flags")]
 pub struct Stream {
     /// The container's index: what tools are told.
     pub index: usize,
@@ -175,9 +176,18 @@ impl Stream {
     /// A stream of which nothing is stated but what it is.
     pub(crate) const fn plain(index: usize, kind: Kind, time_base: TimeBase) -> Self {
         Self {
-            index, kind, time_base,
-            codec: None, profile: None, start: None, duration: None, language: None,
-            is_default: false, is_cover: false, is_auxiliary: false, is_forced: false,
+            index,
+            kind,
+            time_base,
+            codec: None,
+            profile: None,
+            start: None,
+            duration: None,
+            language: None,
+            is_default: false,
+            is_cover: false,
+            is_auxiliary: false,
+            is_forced: false,
         }
     }
 }
@@ -227,8 +237,10 @@ fn picture(raw: &RawStream, report: &Report) -> Result<Kind, Refusal> {
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(Refusal::TooLarge { what: "the picture, in pixels,", limit: MAX_PIXELS });
     }
-    let frames = || report.frames.iter().filter(|f| f.stream_index == Some(raw.index) && f.media_type.as_deref() == Some("video"));
-    let side_data: Vec<&RawSideData> = raw.side_data_list.iter().chain(frames().flat_map(|frame| &frame.side_data_list)).collect();
+    let frames =
+        || report.frames.iter().filter(|f| f.stream_index == Some(raw.index) && f.media_type.as_deref() == Some("video"));
+    let side_data: Vec<&RawSideData> =
+        raw.side_data_list.iter().chain(frames().flat_map(|frame| &frame.side_data_list)).collect();
     let pixel_format = short(raw.pix_fmt.as_ref());
     let layout = pixel_format.as_deref().unwrap_or_default();
     Ok(Kind::Picture(Box::new(PictureInfo {
@@ -244,7 +256,12 @@ fn picture(raw: &RawStream, report: &Report) -> Result<Kind, Refusal> {
             _ => FieldOrder::Unknown,
         },
         interlaced_frames: frames().any(|frame| frame.interlaced_frame != 0),
-        bit_depth: raw.bits_per_raw_sample.as_deref().and_then(|bits| bits.parse().ok()).filter(|bits| *bits > 0).or(bit_depth(layout)),
+        bit_depth: raw
+            .bits_per_raw_sample
+            .as_deref()
+            .and_then(|bits| bits.parse().ok())
+            .filter(|bits| *bits > 0)
+            .or(bit_depth(layout)),
         chroma: chroma(layout),
         chroma_location: short(raw.chroma_location.as_ref()),
         colour: Colour {
@@ -262,14 +279,18 @@ fn picture(raw: &RawStream, report: &Report) -> Result<Kind, Refusal> {
 fn sound(raw: &RawStream) -> Kind {
     let sample_rate = raw.sample_rate.as_deref().and_then(|rate| rate.parse().ok()).unwrap_or(0);
     match (sample_rate, raw.channels) {
-        (1.., Some(channels @ 1..)) => Kind::Sound(SoundInfo { sample_rate, channels, layout: short(raw.channel_layout.as_ref()) }),
+        (1.., Some(channels @ 1..)) => {
+            Kind::Sound(SoundInfo { sample_rate, channels, layout: short(raw.channel_layout.as_ref()) })
+        }
         _ => Kind::Other,
     }
 }
 
 fn hdr(side_data: &[&RawSideData]) -> Hdr {
     Hdr {
-        mastering_luminance: side_data.iter().find_map(|d| Some((short(d.min_luminance.as_ref())?, short(d.max_luminance.as_ref())?))),
+        mastering_luminance: side_data
+            .iter()
+            .find_map(|d| Some((short(d.min_luminance.as_ref())?, short(d.max_luminance.as_ref())?))),
         max_content: side_data.iter().find_map(|data| data.max_content),
         max_average: side_data.iter().find_map(|data| data.max_average),
         dolby_vision_profile: side_data.iter().find_map(|data| data.dv_profile),
@@ -289,8 +310,20 @@ fn bit_depth(pixel_format: &str) -> Option<u32> {
 }
 
 fn chroma(pixel_format: &str) -> Option<&'static str> {
-    let known = [("yuv420", "4:2:0"), ("yuvj420", "4:2:0"), ("nv12", "4:2:0"), ("p010", "4:2:0"), ("yuv422", "4:2:2"), ("yuvj422", "4:2:2"),
-        ("yuv444", "4:4:4"), ("yuvj444", "4:4:4"), ("gbr", "4:4:4"), ("rgb", "4:4:4"), ("yuv411", "4:1:1"), ("gray", "4:0:0")];
+    let known = [
+        ("yuv420", "4:2:0"),
+        ("yuvj420", "4:2:0"),
+        ("nv12", "4:2:0"),
+        ("p010", "4:2:0"),
+        ("yuv422", "4:2:2"),
+        ("yuvj422", "4:2:2"),
+        ("yuv444", "4:4:4"),
+        ("yuvj444", "4:4:4"),
+        ("gbr", "4:4:4"),
+        ("rgb", "4:4:4"),
+        ("yuv411", "4:1:1"),
+        ("gray", "4:0:0"),
+    ];
     known.iter().find(|(start, _)| pixel_format.starts_with(start)).map(|(_, name)| *name)
 }
 
@@ -303,6 +336,7 @@ fn stated(text: Option<&String>) -> Option<String> {
     short(text).filter(|text| !matches!(text.as_str(), "unknown" | "unspecified" | "reserved" | "N/A" | ""))
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
 fn as_text<S: serde::Serializer>(base: &TimeBase, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(base)
 }

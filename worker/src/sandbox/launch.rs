@@ -118,7 +118,8 @@ fn limit(limits: &Limits) -> Result<(), String> {
         (Resource::RLIMIT_NPROC, MAX_PROCESSES),
     ] {
         // A limit set from outside that is lower still stays.
-        let (_, hard) = nix::sys::resource::getrlimit(resource).map_err(|error| format!("failed to read {resource:?}: {error}"))?;
+        let (_, hard) =
+            nix::sys::resource::getrlimit(resource).map_err(|error| format!("failed to read {resource:?}: {error}"))?;
         let value = value.min(hard);
         // Equal limits would end a tool by a plain kill, which cannot be told from running out of memory.
         let kill_at = if resource == Resource::RLIMIT_CPU { value.saturating_add(CPU_GRACE_SECONDS).min(hard) } else { value };

@@ -10,7 +10,7 @@ use nix::{
         signal::{Signal, killpg},
         wait::{Id, WaitPidFlag, waitid},
     },
-    unistd::Pid,
+    unistd::{Pid, SysconfVar, sysconf},
 };
 use std::{
     collections::VecDeque,
@@ -48,6 +48,8 @@ pub struct Finished {
     pub stderr: String,
     /// How long it ran.
     pub wall: Duration,
+    /// Processor time it used, all threads together; zero where the kernel does not tell.
+    pub cpu: Duration,
 }
 
 impl Finished {
@@ -66,9 +68,10 @@ pub struct Running {
     watchdog: Option<JoinHandle<()>>,
     stderr: Option<JoinHandle<Vec<u8>>>,
     started: Instant,
+    cpu_seconds: u64,
 }
 
-/// What the watchdog and the owner agree on. While `reaped` is false the process id is ours, dead or alive.
+/// What the watchdog and the owner agree on. While `ended` is false the process id is ours, dead or alive.
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
@@ -114,7 +117,15 @@ pub(super) fn spawn(launcher: &Path, orders: &Orders, request: Request<'_>) -> i
         let (shared, wall, group) = (Arc::clone(&shared), request.limits.wall, group_of(&child));
         move || watch(&shared, wall, group)
     });
-    Ok(Running { tool: request.tool, child, shared, watchdog: Some(watchdog), stderr, started: Instant::now() })
+    Ok(Running {
+        tool: request.tool,
+        child,
+        shared,
+        watchdog: Some(watchdog),
+        stderr,
+        started: Instant::now(),
+        cpu_seconds: request.limits.cpu_seconds,
+    })
 }
 
 impl Running {
@@ -126,21 +137,23 @@ impl Running {
     /// Waits for the child's end.
     pub fn finish(mut self) -> Result<Finished, SandboxError> {
         let tool = self.tool;
-        let (status, stderr, timed_out) = self.reap().map_err(|source| SandboxError::Read { tool, source })?;
+        let Reaped { status, stderr, timed_out, cpu } = self.reap().map_err(|source| SandboxError::Read { tool, source })?;
         let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        // FFmpeg catches the signal that says so and ends by itself, discontent: so the time used tells, not the way it ended.
+        let cpu_is_up = !status.success() && cpu.as_secs() >= self.cpu_seconds;
         let end = match (status.code(), status.signal()) {
             _ if timed_out => End::WallLimit,
+            (_, signal) if cpu_is_up || signal == Some(Signal::SIGXCPU as i32) => End::CpuLimit,
             (Some(EXIT_NOT_CONFINED), _) if stderr.starts_with(COMPLAINT) => {
                 return Err(SandboxError::Launch { tool, message: stderr[COMPLAINT.len()..].trim_end().to_owned() });
             }
             (Some(code), _) => End::Code(code),
-            (None, Some(signal)) if signal == Signal::SIGXCPU as i32 => End::CpuLimit,
             (None, signal) => End::Signal(signal.unwrap_or_default()),
         };
-        Ok(Finished { end, stderr, wall: self.started.elapsed() })
+        Ok(Finished { end, stderr, wall: self.started.elapsed(), cpu })
     }
 
-    fn reap(&mut self) -> io::Result<(ExitStatus, Vec<u8>, bool)> {
+    fn reap(&mut self) -> io::Result<Reaped> {
         // Seen dead but not reaped: the process id, and with it the group's, still cannot belong to anyone else.
         let pid = group_of(&self.child);
         while let Err(error) = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
@@ -155,13 +168,33 @@ impl Running {
         };
         self.shared.changed.notify_all();
         let _ = killpg(pid, Signal::SIGKILL); // whatever the tool may have forked; usually nobody is left
+        let cpu = cpu_time(pid).unwrap_or_default();
         let status = self.child.wait()?;
         let stderr = self.stderr.take().and_then(|reader| reader.join().ok()).unwrap_or_default();
         if let Some(watchdog) = self.watchdog.take() {
             let _ = watchdog.join();
         }
-        Ok((status, stderr, timed_out))
+        Ok(Reaped { status, stderr, timed_out, cpu })
     }
+}
+
+struct Reaped {
+    status: ExitStatus,
+    stderr: Vec<u8>,
+    timed_out: bool,
+    cpu: Duration,
+}
+
+/// User and system time of a process that has ended but was not reaped, from proc(5)'s `stat`, fields 14 and 15.
+fn cpu_time(pid: Pid) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field, the name in parentheses, may itself hold blanks and parentheses.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace().skip(11).map(str::parse::<u64>);
+    let ticks = fields.next()?.ok()?.checked_add(fields.next()?.ok()?)?;
+    let per_second =
+        sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|rate| u64::try_from(rate).ok()).filter(|rate| *rate > 0)?;
+    Some(Duration::from_millis(ticks.saturating_mul(1_000) / per_second))
 }
 
 impl Drop for Running {

@@ -37,14 +37,12 @@ impl Source {
     /// The same file with a read position of its own: two children that share one position would disturb each other.
     /// Goes through the open descriptor, so a path that changed meanwhile does not matter.
     pub(crate) fn reopen(&self) -> io::Result<File> {
-        match File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd())) {
-            Ok(file) => Ok(file),
-            // No /proc: share the position, from the start. Children are then run one after another by the caller.
-            Err(_) => {
-                let mut file = self.file.try_clone()?;
-                file.rewind()?;
-                Ok(file)
-            }
+        if let Ok(file) = File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd())) {
+            return Ok(file);
         }
+        // No /proc: share the position, from the start. Children are then run one after another by the caller.
+        let mut file = self.file.try_clone()?;
+        file.rewind()?;
+        Ok(file)
     }
 }

@@ -98,7 +98,10 @@ impl Download<'_> {
             StatusCode::PARTIAL_CONTENT => match content_range(response.headers()) {
                 Some((from, whole)) if from == self.have && whole == size => Ok(()),
                 Some((_, whole)) if whole != size => Err(changed(format!("it has {whole} bytes, {size} were planned for"))),
-                range => Err(StoreError::Odd { what: WHAT.to_owned(), detail: format!("it sent the range {range:?}, asked was {}-", self.have) }),
+                range => Err(StoreError::Odd {
+                    what: WHAT.to_owned(),
+                    detail: format!("it sent the range {range:?}, asked was {}-", self.have),
+                }),
             },
             StatusCode::PRECONDITION_FAILED => Err(changed("its ETag is another".to_owned())),
             StatusCode::RANGE_NOT_SATISFIABLE => Err(changed("it became shorter".to_owned())),

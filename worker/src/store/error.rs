@@ -32,7 +32,9 @@ pub enum StoreError {
         waited: Duration,
     },
     /// The store refused the signature.
-    #[error("failed to use the signed request for {what}: the store answered {status}; it has expired, or the store's credentials were changed or withdrawn")]
+    #[error(
+        "failed to use the signed request for {what}: the store answered {status}; it has expired, or the store's credentials were changed or withdrawn"
+    )]
     Denied {
         /// What was asked for.
         what: String,

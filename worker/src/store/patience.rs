@@ -46,7 +46,10 @@ impl Waiting {
     /// Waits before the next try, or gives up with the last error.
     pub(super) async fn pause(&mut self, what: &str, error: StoreError) -> Result<(), StoreError> {
         let waited = self.since.elapsed();
-        let StoreError::Away { cause, .. } = error else { return Err(error) };
+        let cause = match error {
+            StoreError::Away { cause, .. } => cause,
+            final_error => return Err(final_error),
+        };
         if waited + self.pause > self.patience.total {
             return Err(StoreError::Unavailable { what: what.to_owned(), cause, waited });
         }

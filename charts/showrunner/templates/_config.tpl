@@ -1,0 +1,44 @@
+{{/* The operator's configuration file. */}}
+{{- define "showrunner.config" -}}
+namespaces: {{ .Values.watchNamespaces | toJson }}
+election:
+  leaseDurationMillis: {{ mul .Values.lease.durationSeconds 1000 }}
+  renewDeadlineMillis: {{ mul .Values.lease.renewDeadlineSeconds 1000 }}
+  retryPeriodMillis: {{ mul .Values.lease.retryPeriodSeconds 1000 }}
+  requestTimeoutMillis: {{ mul .Values.lease.requestTimeoutSeconds 1000 }}
+queue:
+  concurrency: {{ .Values.queue.concurrency }}
+  resyncSeconds: {{ .Values.queue.resyncSeconds }}
+  backoffBaseMillis: {{ .Values.queue.backoffBaseMillis }}
+  backoffCapSeconds: {{ .Values.queue.backoffCapSeconds }}
+drainSeconds: {{ .Values.drainSeconds }}
+log:
+  level: {{ .Values.log.level | quote }}
+  format: {{ .Values.log.format }}
+jobs:
+  image: {{ include "showrunner.image" (list .Values.worker.image .) | quote }}
+  imagePullPolicy: {{ .Values.worker.image.pullPolicy }}
+  imagePullSecrets: {{ .Values.worker.imagePullSecrets | toJson }}
+  currency: {{ .Values.prices.currency }}
+  prices: {{ omit .Values.prices "currency" | toJson }}
+  classes: {{- .Values.classes | toYaml | nindent 4 }}
+kinds:
+  titleEnrichment:
+    resources:
+      cpuMillis: {{ .Values.worker.resources.cpuMillis }}
+      cpuRequestMillis: {{ .Values.worker.resources.cpuRequestMillis }}
+      memoryBytes: {{ mul .Values.worker.resources.memoryMiB 1048576 }}
+      scratchBytes: {{ mul .Values.worker.resources.scratchMiB 1048576 }}
+    childMemoryBytes: {{ mul .Values.worker.childMemoryMiB 1048576 }}
+    maxMediaSeconds: {{ .Values.worker.maxMediaSeconds }}
+    allowedLicences: {{ .Values.models.allowedLicences | toJson }}
+    models: {{- concat (.Files.Get "files/models.yaml" | fromYamlArray) .Values.models.extra | toYaml | nindent 6 }}
+{{- $stores := list }}
+{{- range $name, $store := .Values.stores }}
+{{- $profile := merge (dict "name" $name) (omit $store "credentials" "podEndpoint" "ports") }}
+{{- with $store.podEndpoint }}{{ $_ := set $profile "podEndpoint" . }}{{ end }}
+{{- if $store.credentials }}{{ $_ := set $profile "credentials" (printf "/etc/showrunner/stores/%s" $name) }}{{ end }}
+{{- $stores = append $stores $profile }}
+{{- end }}
+stores: {{- if $stores }}{{ $stores | toYaml | nindent 2 }}{{ else }} []{{ end }}
+{{- end }}

@@ -1,0 +1,289 @@
+//! Carries out what was decided: finalizers, Jobs, publishing.
+//!
+//! Writes to the API server and the store. Every act may be repeated, and is only done on what was seen in this
+//! reconcile: a Job that was touched is not touched again before it has been seen anew.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use serde_json::{Value, json};
+use showrunner_contracts::{Digest, Document as _};
+use showrunner_crds::TitleEnrichment;
+use showrunner_crds::title_enrichment::TitleReason;
+use showrunner_kit::admission::{Reservation, Verdict};
+use showrunner_kit::controller::Kit;
+use showrunner_kit::events::Severity;
+use showrunner_kit::jobs::{self, CancelStep, Owner, next_cancel_step, spent};
+use showrunner_kit::names::{ANNOTATION_CLASS, ANNOTATION_COST_ESTIMATE, FINALIZER_OBSERVE};
+use showrunner_kit::object::{ObjectKey, annotation};
+use showrunner_kit::store::client::MAX_EXPIRY;
+use showrunner_kit::store::{Precondition, Store, StoreError};
+use showrunner_kit::{Class, ReconcileError, WriteError};
+
+use super::build::{self, Sign};
+use super::decide::{Act, Edition, Facts, Order, Trouble};
+use super::dereference::{self, held_pods};
+use super::publish::{PublishError, Publisher};
+use super::settings::TitleSettings;
+use super::{FINALIZER, decide::DELETE_WITHIN};
+
+/// How long a Job that has ended is kept for people to look at.
+const KEEP_JOB: Duration = Duration::from_hours(1);
+/// When to look again at a Job's name that somebody else has taken.
+const LOOK_AGAIN: Duration = Duration::from_mins(4);
+
+/// Acts for one title in one reconcile.
+pub(super) struct Actor<'a> {
+    pub(super) kit: &'a Kit,
+    pub(super) settings: &'a TitleSettings,
+    pub(super) title: TitleEnrichment,
+    pub(super) uid: String,
+    pub(super) jobs: &'a [Arc<Job>],
+    pub(super) pods: &'a [Arc<Pod>],
+    pub(super) now: Timestamp,
+    pub(super) touched: BTreeSet<String>,
+    /// Whether the title as it is here was just written, and so is the newest there is.
+    pub(super) fresh: bool,
+}
+
+impl Actor<'_> {
+    /// Does one thing. Says whether it gave something that the decision has to know.
+    pub(super) async fn act(&mut self, act: Act, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        match act {
+            Act::AddFinalizer => self.add_finalizer().await,
+            Act::DropFinalizer => self.drop_finalizer().await,
+            Act::Create(order) => self.create(&order, facts).await,
+            Act::Admit { job } => self.admit(&job, facts).await,
+            Act::End { job } => self.end(&job).await,
+            Act::LetGo { job } => self.let_go(&job).await,
+            Act::ForceGo { job } => self.force_go(&job).await,
+            Act::Publish(edition) => self.publish(&edition, facts).await,
+            Act::Alias { store, digest } => self.alias(&store, &digest, facts).await,
+        }
+    }
+
+    /// The Job, unless it has been touched in this reconcile already.
+    fn untouched(&mut self, name: &str) -> Option<Arc<Job>> {
+        let job = self.jobs.iter().find(|job| job.name_any() == name)?;
+        self.touched.insert(name.to_owned()).then(|| Arc::clone(job))
+    }
+
+    fn key_of(&self, job: &Job) -> ObjectKey {
+        ObjectKey::of(&job.metadata)
+    }
+
+    async fn add_finalizer(&mut self) -> Result<bool, ReconcileError> {
+        let mut finalizers = self.title.metadata.finalizers.clone().unwrap_or_default();
+        if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+            finalizers.push(FINALIZER.to_owned());
+            self.title = self.kit.writer.patch_versioned(&self.title, json!({ "metadata": { "finalizers": finalizers } })).await?;
+            self.fresh = true;
+        }
+        Ok(true)
+    }
+
+    async fn drop_finalizer(&mut self) -> Result<bool, ReconcileError> {
+        let patch = json!({ "metadata": { "finalizers": without(self.title.metadata.finalizers.as_ref(), FINALIZER) } });
+        match self.kit.writer.patch_versioned(&self.title, patch).await {
+            Ok(_) | Err(WriteError::Gone { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Proves that the title is as it was read: a write that changes nothing, with its resourceVersion. Without it, an
+    /// old view could create a Job again that has come and gone since.
+    async fn prove_fresh(&mut self) -> Result<(), ReconcileError> {
+        if !self.fresh {
+            self.title = self.kit.writer.patch_versioned(&self.title, json!({})).await?;
+            self.fresh = true;
+        }
+        Ok(())
+    }
+
+    async fn create(&mut self, order: &Order, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        self.prove_fresh().await?;
+        let work_order = match self.work_order(order) {
+            Ok(text) => text,
+            Err(error) => {
+                facts.trouble = Some(dereference::trouble(&error, &self.uid, self.now));
+                return Ok(true);
+            }
+        };
+        let request = build::request(order, Owner::of(&self.title)?, work_order, self.settings);
+        let job = jobs::build(&request, &self.kit.config)?;
+        match self.kit.jobs.create(&job, &self.uid).await {
+            Ok(_) => Ok(false),
+            Err(error @ WriteError::Foreign { .. }) => {
+                let retry_at = self.now + dereference::jittered(LOOK_AGAIN, &self.uid);
+                facts.trouble = Some(Trouble { reason: TitleReason::JobConflict, message: error.to_string(), retry_at });
+                Ok(true)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn work_order(&self, order: &Order) -> Result<String, StoreError> {
+        let store = self.kit.stores.get(&order.source.store)?;
+        let expires = (order.deadlines.start + order.deadlines.wall).min(MAX_EXPIRY);
+        let namespace = self.title.namespace().unwrap_or_default();
+        let root = dereference::root_of(&store, &namespace)?;
+        let signer = StoreSigner { store: &store, namespace: &namespace, root, expires };
+        let work_order = build::work_order(order, &self.uid, self.settings, &signer)?;
+        Ok(String::from_utf8_lossy(&work_order.to_bytes()).into_owned())
+    }
+
+    async fn admit(&mut self, name: &str, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        let Some(job) = self.untouched(name) else { return Ok(false) };
+        let text = |annotation_name| annotation(&job.metadata, annotation_name).unwrap_or_default().to_owned();
+        let estimate = text(ANNOTATION_COST_ESTIMATE).parse().map_err(|_| {
+            ReconcileError::new(Class::Terminal, "JobInvalid", format!("failed to read the cost estimate of Job {name}: delete the Job"))
+        })?;
+        let reservation = Reservation {
+            job: self.key_of(&job),
+            owner_kind: "TitleEnrichment".to_owned(),
+            owner_uid: self.uid.clone(),
+            class: text(ANNOTATION_CLASS),
+            estimate,
+        };
+        match self.kit.admission.reserve(&reservation).await? {
+            Verdict::Admit => {
+                self.kit.jobs.admit(&job, self.now).await?;
+                Ok(false)
+            }
+            Verdict::Hold { message, retry_at, .. } => {
+                facts.held = Some(Trouble { reason: TitleReason::WaitingForAdmission, message, retry_at });
+                Ok(true)
+            }
+        }
+    }
+
+    async fn end(&mut self, name: &str) -> Result<bool, ReconcileError> {
+        let Some(job) = self.untouched(name) else { return Ok(false) };
+        if next_cancel_step(&job, self.pods, self.now) == CancelStep::Settle {
+            self.kit.admission.settle(&self.key_of(&job), spent(&job)).await?;
+        }
+        self.kit.jobs.cancel(&job, self.pods, self.now).await?;
+        Ok(false)
+    }
+
+    async fn let_go(&mut self, name: &str) -> Result<bool, ReconcileError> {
+        let Some(job) = self.untouched(name) else { return Ok(false) };
+        let waiting = held_pods(&job, self.pods).filter(|pod| !is_terminal(pod) && pod.metadata.deletion_timestamp.is_none()).count();
+        let job = self.kit.jobs.release_pods(&job, self.pods, self.now).await?;
+        // A pod that is seen as running belongs to an older view than the Job: it is let go when it is seen as ended.
+        if waiting == 0 {
+            self.kit.admission.settle(&self.key_of(&job), spent(&job)).await?;
+            self.kit.jobs.settle(&job, KEEP_JOB).await?;
+        }
+        Ok(false)
+    }
+
+    async fn force_go(&mut self, name: &str) -> Result<bool, ReconcileError> {
+        let Some(job) = self.untouched(name) else { return Ok(false) };
+        let note = format!("Job {name} had not ended {} s after the title was deleted: it was let go and is charged its upper bound", DELETE_WITHIN.as_secs());
+        self.kit.events.publish(&self.title, Severity::Warning, "Released", "Release", &note).await;
+        let bound = annotation(&job.metadata, ANNOTATION_COST_ESTIMATE).and_then(|text| text.parse().ok()).unwrap_or_default();
+        self.kit.admission.settle(&self.key_of(&job), bound).await?;
+        for pod in held_pods(&job, self.pods) {
+            let patch = json!({ "metadata": { "finalizers": without(pod.metadata.finalizers.as_ref(), FINALIZER_OBSERVE) } });
+            match self.kit.writer.patch_versioned(pod.as_ref(), patch).await {
+                Ok(_) | Err(WriteError::Gone { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match self.kit.jobs.settle(&job, Duration::ZERO).await {
+            Ok(_) | Err(WriteError::Gone { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn publish(&mut self, edition: &Edition, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        let published = async {
+            let store = self.kit.stores.get(&edition.source.store)?;
+            let (namespace, name) = (self.title.namespace().unwrap_or_default(), self.title.name_any());
+            Publisher { store: &store, namespace: &namespace, name: &name, uid: &self.uid }.publish(edition, self.now).await
+        };
+        match published.await {
+            Ok(published) => facts.published = Some(published),
+            Err(error) => facts.trouble = Some(error.trouble(&self.uid, self.now)),
+        }
+        Ok(true)
+    }
+
+    async fn alias(&mut self, store: &str, digest: &Digest, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        let (namespace, name) = (self.title.namespace().unwrap_or_default(), self.title.name_any());
+        let title = &self.title;
+        let still_true = async || self.kit.writer.patch_versioned(title, json!({})).await.map(|_| ()).map_err(AliasError::Write);
+        let done = async {
+            let store = self.kit.stores.get(store).map_err(PublishError::from)?;
+            let publisher = Publisher { store: &store, namespace: &namespace, name: &name, uid: &self.uid };
+            publisher.alias(digest, still_true).await
+        };
+        match done.await {
+            Ok(()) => facts.alias = true,
+            Err(AliasError::Store(error)) => facts.trouble = Some(error.trouble(&self.uid, self.now)),
+            Err(AliasError::Write(error)) => return Err(error.into()),
+        }
+        Ok(true)
+    }
+}
+
+/// Why the alias could not be moved.
+enum AliasError {
+    Store(PublishError),
+    Write(WriteError),
+}
+
+impl From<PublishError> for AliasError {
+    fn from(error: PublishError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Signs with the profile's credentials; only URLs leave this process.
+struct StoreSigner<'a> {
+    store: &'a Store,
+    namespace: &'a str,
+    root: String,
+    expires: Duration,
+}
+
+impl Sign for StoreSigner<'_> {
+    fn read(&self, path: &str) -> Result<String, StoreError> {
+        Ok(self.store.presign_get(&self.store.locate(self.namespace, path)?, self.expires)?.url.into())
+    }
+
+    fn read_key(&self, key: &str) -> Result<String, StoreError> {
+        // A key that is not below the prefix cannot be named as a path: locating it refuses it.
+        self.read(key.strip_prefix(&self.root).unwrap_or("/"))
+    }
+
+    fn write(&self, path: &str) -> Result<String, StoreError> {
+        let at = self.store.locate(self.namespace, path)?;
+        Ok(self.store.presign_put(&at, self.expires, &Precondition::None, "")?.url.into())
+    }
+
+    fn commit(&self, path: &str) -> Result<String, StoreError> {
+        let at = self.store.locate(self.namespace, path)?;
+        Ok(self.store.presign_put(&at, self.expires, &Precondition::Absent, "")?.url.into())
+    }
+
+    fn key(&self, path: &str) -> Result<String, StoreError> {
+        Ok(self.store.locate(self.namespace, path)?.key().to_owned())
+    }
+}
+
+fn is_terminal(pod: &Pod) -> bool {
+    matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"))
+}
+
+/// The finalizers but one; null when none is left.
+fn without(finalizers: Option<&Vec<String>>, finalizer: &str) -> Value {
+    let left: Vec<_> = finalizers.into_iter().flatten().filter(|other| *other != finalizer).collect();
+    if left.is_empty() { Value::Null } else { json!(left) }
+}

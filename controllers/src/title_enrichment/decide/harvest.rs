@@ -1,0 +1,289 @@
+//! The end of an attempt: what it committed, what failed and whose fault that is. No I/O.
+//!
+//! Everything is gathered into one status write; only then are pods and Job let go.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use showrunner_contracts::{
+    Digest,
+    manifest::{MediaSummary, StepSummary},
+    result::{Outcome, StepOutcome, Termination, UnitResult},
+    step::Step,
+};
+use showrunner_crds::common::Accelerator;
+use showrunner_crds::title_enrichment::{AttemptStatus, AttemptSummary, MediaStatus, StepState, StepStatus, TitleReason};
+use showrunner_kit::Next;
+use showrunner_kit::jobs::{Cause, JobState, PodRecord};
+
+use super::failure::{Class, Failing, MAX_LOST, SUCCEEDED, of_pod, of_result, of_worker, wait_after};
+use super::types::{Answer, Committed, Decision, Need, SeenJob, Steps};
+use super::{Draft, failure};
+use crate::title_enrichment::layout;
+
+/// Longest message of a step in the status, characters.
+pub(super) const MAX_STEP_MESSAGE: usize = 512;
+/// Longest settings of a step in the status, characters.
+const MAX_SETTINGS: usize = 512;
+/// Attempts that the status remembers.
+const MAX_HISTORY: usize = 10;
+/// Longest short text in the status, characters.
+const MAX_WORD: usize = 64;
+
+/// How an attempt ended, before its steps are looked at.
+struct End {
+    /// What holds for every step that has no result of its own; none when the unit's result tells of each.
+    failing: Option<Failing>,
+    report: Option<Box<UnitResult>>,
+    digest: Option<Digest>,
+    at: Timestamp,
+}
+
+impl Draft<'_> {
+    /// Harvests the attempt in hand when it is over. None when it is not.
+    pub(super) fn harvest(&mut self) -> Option<Decision> {
+        let attempt = self.status.attempt.clone()?;
+        let job = self.job().cloned();
+        let over = match &job {
+            Some(job) => (job.has_ended() && !job.deleting) || (attempt.ending.is_some() && job.is_quiet()),
+            // A Job that turns up later is a stray, suspended from birth: it costs nothing and is ended then.
+            None => attempt.ending.is_some(),
+        };
+        if !over {
+            return None;
+        }
+        let store = self.status.source.as_ref().map(|source| source.store.clone()).or_else(|| self.input.wish.ok().map(|wish| wish.store.clone()));
+        let store = store.unwrap_or_default();
+        let end = match self.end_of(&attempt, job.as_ref(), &store) {
+            Ok(end) => end,
+            Err(decision) => return Some(decision),
+        };
+        let open = |step: &&StepStatus| attempt.steps.contains(&step.name) && matches!(step.state, StepState::Running | StepState::Waiting);
+        let keys: Vec<(Step, Digest)> = self.status.steps.iter().filter(open).filter_map(key_of).collect();
+        let found = match &self.input.seen.results {
+            _ if keys.is_empty() => std::collections::BTreeMap::new(),
+            Answer::NotAsked => return Some(Decision::Need(Need::Results { store, keys })),
+            Answer::Trouble(trouble) => return Some(self.trouble(&trouble.clone())),
+            Answer::Got(found) => found.clone(),
+        };
+        let mut word: Option<Failing> = None;
+        for status in self.status.steps.iter_mut().filter(|step| attempt.steps.contains(&step.name)) {
+            let told = end.report.as_ref().and_then(|report| report.steps.iter().find(|told| told.key.as_str() == status.key));
+            if let Some(told) = told.filter(|told| told.wall_ms > 0) {
+                status.took = Some(seconds(told.wall_ms));
+            }
+            if !matches!(status.state, StepState::Running | StepState::Waiting) {
+                continue;
+            }
+            let committed = key_of(status).and_then(|(_, key)| found.get(&key).cloned().flatten());
+            let failing = match committed {
+                Some(Ok(committed)) if fits_report(&committed, told) => {
+                    take(status, &committed);
+                    status.attempts += 1;
+                    continue;
+                }
+                Some(Ok(_)) => of_result("the committed result is not the one that the worker tells of: it is not used"),
+                Some(Err(wrong)) => Failing { class: Class::Final, ..of_result(wrong) },
+                None => match told.map(|told| &told.outcome) {
+                    Some(Outcome::Skipped(reason)) => {
+                        (status.state, status.reason) = (StepState::Skipped, Some(reason.to_string()));
+                        status.message = None;
+                        status.attempts += 1;
+                        continue;
+                    }
+                    Some(Outcome::Failed(failure)) => of_worker(failure.reason, &failure.message),
+                    Some(Outcome::Done { .. }) => of_result("the worker tells of a result that is not in the store"),
+                    None => end.failing.clone().unwrap_or_else(|| of_result("the worker's result does not tell of this step")),
+                },
+            };
+            fail_step(status, &failing, self.input.wish.map_or(i32::MAX, |wish| wish.retries));
+            word.get_or_insert(failing);
+        }
+        if let Some(report) = &end.report {
+            self.status.media = report.media.as_ref().map(media).or(self.status.media.take());
+        }
+        if word.as_ref().is_some_and(|word| matches!(word.reason, TitleReason::SourceChanged | TitleReason::SourceNotFound)) {
+            self.status.source = None;
+        }
+        self.remember(&attempt, &end, word.as_ref());
+        Some(Decision::Do(Box::new(Steps {
+            status: self.status.clone(),
+            verdict: None,
+            acts: std::mem::take(&mut self.acts),
+            next: Next::WaitForChange,
+        })))
+    }
+
+    /// One attempt less in hand, one more in the history, and when the next one may start.
+    fn remember(&mut self, attempt: &AttemptStatus, end: &End, word: Option<&Failing>) {
+        let ended_early = attempt.ending.as_deref().filter(|_| end.report.is_none());
+        self.status.history.push(AttemptSummary {
+            job: attempt.job.clone(),
+            unit: attempt.unit.clone(),
+            number: attempt.number,
+            outcome: cut(word.map_or(SUCCEEDED, |word| &word.outcome), MAX_WORD),
+            counted: word.is_some_and(|word| word.class == Class::Counted),
+            ended: Time(end.at),
+            result: end.digest.as_ref().map(ToString::to_string),
+            cost_estimate: attempt.cost_estimate.clone(),
+        });
+        let surplus = self.status.history.len().saturating_sub(MAX_HISTORY);
+        self.status.history.drain(..surplus);
+        self.status.attempt = None;
+        let waits = word.is_some() && !ended_early.is_some_and(is_wanted_end) && !self.falls_back(word);
+        self.status.next_attempt_at = waits.then(|| Time(self.now + wait_after(&self.status.history)));
+    }
+
+    /// A preferred accelerator that did not start is given up for CPU at once.
+    fn falls_back(&self, word: Option<&Failing>) -> bool {
+        let preferred = self.input.wish.is_ok_and(|wish| wish.accelerator == Accelerator::Preferred);
+        let starved = |word: &Failing| matches!(word.reason, TitleReason::PodUnschedulable | TitleReason::StartDeadlineExceeded);
+        let first = self.status.history.iter().filter(|past| past.outcome == word.map_or("", |word| &word.outcome)).count() <= 1;
+        preferred && first && word.is_some_and(starved)
+    }
+
+    /// What is known of the attempt as a whole.
+    fn end_of(&mut self, attempt: &AttemptStatus, job: Option<&SeenJob>, store: &str) -> Result<End, Decision> {
+        let now = self.now;
+        let plain = |failing: Failing, record: Option<&PodRecord>| End {
+            failing: Some(failing),
+            report: None,
+            digest: None,
+            at: record.and_then(|record| record.finished).unwrap_or(now),
+        };
+        let (cause, message, record) = match job.map(|job| &job.state) {
+            Some(JobState::Succeeded { record }) => (None, "", record.as_ref()),
+            Some(JobState::Failed { cause, message, record }) => (Some(*cause), message.as_str(), record.as_ref()),
+            _ => return Ok(plain(of_ending(attempt, &self.status.steps), None)),
+        };
+        let said = record.and_then(|record| serde_json::from_str::<Termination>(&record.message).ok());
+        match (said, cause) {
+            // Last words of a pod that was ended from outside are of no interest: what it committed is found by key.
+            (_, Some(cause)) if !cause.blames_work() => Ok(plain(of_pod(cause, message), record)),
+            (Some(Termination::Failure(failure)), _) => Ok(plain(of_worker(failure.reason, &failure.message), record)),
+            (None, Some(cause)) => Ok(plain(of_pod(cause, message), record)),
+            (Some(Termination::Result(_)), Some(cause)) if !matches!(cause, Cause::ExitCode(_)) => Ok(plain(of_pod(cause, ""), record)),
+            (None, None) => Ok(plain(of_result("the worker ended well and named no result"), record)),
+            (Some(Termination::Result(digest)), _) => {
+                let Ok(unit) = attempt.unit.parse::<Digest>() else {
+                    return Ok(plain(of_result("the unit in the status is no digest"), record));
+                };
+                match &self.input.seen.report {
+                    Answer::NotAsked => {
+                        let folder = layout::attempt_folder(&unit, &self.input.title.uid, attempt.number);
+                        Err(Decision::Need(Need::Report { store: store.to_owned(), folder, digest }))
+                    }
+                    Answer::Trouble(trouble) => Err(self.trouble(&trouble.clone())),
+                    Answer::Got(Err(wrong)) => Ok(plain(of_result(wrong.clone()), record)),
+                    Answer::Got(Ok(report)) if report.unit_key != unit || i64::from(report.attempt) != i64::from(attempt.number) => {
+                        Ok(plain(of_result("the worker's result is of another unit or attempt: it is not used"), record))
+                    }
+                    Answer::Got(Ok(report)) => Ok(End {
+                        failing: None,
+                        report: Some(report.clone()),
+                        digest: Some(digest),
+                        at: record.and_then(|record| record.finished).unwrap_or(now),
+                    }),
+                }
+            }
+        }
+    }
+}
+
+/// What ended an attempt from our side.
+fn of_ending(attempt: &AttemptStatus, steps: &[StepStatus]) -> Failing {
+    let why = attempt.ending.clone().unwrap_or_default();
+    let told = steps.iter().filter(|step| attempt.steps.contains(&step.name)).find_map(|step| step.message.clone());
+    let class = if why == failure::JOB_DELETED { Class::Lost } else { Class::Outside };
+    let message = told.unwrap_or_else(|| format!("the attempt was ended: {why}"));
+    Failing { class, reason: failure::reason_of_step(&why), outcome: why, message }
+}
+
+/// Whether an attempt was ended because nobody wanted it any more: nothing to wait for then.
+fn is_wanted_end(why: &str) -> bool {
+    why != failure::JOB_DELETED && !failure::is_outside(why)
+}
+
+/// Counts a failure against a step and decides whether it is tried again.
+fn fail_step(status: &mut StepStatus, failing: &Failing, retries: i32) {
+    match failing.class {
+        Class::Counted => status.attempts += 1,
+        Class::Lost => status.lost += 1,
+        Class::Final => status.attempts += 1,
+        Class::Outside => {}
+    }
+    let given_up = match failing.class {
+        Class::Counted => status.attempts > retries,
+        Class::Lost => status.lost > MAX_LOST,
+        Class::Final => true,
+        Class::Outside => false,
+    };
+    status.state = if given_up { StepState::Failed } else { StepState::Waiting };
+    status.reason = Some(cut(&failing.outcome, MAX_WORD));
+    status.message = Some(cut(&showrunner_kit::conditions::clean(&failing.message), MAX_STEP_MESSAGE));
+}
+
+/// A step whose result is committed.
+pub(super) fn take(status: &mut StepStatus, committed: &Committed) {
+    status.state = StepState::Done;
+    status.result = Some(committed.digest.to_string());
+    status.reason = None;
+    status.message = Some(cut(&figures(&committed.result.summary), MAX_STEP_MESSAGE));
+    status.models = committed.result.models.iter().take(4).map(|model| cut(&format!("{}@{}", model.name, model.digest), 160)).collect();
+    let settings: Vec<_> = committed.result.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let settings = showrunner_kit::conditions::clean(&settings.join(" "));
+    status.settings = Some(cut(&settings, MAX_SETTINGS)).filter(|settings| !settings.is_empty());
+}
+
+/// A step in whose place something else lies: nobody can overwrite it but a person.
+pub(super) fn spoil(status: &mut StepStatus, wrong: &str) {
+    fail_step(status, &Failing { class: Class::Final, ..of_result(wrong) }, 0);
+}
+
+fn fits_report(committed: &Committed, told: Option<&StepOutcome>) -> bool {
+    match told.map(|told| &told.outcome) {
+        Some(Outcome::Done { result }) => *result == committed.digest,
+        // Another attempt may have committed it after this one gave up on it.
+        Some(Outcome::Skipped(_) | Outcome::Failed(_)) | None => true,
+    }
+}
+
+fn key_of(status: &StepStatus) -> Option<(Step, Digest)> {
+    use strum::IntoEnumIterator as _;
+    let step = Step::iter().find(|step| step.to_string() == status.name)?;
+    Some((step, status.key.parse().ok()?))
+}
+
+fn figures(summary: &StepSummary) -> String {
+    match summary {
+        StepSummary::Shots { shots, cuts, dissolves, fades } => format!("{shots} shots ({cuts} cuts, {dissolves} dissolves, {fades} fades)"),
+        StepSummary::Thumbnails { candidates, selected, sheets } => {
+            format!("{selected} thumbnails of {candidates} candidates, {sheets} trick-play sheets")
+        }
+        StepSummary::Subtitles { language, cues, words, .. } => format!("{cues} cues, {words} words, language {language}"),
+    }
+}
+
+/// What the status says of the media.
+pub(super) fn media(media: &MediaSummary) -> MediaStatus {
+    let seconds = media.duration.max(0) as f64 * f64::from(media.time_base.num) / f64::from(media.time_base.den.max(1));
+    let millis = if seconds.is_finite() { (seconds * 1000.0).round() as u64 } else { 0 };
+    let (minutes, rest) = (millis / 60_000, millis % 60_000);
+    let text = |text: String| cut(&showrunner_kit::conditions::clean(&text), MAX_WORD);
+    MediaStatus {
+        container: text(media.container.clone()),
+        duration: format!("{minutes}m{}.{:03}s", rest / 1000, rest % 1000),
+        video: media.video.as_ref().map(|video| text(format!("{} {}x{}", video.codec, video.width, video.height))),
+        audio: media.audio.as_ref().map(|audio| {
+            let layout = audio.layout.clone().unwrap_or_else(|| format!("{} channels", audio.channels));
+            text(format!("{} {} Hz {layout}", audio.codec, audio.sample_rate))
+        }),
+    }
+}
+
+fn seconds(millis: u64) -> String {
+    format!("{}.{}s", millis / 1000, millis % 1000 / 100)
+}
+
+fn cut(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
+}

@@ -1,0 +1,294 @@
+//! Decides what is to be done about a title now. No I/O: what it has to know first, it asks for.
+//!
+//! Total and deterministic: the same status, Jobs, answers and time give the same decision, so that a crash after any
+//! write leads back to where it was.
+
+mod attempt;
+pub mod failure;
+mod harvest;
+pub mod plan;
+pub mod types;
+mod words;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use showrunner_contracts::Digest;
+use showrunner_crds::title_enrichment::{Phase, SourceStatus, StepState, TitleEnrichmentStatus, TitleReason};
+use showrunner_kit::Next;
+use showrunner_kit::jobs::CancelStep;
+
+use super::validate::Wish;
+use plan::{Planned, Renewal};
+pub use types::*;
+
+/// How long a title that is being deleted waits for its Jobs to end; then they are let go whatever they do.
+pub const DELETE_WITHIN: std::time::Duration = std::time::Duration::from_mins(2);
+/// How long it waits for a Job that was intended and has not been seen.
+const UNSEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Decides what is to be done now.
+pub fn decide(input: &Input<'_>, now: Timestamp) -> Decision {
+    let mut draft = Draft { input, now, status: input.status.clone(), acts: Vec::new(), planned: Vec::new(), answers: false };
+    draft.let_strays_go();
+    if let Some(since) = input.title.deleting {
+        return draft.delete(since);
+    }
+    if let Some(decision) = draft.harvest() {
+        return decision;
+    }
+    draft.go_on()
+}
+
+/// A decision in the making.
+struct Draft<'a> {
+    input: &'a Input<'a>,
+    now: Timestamp,
+    status: TitleEnrichmentStatus,
+    acts: Vec<Act>,
+    planned: Vec<Planned>,
+    /// Whether the verdict answers the spec as it is now: until then, what a new generation asks for is not forgotten.
+    answers: bool,
+}
+
+impl Draft<'_> {
+    /// The Job of the attempt in hand, where it has been seen.
+    fn job(&self) -> Option<&SeenJob> {
+        let attempt = self.status.attempt.as_ref()?;
+        self.input.jobs.iter().find(|job| job.name == attempt.job)
+    }
+
+    /// Jobs that are not the attempt in hand: let those go that have ended, and end the others.
+    fn let_strays_go(&mut self) {
+        for job in self.strays() {
+            let act = match (job.has_ended() && !job.deleting, job.held) {
+                (true, true) => Act::LetGo { job: job.name.clone() },
+                (true, false) => continue,
+                (false, _) if matches!(job.cancel, CancelStep::Wait | CancelStep::Done) => continue,
+                (false, _) => Act::End { job: job.name.clone() },
+            };
+            self.acts.push(act);
+        }
+    }
+
+    fn strays(&self) -> Vec<SeenJob> {
+        let in_hand = self.status.attempt.as_ref().map(|attempt| attempt.job.as_str());
+        self.input.jobs.iter().filter(|job| Some(job.name.as_str()) != in_hand).cloned().collect()
+    }
+
+    /// Ends what is left of a title that is being deleted, then lets it go. Never waits for the store.
+    fn delete(mut self, since: Timestamp) -> Decision {
+        if !self.input.title.has_finalizer {
+            return self.end_of_story();
+        }
+        let due = since + DELETE_WITHIN;
+        let jobs: Vec<SeenJob> = self.input.jobs.iter().filter(|job| job.held || !(job.has_ended() || job.is_quiet())).cloned().collect();
+        if self.now >= due {
+            self.acts = jobs.into_iter().map(|job| Act::ForceGo { job: job.name }).collect();
+            self.acts.push(Act::DropFinalizer);
+            return self.tell(TitleReason::Cancelling, "deleted; what had not ended in time was let go".to_owned(), Next::WaitForChange);
+        }
+        if let Some(job) = self.job().cloned().filter(|job| job.cancel != CancelStep::Wait) {
+            self.acts.push(Act::End { job: job.name });
+        }
+        let unseen = self.status.attempt.is_some() && self.job().is_none();
+        let waits_until = since + UNSEEN_WITHIN;
+        if jobs.is_empty() && !(unseen && self.now < waits_until) {
+            self.acts.push(Act::DropFinalizer);
+            return self.end_of_story();
+        }
+        let next = if jobs.is_empty() { waits_until } else { due };
+        self.tell(TitleReason::Cancelling, "the resource is being deleted; its job is stopped first".to_owned(), Next::At(next))
+    }
+
+    fn end_of_story(self) -> Decision {
+        Decision::Do(Box::new(Steps { status: self.status, verdict: None, acts: self.acts, next: Next::WaitForChange }))
+    }
+
+    /// Everything but deletion and harvest.
+    fn go_on(mut self) -> Decision {
+        self.answers = true;
+        let fresh = self.status.observed_generation != Some(self.input.title.generation);
+        if fresh {
+            self.status.next_attempt_at = None;
+        }
+        let wish = match self.input.wish {
+            Ok(wish) => wish,
+            Err(refusal) => {
+                self.stop(&refusal.reason.to_string());
+                return self.fail(refusal.reason, refusal.message.clone());
+            }
+        };
+        if fresh {
+            self.status.deadline_at = Some(Time(self.now + wish.deadline));
+        }
+        let deadline = self.status.deadline_at.as_ref().map_or(self.now + wish.deadline, |at| at.0);
+        let refresh = self.status.refreshed != wish.refresh && (self.status.refreshed.is_some() || !self.status.steps.is_empty());
+        let source = match self.source(wish, fresh, refresh) {
+            Ok(source) => source,
+            Err(Decision::Need(need)) if !wish.suspend && self.now < deadline => return Decision::Need(need),
+            Err(decision) => return self.without_source(wish, deadline, decision),
+        };
+        let renewal = Renewal { retry_failed: fresh, refresh, in_hand: self.status.attempt.is_some() };
+        let identity = plan::identity(&source, wish);
+        self.planned = plan::plan(wish, &identity, &self.status.steps, renewal, self.input.settings);
+        self.status.refreshed.clone_from(&wish.refresh);
+        self.status.source = Some(source);
+        if wish.suspend {
+            self.stop(failure::SUSPENDED);
+            return self.suspended();
+        }
+        self.settle_dependents();
+        if let Some(published) = self.publication(wish) {
+            return published;
+        }
+        if self.now >= deadline {
+            self.stop("DeadlineExceeded");
+            return self.overdue();
+        }
+        if self.status.attempt.is_some() { self.run_attempt(wish, deadline) } else { self.next_step(wish, deadline) }
+    }
+
+    /// The source that counts: what the status has as long as the spec names it and it was no trouble, else what is
+    /// there now.
+    fn source(&self, wish: &Wish, fresh: bool, refresh: bool) -> Result<SourceStatus, Decision> {
+        let failed = self.status.steps.iter().any(|step| step.state == StepState::Failed);
+        let known = self.status.source.as_ref().filter(|source| source.store == wish.store && source.path == wish.path);
+        if let Some(source) = known {
+            let look_again = refresh || (fresh && (failed || source.size_bytes == 0));
+            if !look_again {
+                return Ok(source.clone());
+            }
+        }
+        match &self.input.seen.source {
+            Answer::Got(source) => Ok(source.clone()),
+            Answer::NotAsked => Err(Decision::Need(Need::Source { store: wish.store.clone(), path: wish.path.clone() })),
+            Answer::Trouble(trouble) => Err(self.trouble(trouble)),
+        }
+    }
+
+    fn without_source(mut self, wish: &Wish, deadline: Timestamp, decision: Decision) -> Decision {
+        let stays = self.status.source.as_ref().is_some_and(|source| source.store == wish.store && source.path == wish.path);
+        // This answers the generation, so what the generation asked for must not be forgotten: look at the source again,
+        // and try again what failed.
+        self.status.source = None;
+        for step in self.status.steps.iter_mut().filter(|step| step.state == StepState::Failed) {
+            (step.state, step.attempts, step.lost) = (StepState::Waiting, 0, 0);
+        }
+        if wish.suspend {
+            self.stop(failure::SUSPENDED);
+            return self.suspended();
+        }
+        if self.now >= deadline {
+            self.stop("DeadlineExceeded");
+            return self.overdue();
+        }
+        if !stays {
+            self.status.media = None;
+            self.stop(failure::SUPERSEDED);
+        }
+        match (decision, &self.input.seen.source) {
+            (_, Answer::Trouble(trouble)) => self.trouble(trouble),
+            (decision, _) => decision,
+        }
+    }
+
+    /// A step whose source of truth is skipped or failed has nothing to read.
+    fn settle_dependents(&mut self) {
+        for index in 0..self.planned.len() {
+            if self.planned[index].status.state != StepState::Waiting {
+                continue;
+            }
+            let needs = self.planned[index].step().needs();
+            let blocked = self.planned.iter().find(|other| {
+                needs.contains(&other.step()) && matches!(other.status.state, StepState::Skipped | StepState::Failed)
+            });
+            let Some(blocked) = blocked else { continue };
+            let (state, reason) = (blocked.status.state, blocked.status.reason.clone());
+            let message = format!("needs {}, which is {}", blocked.step(), state.to_string().to_lowercase());
+            let status = &mut self.planned[index].status;
+            (status.state, status.reason, status.message) = (state, reason, Some(message));
+        }
+    }
+
+    /// Publishes when every step is done; tells of failure when some step failed and none is open.
+    fn publication(&mut self, wish: &Wish) -> Option<Decision> {
+        if self.planned.iter().any(Planned::is_open) || self.status.attempt.is_some() {
+            return None;
+        }
+        if let Some(failed) = self.planned.iter().find(|planned| planned.status.state == StepState::Failed) {
+            let word = failed.status.reason.clone().unwrap_or_default();
+            let text = failed.status.message.clone().unwrap_or_default();
+            let message = format!("{} failed: {text}", failed.step());
+            return Some(self.fail(failure::reason_of_step(&word), message));
+        }
+        let contents = self.contents();
+        let is_current = |published: &showrunner_crds::title_enrichment::PublishedStatus| published.contents == contents.as_str();
+        if let Some(fact) = self.input.facts.published.as_ref().filter(|fact| is_current(fact)) {
+            let same = self.status.published.as_ref().filter(|old| old.digest == fact.digest).map(|old| old.at.clone());
+            let mut published = fact.clone();
+            published.at = same.unwrap_or(published.at);
+            self.status.published = Some(published);
+        }
+        let Some(published) = self.status.published.clone().filter(is_current) else {
+            return Some(self.publish(wish, contents));
+        };
+        let told = self.input.status.phase == Some(Phase::Published) && self.input.status.published.as_ref().is_some_and(is_current);
+        if told || self.input.facts.alias {
+            self.status.next_attempt_at = None;
+            let message = format!("published as {} in {}", published.digest, published.folder);
+            return Some(self.verdict(Phase::Published, TitleReason::Published, message, false, 100, Next::WaitForChange));
+        }
+        if let Some(trouble) = &self.input.facts.trouble {
+            return Some(self.trouble(trouble));
+        }
+        if let Ok(digest) = published.digest.parse() {
+            self.acts.push(Act::Alias { store: wish.store.clone(), digest });
+        }
+        Some(self.tell(TitleReason::Publishing, "the results are being published".to_owned(), Next::WaitForChange))
+    }
+
+    fn publish(&mut self, wish: &Wish, contents: Digest) -> Decision {
+        let overdue = self.status.deadline_at.as_ref().is_some_and(|at| self.now >= at.0);
+        if overdue {
+            return self.overdue();
+        }
+        if let Some(trouble) = &self.input.facts.trouble {
+            return self.trouble(trouble);
+        }
+        let Some(source) = self.status.source.as_ref() else {
+            return self.fail(TitleReason::SourceNotFound, "the source is not known".to_owned());
+        };
+        let steps = self.planned.iter().filter_map(|planned| {
+            let key = planned.key.clone()?;
+            let result = match planned.status.result.as_deref().and_then(|digest| digest.parse().ok()) {
+                Some(digest) => Ok(digest),
+                None => Err(planned.status.reason.clone().unwrap_or_default()),
+            };
+            Some(EditionStep { step: planned.step(), key, result, took: planned.status.took.clone() })
+        });
+        let edition = Edition {
+            source: plan::identity(source, wish),
+            steps: steps.collect(),
+            history: self.status.history.clone(),
+            contents,
+            currency: self.input.config.currency.clone(),
+        };
+        self.acts.push(Act::Publish(Box::new(edition)));
+        self.tell(TitleReason::Publishing, "the results are being published".to_owned(), Next::WaitForChange)
+    }
+
+    /// Digest over what would be published.
+    fn contents(&self) -> Digest {
+        let steps: Vec<_> = self.planned.iter().map(|p| (&p.status.name, &p.status.key, &p.status.result, &p.status.reason)).collect();
+        Digest::of_json(&("showrunner.dev/contents/v1", steps))
+    }
+
+    /// Begins to end the attempt in hand, or goes on with it: the intent is stored before the Job is touched.
+    fn stop(&mut self, why: &str) {
+        let Some(attempt) = self.status.attempt.as_mut() else { return };
+        attempt.ending.get_or_insert_with(|| why.to_owned());
+        if let Some(job) = self.job().filter(|job| job.cancel != CancelStep::Wait).map(|job| job.name.clone()) {
+            self.acts.push(Act::End { job });
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! What goes into a decision and what comes out of it. No I/O.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use showrunner_contracts::{
+    Digest,
+    progress::Progress,
+    result::{StepResult, UnitResult},
+    step::{ModelRef, SourceIdentity, Step, StepParams},
+};
+use showrunner_crds::title_enrichment::{
+    AttemptStatus, AttemptSummary, Phase, PublishedStatus, SourceStatus, TitleEnrichmentStatus, TitleReason,
+};
+use showrunner_kit::Next;
+use showrunner_kit::jobs::{AcceleratorClass, CancelStep, Deadlines, JobState, JobsConfig, Overdue};
+use showrunner_kit::money::Money;
+
+use crate::title_enrichment::settings::TitleSettings;
+use crate::title_enrichment::validate::{Refusal, Wish};
+
+/// Everything that a decision looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The title.
+    pub title: &'a Title,
+    /// Its status as it was read.
+    pub status: &'a TitleEnrichmentStatus,
+    /// What is wanted.
+    pub wish: Result<&'a Wish, &'a Refusal>,
+    /// Its Jobs.
+    pub jobs: &'a [SeenJob],
+    /// What was read because a decision asked for it.
+    pub seen: &'a Seen,
+    /// What acts of this reconcile gave.
+    pub facts: &'a Facts,
+    /// Models and resources.
+    pub settings: &'a TitleSettings,
+    /// Classes and prices.
+    pub config: &'a JobsConfig,
+}
+
+/// What a title is beside spec and status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Title {
+    /// UID.
+    pub uid: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// Since when it is being deleted.
+    pub deleting: Option<Timestamp>,
+    /// Whether it has our finalizer.
+    pub has_finalizer: bool,
+}
+
+/// A Job of the title.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenJob {
+    /// Name.
+    pub name: String,
+    /// Attempt number.
+    pub number: i32,
+    /// Where it is.
+    pub state: JobState,
+    /// What would end it.
+    pub cancel: CancelStep,
+    /// Whether it has waited too long for a running container.
+    pub overdue: Overdue,
+    /// Whether it, or a pod of it, has our finalizer still.
+    pub held: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Accelerator class it was made for.
+    pub class: String,
+}
+
+impl SeenJob {
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, JobState::Succeeded { .. } | JobState::Failed { .. })
+    }
+
+    /// Whether nothing of it runs or can come to run again.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self.cancel, CancelStep::Settle | CancelStep::Delete | CancelStep::Done)
+    }
+}
+
+/// Something a decision has to know first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Size and version of the source.
+    Source {
+        /// Store profile.
+        store: String,
+        /// Path below it.
+        path: String,
+    },
+    /// Committed results, by step and key.
+    Results {
+        /// Store profile.
+        store: String,
+        /// Which.
+        keys: Vec<(Step, Digest)>,
+    },
+    /// What became of an attempt.
+    Report {
+        /// Store profile.
+        store: String,
+        /// The attempt's folder.
+        folder: String,
+        /// Digest the pod's last words name.
+        digest: Digest,
+    },
+    /// How far an attempt is.
+    Progress {
+        /// Store profile.
+        store: String,
+        /// The attempt's folder.
+        folder: String,
+    },
+}
+
+/// An answer to a [`Need`]. Absent data is its own value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Answer<T> {
+    /// Nobody asked.
+    #[default]
+    NotAsked,
+    /// It cannot be known now.
+    Trouble(Trouble),
+    /// The answer.
+    Got(T),
+}
+
+/// Something outside that does not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Reason of the condition.
+    pub reason: TitleReason,
+    /// Cause and cure.
+    pub message: String,
+    /// When to look again.
+    pub retry_at: Timestamp,
+}
+
+/// Answers so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// To [`Need::Source`].
+    pub source: Answer<SourceStatus>,
+    /// To [`Need::Results`]: by key, none where nothing is committed.
+    pub results: Answer<BTreeMap<Digest, Option<Found>>>,
+    /// To [`Need::Report`]; or what is wrong with it.
+    pub report: Answer<Result<Box<UnitResult>, String>>,
+    /// To [`Need::Progress`]; none where nothing is written yet.
+    pub progress: Answer<Option<Progress>>,
+}
+
+/// A committed result; or what is wrong with what lies in its place.
+pub type Found = Result<Box<Committed>, String>;
+
+/// A committed result that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// The result.
+    pub result: StepResult,
+}
+
+/// What acts of this reconcile gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// The manifest and its files are in the store.
+    pub published: Option<PublishedStatus>,
+    /// The alias shows what `status.published` says.
+    pub alias: bool,
+    /// The reservation was not given.
+    pub held: Option<Trouble>,
+    /// An act met something outside that does not work.
+    pub trouble: Option<Trouble>,
+}
+
+/// The answer to "what now".
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Find this out, then ask again.
+    Need(Need),
+    /// Do this.
+    Do(Box<Steps>),
+}
+
+/// What is to be done, in this order: write the status, then act, then look again.
+#[derive(Clone, Debug)]
+pub struct Steps {
+    /// The durable facts; phase, progress and conditions are told by the verdict.
+    pub status: TitleEnrichmentStatus,
+    /// What people are told; none leaves it as it is.
+    pub verdict: Option<Verdict>,
+    /// What to do once the status is stored.
+    pub acts: Vec<Act>,
+    /// When to look again.
+    pub next: Next,
+}
+
+/// Where the title is, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Phase.
+    pub phase: Phase,
+    /// Reason of `Ready`.
+    pub reason: TitleReason,
+    /// Message of `Ready`.
+    pub message: String,
+    /// Nothing more will happen until a person changes something.
+    pub stalled: bool,
+    /// How far the attempt in hand is, percent.
+    pub percent: u8,
+    /// What is outdated; none where nothing is done yet.
+    pub outdated: Option<Vec<String>>,
+    /// Whether it answers the spec as it is now.
+    pub answers: bool,
+}
+
+/// Something to do. Each may be repeated without harm.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Put our finalizer on the title.
+    AddFinalizer,
+    /// Let the title go.
+    DropFinalizer,
+    /// Create the Job of the attempt in hand.
+    Create(Box<Order>),
+    /// Reserve its cost, then let it run.
+    Admit {
+        /// Job.
+        job: String,
+    },
+    /// The next step of ending a Job early.
+    End {
+        /// Job.
+        job: String,
+    },
+    /// Record a Job's pods, settle its cost, let it go.
+    LetGo {
+        /// Job.
+        job: String,
+    },
+    /// Let a Job and its pods go whatever they do: nobody waits for ever.
+    ForceGo {
+        /// Job.
+        job: String,
+    },
+    /// Put manifest, files, report and run record into the store.
+    Publish(Box<Edition>),
+    /// Let the alias show what is published.
+    Alias {
+        /// Store profile.
+        store: String,
+        /// Manifest.
+        digest: Digest,
+    },
+}
+
+/// All that a Job is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// The attempt, as the status has it.
+    pub attempt: AttemptStatus,
+    /// Unit.
+    pub unit: Digest,
+    /// The source as it was found.
+    pub source: SourceStatus,
+    /// Digest that the source must have.
+    pub sha256: Option<Digest>,
+    /// What to do, dependencies first.
+    pub steps: Vec<OrderedStep>,
+    /// Results that these read.
+    pub given: Vec<Committed>,
+    /// Where it runs.
+    pub class: AcceleratorClass,
+    /// How long it may take.
+    pub deadlines: Deadlines,
+}
+
+/// One step of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderedStep {
+    /// Key.
+    pub key: Digest,
+    /// What to do.
+    pub params: StepParams,
+    /// Models.
+    pub models: Vec<ModelRef>,
+}
+
+/// All that is published of a title.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edition {
+    /// What was looked at.
+    pub source: SourceIdentity,
+    /// Steps in order.
+    pub steps: Vec<EditionStep>,
+    /// Attempts that are still known.
+    pub history: Vec<AttemptSummary>,
+    /// Digest over the steps' keys and results.
+    pub contents: Digest,
+    /// Currency of the costs in the history.
+    pub currency: String,
+}
+
+/// One step of an edition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditionStep {
+    /// Which.
+    pub step: Step,
+    /// Its key.
+    pub key: Digest,
+    /// Digest of its result, or why there is none.
+    pub result: Result<Digest, String>,
+    /// Wall time as the status has it.
+    pub took: Option<String>,
+}
+
+/// An upper bound as the status shows it.
+pub fn price(amount: Money, currency: &str) -> String {
+    format!("{amount} {currency}")
+}

@@ -1,0 +1,68 @@
+//! The ways a decision can end, each with its words for people. No I/O.
+
+use jiff::Timestamp;
+use showrunner_crds::title_enrichment::{Phase, StepState, TitleReason};
+use showrunner_kit::Next;
+
+use super::types::{Decision, Steps, Trouble, Verdict};
+use super::{Draft, Planned};
+
+impl Draft<'_> {
+    /// The phase of a title with work before it.
+    fn phase(&self) -> Phase {
+        let begun = self.status.attempt.is_some() || self.status.steps.iter().any(|step| step.state == StepState::Done);
+        if begun || !self.status.history.is_empty() { Phase::Running } else { Phase::Pending }
+    }
+
+    /// Work goes on.
+    pub(super) fn tell(&mut self, reason: TitleReason, message: String, next: Next) -> Decision {
+        let phase = self.phase();
+        self.verdict(phase, reason, message, false, 0, next)
+    }
+
+    /// Nothing more will happen until a person changes something.
+    pub(super) fn fail(&mut self, reason: TitleReason, message: String) -> Decision {
+        self.verdict(Phase::Failed, reason, message, true, 0, Next::WaitForChange)
+    }
+
+    /// The deadline has passed.
+    pub(super) fn overdue(&mut self) -> Decision {
+        let at = self.status.deadline_at.as_ref().map_or_else(String::new, |at| format!(" by {}", at.0));
+        let why = self.status.steps.iter().find_map(|step| step.message.clone().filter(|_| step.state == StepState::Waiting));
+        let why = why.map_or_else(String::new, |why| format!(" (last: {why})"));
+        let message = format!("not done{at}{why}: raise spec.deadline, or change spec.refresh to try again");
+        self.fail(TitleReason::DeadlineExceeded, message)
+    }
+
+    /// A person paused it.
+    pub(super) fn suspended(&mut self) -> Decision {
+        let message = "paused: finished steps are kept; set spec.suspend to false to go on".to_owned();
+        self.verdict(Phase::Suspended, TitleReason::Suspended, message, false, 0, Next::WaitForChange)
+    }
+
+    /// Something outside does not work.
+    pub(super) fn trouble(&mut self, trouble: &Trouble) -> Decision {
+        self.tell(trouble.reason, trouble.message.clone(), Next::At(trouble.retry_at))
+    }
+
+    /// The end of every decision: steps, verdict, and when to look again.
+    pub(super) fn verdict(&mut self, phase: Phase, reason: TitleReason, message: String, stalled: bool, percent: u8, next: Next) -> Decision {
+        if !self.planned.is_empty() {
+            self.status.steps = self.planned.iter().map(|planned| planned.status.clone()).collect();
+        }
+        let verdict = Verdict { phase, reason, message, stalled, percent, outdated: self.outdated(), answers: self.answers };
+        let acts = std::mem::take(&mut self.acts);
+        let terminal = stalled || matches!(phase, Phase::Published | Phase::Suspended);
+        let next = if terminal { next } else { next.min(self.deadline()) };
+        Decision::Do(Box::new(Steps { status: self.status.clone(), verdict: Some(verdict), acts, next }))
+    }
+
+    fn deadline(&self) -> Next {
+        self.status.deadline_at.as_ref().map(|at| at.0).filter(|at: &Timestamp| *at > self.now).map_or(Next::WaitForChange, Next::At)
+    }
+
+    fn outdated(&self) -> Option<Vec<String>> {
+        let done = self.planned.iter().any(|planned| planned.status.state == StepState::Done);
+        done.then(|| self.planned.iter().filter(|p| p.is_outdated()).map(|p: &Planned| p.step().to_string()).collect())
+    }
+}

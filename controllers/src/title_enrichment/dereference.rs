@@ -1,0 +1,199 @@
+//! Reads all that a decision asks for: Jobs and pods from the caches, sources and results from the store.
+//!
+//! The only reader. Everything that comes from the store is bounded before it is read and checked before it is used.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use showrunner_contracts::{
+    Digest, Document as _,
+    progress::Progress,
+    result::{StepResult, UnitResult},
+    step::Step,
+};
+use showrunner_crds::title_enrichment::{SourceStatus, TitleReason};
+use showrunner_kit::jobs::{next_cancel_step, observe, start_overdue};
+use showrunner_kit::names;
+use showrunner_kit::object::{annotation, has_finalizer, is_controlled_by};
+use showrunner_kit::store::{Store, StoreError, Stores};
+
+use super::decide::{Answer, Committed, Found, Need, Seen, SeenJob, Trouble, failure};
+use super::layout;
+
+/// Largest step or unit result that is read, bytes.
+pub const MAX_RESULT_BYTES: usize = 1 << 20;
+/// Largest progress record that is read, bytes.
+const MAX_PROGRESS_BYTES: usize = 16 << 10;
+/// Largest file of a step that is published, bytes.
+pub const MAX_OUTPUT_BYTES: usize = 16 << 20;
+/// When to look again at something that should pass by itself.
+const PASSING: Duration = Duration::from_secs(15);
+/// When to look again for an object that is not there.
+const MISSING: Duration = Duration::from_mins(1);
+/// When to look again at what a person has to cure.
+const BROKEN: Duration = Duration::from_mins(4);
+/// Part of a wait that differs from title to title, so that they do not all come at once.
+const JITTER_PERCENT: u64 = 20;
+
+/// A Job as decisions see it.
+pub fn seen_job(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> SeenJob {
+    let state = observe(job, pods);
+    let number = annotation(&job.metadata, names::ANNOTATION_ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or_default();
+    SeenJob {
+        name: job.metadata.name.clone().unwrap_or_default(),
+        number,
+        cancel: next_cancel_step(job, pods, now),
+        overdue: start_overdue(job, &state, now),
+        held: has_finalizer(&job.metadata, names::FINALIZER_SETTLE) || held_pods(job, pods).next().is_some(),
+        deleting: job.metadata.deletion_timestamp.is_some(),
+        class: annotation(&job.metadata, names::ANNOTATION_CLASS).unwrap_or_default().to_owned(),
+        state,
+    }
+}
+
+/// Pods of a Job that wait for us to let them go.
+pub fn held_pods<'a>(job: &'a Job, pods: &'a [Arc<Pod>]) -> impl Iterator<Item = &'a Arc<Pod>> {
+    let of_job = |pod: &&Arc<Pod>| job.metadata.uid.as_deref().is_some_and(|uid| is_controlled_by(&pod.metadata, uid));
+    pods.iter().filter(of_job).filter(|pod| has_finalizer(&pod.metadata, names::FINALIZER_OBSERVE))
+}
+
+/// A store that does not do what is asked, as the condition tells it.
+pub fn trouble(error: &StoreError, salt: &str, now: Timestamp) -> Trouble {
+    let reason = failure::of_store(error);
+    let wait = match reason {
+        TitleReason::StoreUnavailable => PASSING,
+        TitleReason::SourceNotFound => MISSING,
+        _ => BROKEN,
+    };
+    Trouble { reason, message: error.to_string(), retry_at: now + jittered(wait, salt) }
+}
+
+/// A wait that is up to a fifth longer, by the name of who waits.
+pub fn jittered(wait: Duration, salt: &str) -> Duration {
+    let share = salt.bytes().fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))) % (JITTER_PERCENT + 1);
+    wait + Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or_default() * share / 100)
+}
+
+/// Reads for one title.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    /// Stores by profile.
+    pub stores: &'a Stores,
+    /// The title's namespace.
+    pub namespace: &'a str,
+    /// The title's UID.
+    pub uid: &'a str,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl Reader<'_> {
+    /// Reads what is needed into `seen`.
+    pub async fn answer(&self, need: Need, seen: &mut Seen) {
+        match need {
+            Need::Source { store, path } => seen.source = self.told(self.source(&store, &path).await),
+            Need::Results { store, keys } => seen.results = self.told(self.results(&store, &keys).await),
+            Need::Report { store, folder, digest } => seen.report = self.told(self.report(&store, &folder, &digest).await),
+            Need::Progress { store, folder } => seen.progress = self.told(self.progress(&store, &folder).await),
+        }
+    }
+
+    fn told<T>(&self, result: Result<T, StoreError>) -> Answer<T> {
+        match result {
+            Ok(value) => Answer::Got(value),
+            Err(error) => Answer::Trouble(trouble(&error, self.uid, self.now)),
+        }
+    }
+
+    async fn source(&self, store: &str, path: &str) -> Result<SourceStatus, StoreError> {
+        let open = self.stores.get(store)?;
+        let info = open.head(&open.locate(self.namespace, path)?).await?;
+        Ok(SourceStatus {
+            store: store.to_owned(),
+            path: path.to_owned(),
+            version: info.version.clone().unwrap_or_else(|| info.etag.clone()),
+            etag: info.etag,
+            size_bytes: i64::try_from(info.size).unwrap_or(i64::MAX),
+        })
+    }
+
+    async fn results(&self, store: &str, keys: &[(Step, Digest)]) -> Result<BTreeMap<Digest, Option<Found>>, StoreError> {
+        let store = self.stores.get(store)?;
+        let mut found = BTreeMap::new();
+        for (step, key) in keys {
+            found.insert(key.clone(), result(&store, self.namespace, *step, key).await?);
+        }
+        Ok(found)
+    }
+
+    async fn report(&self, store: &str, folder: &str, digest: &Digest) -> Result<Result<Box<UnitResult>, String>, StoreError> {
+        unit_result(&*self.stores.get(store)?, self.namespace, folder, digest).await
+    }
+
+    async fn progress(&self, store: &str, folder: &str) -> Result<Option<Progress>, StoreError> {
+        let store = self.stores.get(store)?;
+        let at = store.locate(self.namespace, &layout::progress(folder))?;
+        let fetched = store.get_if_exists(&at, MAX_PROGRESS_BYTES).await?;
+        Ok(fetched.and_then(|fetched| Progress::from_bytes(&fetched.body).ok()))
+    }
+}
+
+/// The committed result of a step: none, or checked, or what is wrong with it.
+pub async fn result(store: &Store, namespace: &str, step: Step, key: &Digest) -> Result<Option<Found>, StoreError> {
+    let path = layout::result(key);
+    let fetched = match store.get_if_exists(&store.locate(namespace, &path)?, MAX_RESULT_BYTES).await {
+        Ok(Some(fetched)) => fetched,
+        Ok(None) => return Ok(None),
+        Err(StoreError::TooLarge { .. }) => return Ok(Some(Err(format!("{path} is larger than {MAX_RESULT_BYTES} bytes: delete it")))),
+        Err(error) => return Err(error),
+    };
+    let root = root_of(store, namespace)?;
+    Ok(Some(check_result(&fetched.body, step, key, &root).map_err(|wrong| format!("{path} in the store is no result of {step} ({wrong}): delete it"))))
+}
+
+/// What every key of the profile begins with for this namespace.
+pub fn root_of(store: &Store, namespace: &str) -> Result<String, StoreError> {
+    let probe = "x";
+    let key = store.locate(namespace, probe)?.key().to_owned();
+    Ok(key[..key.len() - probe.len()].to_owned())
+}
+
+/// Whether bytes are the result of this step under this key, naming files in an attempt's folder below `root` only.
+pub fn check_result(bytes: &[u8], step: Step, key: &Digest, root: &str) -> Result<Box<Committed>, String> {
+    let result = StepResult::from_bytes(bytes).map_err(|error| error.to_string())?;
+    if result.step != step || result.key != *key {
+        return Err("it is of another step or key".to_owned());
+    }
+    if !result.folder.strip_prefix(root).is_some_and(layout::is_attempt_folder) {
+        return Err("it names files outside of the folders of attempts".to_owned());
+    }
+    let slots = step.slots();
+    for (index, output) in result.outputs.iter().enumerate() {
+        if !slots.contains(&output.name) || result.outputs[..index].iter().any(|other| other.name == output.name) {
+            return Err("it names a file that the step does not have, or one twice".to_owned());
+        }
+        if output.size_bytes > MAX_OUTPUT_BYTES as u64 {
+            return Err(format!("its file {} is larger than {MAX_OUTPUT_BYTES} bytes", output.name));
+        }
+    }
+    Ok(Box::new(Committed { digest: Digest::of(bytes), result }))
+}
+
+/// What became of an attempt, if it has the digest that the pod named; else what is wrong with it.
+pub async fn unit_result(store: &Store, namespace: &str, folder: &str, digest: &Digest) -> Result<Result<Box<UnitResult>, String>, StoreError> {
+    let path = layout::unit_result(folder);
+    let fetched = match store.get_if_exists(&store.locate(namespace, &path)?, MAX_RESULT_BYTES).await {
+        Ok(Some(fetched)) => fetched,
+        Ok(None) => return Ok(Err(format!("the pod names a result and {path} is not in the store"))),
+        Err(StoreError::TooLarge { .. }) => return Ok(Err(format!("{path} is larger than {MAX_RESULT_BYTES} bytes"))),
+        Err(error) => return Err(error),
+    };
+    if Digest::of(&fetched.body) != *digest {
+        return Ok(Err(format!("{path} does not have the digest that the pod named: it is not used")));
+    }
+    Ok(UnitResult::from_bytes(&fetched.body).map(Box::new).map_err(|error| format!("{path}: {error}")))
+}

@@ -1,0 +1,93 @@
+//! Where a title's things lie in the store, below the profile's prefix. No I/O.
+//!
+//! No key is another key followed by a slash: some stores keep objects as files and folders.
+
+use showrunner_contracts::Digest;
+
+/// Digits of the title's UID in the folder of an attempt: enough to tell titles with the same unit apart.
+const UID_DIGITS: usize = 8;
+/// Folder of everything that attempts write.
+const WORK: &str = "work";
+
+/// The folder of one attempt, without a slash at its end. Only this attempt's pod is granted writing to it.
+pub fn attempt_folder(unit: &Digest, uid: &str, number: i32) -> String {
+    let uid: String = uid.chars().filter(char::is_ascii_alphanumeric).take(UID_DIGITS).collect();
+    format!("{WORK}/{}/{uid}-{number}", unit.hex())
+}
+
+/// Whether a path is the folder of some attempt, as [`attempt_folder`] writes it, followed by a slash.
+pub fn is_attempt_folder(path: &str) -> bool {
+    let Some(rest) = path.strip_suffix('/').and_then(|path| path.strip_prefix(WORK)?.strip_prefix('/')) else { return false };
+    let Some((unit, attempt)) = rest.split_once('/') else { return false };
+    let Some((uid, number)) = attempt.split_once('-') else { return false };
+    format!("sha256:{unit}").parse::<Digest>().is_ok()
+        && uid.len() <= UID_DIGITS
+        && uid.bytes().all(|b| b.is_ascii_alphanumeric())
+        && !number.is_empty()
+        && number.len() <= 10
+        && number.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// What became of an attempt.
+pub fn unit_result(folder: &str) -> String {
+    format!("{folder}/unit-result.json")
+}
+
+/// How far an attempt is.
+pub fn progress(folder: &str) -> String {
+    format!("{folder}/progress.json")
+}
+
+/// The committed result of a step.
+pub fn result(key: &Digest) -> String {
+    format!("results/{}.json", key.hex())
+}
+
+/// The folder of what is published of a title.
+pub fn title_folder(namespace: &str, name: &str) -> String {
+    format!("titles/{namespace}/{name}")
+}
+
+/// A published manifest, by its digest.
+pub fn manifest(folder: &str, digest: &Digest) -> String {
+    format!("{folder}/{}.json", digest.hex())
+}
+
+/// The manifest that was published last: derived from `status.published`, never the truth.
+pub fn alias(folder: &str) -> String {
+    format!("{folder}/manifest.json")
+}
+
+/// A published file.
+pub fn blob(folder: &str, digest: &Digest) -> String {
+    format!("{folder}/blobs/{}", digest.hex())
+}
+
+/// What it took.
+pub fn run(folder: &str) -> String {
+    format!("{folder}/run.json")
+}
+
+/// The page for people.
+pub fn report(folder: &str) -> String {
+    format!("{folder}/report.html")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_an_attempt_is_known_again_and_nothing_else_is() {
+        let unit = Digest::of(b"unit");
+        let folder = attempt_folder(&unit, "0a1b2c3d-4e5f-6789", 3);
+        assert_eq!(folder, format!("work/{}/0a1b2c3d-3", unit.hex()));
+        assert!(is_attempt_folder(&format!("{folder}/")));
+        let inside = format!("{folder}/more/");
+        let climbs = format!("work/{}/../x-1/", unit.hex());
+        let other = format!("titles/{}/0a1b2c3d-3/", unit.hex());
+        for bad in [folder.as_str(), &inside, &climbs, &other, "work/abc/0a1b2c3d-3/", "work/", "", "/"] {
+            assert!(!is_attempt_folder(bad), "{bad}");
+        }
+    }
+}

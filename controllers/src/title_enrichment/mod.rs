@@ -1,0 +1,143 @@
+//! TitleEnrichment: from a media file in a store to published shots, thumbnails and subtitles.
+//!
+//! Reads like a table of contents; what it calls says what it reads and writes:
+//! `validate` turns the spec into values that cannot be wrong, `decide` says what is to be done or what it has to know
+//! first, `dereference` finds that out, `status` puts it into words, the status is stored, and `act` does the rest.
+
+mod act;
+pub mod build;
+pub mod decide;
+pub mod dereference;
+pub mod layout;
+pub mod publish;
+pub mod report;
+pub mod settings;
+pub mod status;
+pub mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use showrunner_crds::TitleEnrichment;
+use showrunner_crds::title_enrichment::TitleEnrichmentStatus;
+use showrunner_kit::controller::{Kit, Wiring};
+use showrunner_kit::object::has_finalizer;
+use showrunner_kit::write::StatusWrite;
+use showrunner_kit::{Class, Next, ReconcileError, Reconciler};
+
+use act::Actor;
+use decide::{Decision, Facts, Input, Seen, SeenJob, Title, decide};
+use dereference::{Reader, seen_job};
+pub use settings::TitleSettings;
+
+/// Our finalizer on titles: their Jobs end first.
+pub const FINALIZER: &str = "showrunner.dev/title-jobs";
+/// Most questions and acts in one reconcile; far above what any state needs.
+const MAX_ROUNDS: u32 = 16;
+/// What events say was done.
+const ACTION: &str = "Reconcile";
+
+/// Has titles reconciled.
+pub fn register(wiring: &mut Wiring, settings: TitleSettings) {
+    wiring.count_conditions::<TitleEnrichment>(|title| title.status.as_ref().map_or(&[], |status| status.conditions.as_slice()));
+    let kit = wiring.kit().clone();
+    wiring.control(TitleReconciler { kit, settings }).owns_jobs();
+}
+
+/// Brings titles towards what they ask for.
+pub struct TitleReconciler {
+    kit: Kit,
+    settings: TitleSettings,
+}
+
+impl Reconciler for TitleReconciler {
+    type Kind = TitleEnrichment;
+    const NAME: &'static str = "titleenrichment";
+
+    async fn reconcile(&self, object: Arc<TitleEnrichment>, now: Timestamp) -> Result<Next, ReconcileError> {
+        let uid = object.uid().unwrap_or_default();
+        let namespace = object.namespace().unwrap_or_default();
+        let jobs = self.kit.job_cache.controlled_by(&uid);
+        let pods = self.kit.pod_cache.controlled_by(&uid);
+        let seen_jobs: Vec<SeenJob> = jobs.iter().map(|job| seen_job(job, &pods, now)).collect();
+        let reader = Reader { stores: &self.kit.stores, namespace: &namespace, uid: &uid, now };
+        let (mut seen, mut facts) = (Seen::default(), Facts::default());
+        let mut actor = Actor {
+            kit: &self.kit,
+            settings: &self.settings,
+            title: object.as_ref().clone(),
+            uid: uid.clone(),
+            jobs: &jobs,
+            pods: &pods,
+            now,
+            touched: BTreeSet::new(),
+            fresh: false,
+        };
+        for _ in 0..MAX_ROUNDS {
+            let steps = match self.decide(&actor.title, &seen_jobs, &seen, &facts, now) {
+                Decision::Need(need) => {
+                    reader.answer(need, &mut seen).await;
+                    continue;
+                }
+                Decision::Do(steps) => *steps,
+            };
+            let harvested = steps.verdict.is_none();
+            let generation = actor.title.metadata.generation.unwrap_or_default();
+            let mut status = steps.status;
+            let notes = steps.verdict.map(|verdict| status::tell(&mut status, &verdict, generation, now)).unwrap_or_default();
+            let mut again = false;
+            if let StatusWrite::Written(title) = self.kit.writer.write_status(&actor.title, &status).await? {
+                (actor.title, actor.fresh) = (title, true);
+                again = harvested;
+            }
+            for note in notes {
+                self.kit.events.publish(&actor.title, note.severity, note.reason.into(), ACTION, &note.message).await;
+            }
+            for act in steps.acts {
+                again |= actor.act(act, &mut facts).await?;
+            }
+            if !again {
+                return Ok(steps.next);
+            }
+            if harvested {
+                seen = Seen::default();
+            }
+        }
+        Err(ReconcileError::new(Class::Terminal, "NotSettled", format!("failed to settle TitleEnrichment {namespace}/{}: please report it", object.name_any())))
+    }
+}
+
+impl TitleReconciler {
+    fn decide(&self, title: &TitleEnrichment, jobs: &[SeenJob], seen: &Seen, facts: &Facts, now: Timestamp) -> Decision {
+        let nothing = TitleEnrichmentStatus::default();
+        let wish = validate::wish(&title.spec);
+        let input = Input {
+            title: &identity(title),
+            status: title.status.as_ref().unwrap_or(&nothing),
+            wish: wish.as_ref(),
+            jobs,
+            seen,
+            facts,
+            settings: &self.settings,
+            config: &self.kit.config,
+        };
+        decide(&input, now)
+    }
+}
+
+/// What a title is beside spec and status.
+fn identity(title: &TitleEnrichment) -> Title {
+    Title {
+        uid: title.uid().unwrap_or_default(),
+        namespace: title.namespace().unwrap_or_default(),
+        name: title.name_any(),
+        generation: title.metadata.generation.unwrap_or_default(),
+        deleting: title.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+        has_finalizer: has_finalizer(&title.metadata, FINALIZER),
+    }
+}

@@ -1,0 +1,241 @@
+//! Publishes a title: checks what the worker committed, copies it under its digests, writes manifest, report and run
+//! record, and at the very end the alias.
+//!
+//! Reads and writes the store. Everything may be repeated: files are named by their digests, so who comes second finds
+//! what the first one wrote.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use showrunner_contracts::{
+    Digest, Document as _,
+    manifest::{AttemptRecord, MediaSummary, PublishedStep, RunDocument, TitleManifest},
+    result::{Output, Reason, StepResult},
+};
+use showrunner_crds::title_enrichment::{PublishedStatus, TitleReason};
+use showrunner_kit::store::{Precondition, Store, StoreError};
+use strum::IntoEnumIterator as _;
+
+use super::decide::{Edition, EditionStep, Trouble};
+use super::dereference::{self, MAX_OUTPUT_BYTES};
+use super::layout;
+use super::report::{self, Page};
+
+/// Largest manifest that is read back for the alias, bytes.
+const MAX_MANIFEST_BYTES: usize = 1 << 20;
+/// When to try again what a person has to look at.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_mins(4);
+/// How often the alias is tried when somebody else writes it too.
+const ALIAS_TRIES: u32 = 3;
+
+/// Why a title could not be published now.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What lies in the store is not what was committed.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl PublishError {
+    /// As the condition tells it.
+    pub fn trouble(&self, salt: &str, now: Timestamp) -> Trouble {
+        match self {
+            // Nothing but the source is called that: a file of a result that is gone is a broken result.
+            Self::Store(StoreError::NotFound { .. }) | Self::Invalid(_) => Trouble {
+                reason: TitleReason::ResultInvalid,
+                message: format!("failed to publish: {self}; change spec.refresh once it is deleted or restored"),
+                retry_at: now + dereference::jittered(LOOK_AGAIN, salt),
+            },
+            Self::Store(error) => dereference::trouble(error, salt, now),
+        }
+    }
+}
+
+/// Whose results are published, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Publisher<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The title's namespace.
+    pub namespace: &'a str,
+    /// The title's name.
+    pub name: &'a str,
+    /// The title's UID.
+    pub uid: &'a str,
+}
+
+impl Publisher<'_> {
+    /// Puts everything but the alias into the store, and says what `status.published` shall say.
+    pub async fn publish(&self, edition: &Edition, now: Timestamp) -> Result<PublishedStatus, PublishError> {
+        let folder = layout::title_folder(self.namespace, self.name);
+        let mut files = BTreeMap::new();
+        let mut results = Vec::new();
+        for step in &edition.steps {
+            results.push(match &step.result {
+                Ok(digest) => Some(self.collect(&folder, step, digest, &mut files).await?),
+                Err(_) => None,
+            });
+        }
+        let attempts = self.attempts(edition).await?;
+        let media = self.media(&results, &attempts)?;
+        let manifest = manifest(edition, &results, media);
+        let bytes = manifest.to_bytes();
+        let digest = Digest::of(&bytes);
+        self.put_once(&layout::manifest(&folder, &digest), bytes.into(), "application/json").await?;
+        let run = RunDocument { schema: RunDocument::SCHEMA.to_owned(), attempts: attempts.into_iter().map(|(record, _)| record).collect() };
+        self.put(&layout::run(&folder), run.to_bytes().into(), "application/json").await?;
+        let page = Page { namespace: self.namespace, name: self.name, digest: &digest, manifest: &manifest, run: &run, files: &files, currency: &edition.currency };
+        self.put(&layout::report(&folder), report::html(&page).into(), "text/html; charset=utf-8").await?;
+        Ok(PublishedStatus {
+            digest: digest.to_string(),
+            contents: edition.contents.to_string(),
+            folder: self.store.locate(self.namespace, &folder)?.key().to_owned(),
+            at: Time(now),
+        })
+    }
+
+    /// Lets the alias show the manifest with this digest. `still_true` is asked between reading the alias and writing
+    /// it: whoever publishes something newer after that is seen by the write's precondition, so that the alias never
+    /// moves backwards.
+    pub async fn alias<E: From<PublishError>>(&self, digest: &Digest, still_true: impl AsyncFn() -> Result<(), E>) -> Result<(), E> {
+        let folder = layout::title_folder(self.namespace, self.name);
+        for _ in 0..ALIAS_TRIES {
+            let (body, precondition) = match self.alias_now(&folder, digest).await? {
+                None => return Ok(()),
+                Some(write) => write,
+            };
+            still_true().await?;
+            let at = self.store.locate(self.namespace, &layout::alias(&folder)).map_err(PublishError::from)?;
+            match self.store.put(&at, body, "application/json", &precondition).await {
+                Ok(_) => return Ok(()),
+                Err(StoreError::PreconditionFailed { .. }) => {}
+                Err(error) => return Err(PublishError::from(error).into()),
+            }
+        }
+        Err(PublishError::Invalid("somebody else writes manifest.json too".to_owned()).into())
+    }
+
+    /// What to write to the alias under which precondition; none when it is right already.
+    async fn alias_now(&self, folder: &str, digest: &Digest) -> Result<Option<(Bytes, Precondition)>, PublishError> {
+        let at = self.store.locate(self.namespace, &layout::alias(folder))?;
+        let precondition = match self.store.get_if_exists(&at, MAX_MANIFEST_BYTES).await? {
+            Some(fetched) if Digest::of(&fetched.body) == *digest => return Ok(None),
+            Some(fetched) => Precondition::Matches(fetched.info.etag),
+            None => Precondition::Absent,
+        };
+        let manifest = self.store.get(&self.store.locate(self.namespace, &layout::manifest(folder, digest))?, MAX_MANIFEST_BYTES).await?;
+        if Digest::of(&manifest.body) != *digest {
+            return Err(PublishError::Invalid(format!("the published manifest {digest} has other bytes now")));
+        }
+        Ok(Some((manifest.body, precondition)))
+    }
+
+    /// Checks one step's result and copies its files under their digests.
+    async fn collect(&self, folder: &str, step: &EditionStep, digest: &Digest, files: &mut BTreeMap<String, Bytes>) -> Result<StepResult, PublishError> {
+        let found = dereference::result(self.store, self.namespace, step.step, &step.key).await?;
+        let committed = match found {
+            Some(Ok(committed)) if committed.digest == *digest => committed,
+            Some(Ok(_)) => return Err(PublishError::Invalid(format!("the result of {} is another one than was harvested", step.step))),
+            Some(Err(wrong)) => return Err(PublishError::Invalid(wrong)),
+            None => return Err(PublishError::Invalid(format!("the result of {} is gone from the store", step.step))),
+        };
+        let root = dereference::root_of(self.store, self.namespace)?;
+        let from = committed.result.folder.strip_prefix(&root).unwrap_or_default().to_owned();
+        for output in &committed.result.outputs {
+            let body = self.copy(folder, &from, output).await?;
+            if report::shows(&output.name) {
+                files.insert(output.name.clone(), body);
+            }
+        }
+        Ok(committed.result)
+    }
+
+    /// One file under its digest.
+    async fn copy(&self, folder: &str, from: &str, output: &Output) -> Result<Bytes, PublishError> {
+        let blob = self.store.locate(self.namespace, &layout::blob(folder, &output.sha256))?;
+        let is_right = |body: &Bytes| body.len() as u64 == output.size_bytes && Digest::of(body) == output.sha256;
+        if let Some(there) = self.store.get_if_exists(&blob, MAX_OUTPUT_BYTES).await?.filter(|there| is_right(&there.body)) {
+            return Ok(there.body);
+        }
+        let at = self.store.locate(self.namespace, &format!("{from}{}", output.name))?;
+        let body = self.store.get(&at, MAX_OUTPUT_BYTES).await?.body;
+        if !is_right(&body) {
+            return Err(PublishError::Invalid(format!("{} does not have the digest its result names", at.path())));
+        }
+        match self.store.put(&blob, body.clone(), &media_type(output), &Precondition::Absent).await {
+            Ok(_) | Err(StoreError::PreconditionFailed { .. }) => Ok(body),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The attempts that left a result, with the media facts they found.
+    async fn attempts(&self, edition: &Edition) -> Result<Vec<(AttemptRecord, Option<MediaSummary>)>, PublishError> {
+        let mut attempts = Vec::new();
+        for past in &edition.history {
+            let (Ok(unit), Some(Ok(digest))) = (past.unit.parse::<Digest>(), past.result.as_deref().map(str::parse::<Digest>)) else { continue };
+            let folder = layout::attempt_folder(&unit, self.uid, past.number);
+            // A record that is gone is missing in the run document and stops nothing.
+            let Ok(report) = dereference::unit_result(self.store, self.namespace, &folder, &digest).await? else { continue };
+            let record = AttemptRecord {
+                job: past.job.clone(),
+                attempt: report.attempt,
+                steps: report.steps,
+                run: report.run,
+                cost_estimate: past.cost_estimate.as_deref().and_then(|cost| cost.split(' ').next()).unwrap_or_default().to_owned(),
+            };
+            attempts.push((record, report.media));
+        }
+        Ok(attempts)
+    }
+
+    fn media(&self, results: &[Option<StepResult>], attempts: &[(AttemptRecord, Option<MediaSummary>)]) -> Result<MediaSummary, PublishError> {
+        let by_step = results.iter().flatten().map(|result| &result.media).next();
+        let by_attempt = || attempts.iter().rev().find_map(|(_, media)| media.as_ref());
+        by_step.or_else(by_attempt).cloned().ok_or_else(|| {
+            PublishError::Invalid(format!("no result of {}/{} says what the source is", self.namespace, self.name))
+        })
+    }
+
+    async fn put(&self, path: &str, body: Bytes, media_type: &str) -> Result<(), PublishError> {
+        self.store.put(&self.store.locate(self.namespace, path)?, body, media_type, &Precondition::None).await?;
+        Ok(())
+    }
+
+    async fn put_once(&self, path: &str, body: Bytes, media_type: &str) -> Result<(), PublishError> {
+        match self.store.put(&self.store.locate(self.namespace, path)?, body, media_type, &Precondition::Absent).await {
+            Ok(_) | Err(StoreError::PreconditionFailed { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What is published: content only, the same bytes for the same results.
+pub fn manifest(edition: &Edition, results: &[Option<StepResult>], media: MediaSummary) -> TitleManifest {
+    let steps = edition.steps.iter().zip(results).map(|(step, result)| PublishedStep {
+        step: step.step,
+        key: step.key.clone(),
+        skipped: step.result.as_ref().err().and_then(|word| Reason::iter().find(|reason| reason.to_string() == *word)),
+        outputs: result.as_ref().map(|result| result.outputs.clone()).unwrap_or_default(),
+        summary: result.as_ref().map(|result| result.summary.clone()),
+        models: result.as_ref().map(|result| result.models.clone()).unwrap_or_default(),
+    });
+    TitleManifest { schema: TitleManifest::SCHEMA.to_owned(), source: edition.source.clone(), media, steps: steps.collect() }
+}
+
+/// The media type by the file's name: what the worker says is not put into a header of ours.
+fn media_type(output: &Output) -> String {
+    let extension = output.name.rsplit('.').next().unwrap_or_default();
+    match extension {
+        "jpg" => "image/jpeg",
+        "json" => "application/json",
+        "vtt" => "text/vtt; charset=utf-8",
+        "xml" => "application/ttml+xml",
+        _ => "application/octet-stream",
+    }
+    .to_owned()
+}

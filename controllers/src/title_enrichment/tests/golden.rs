@@ -1,0 +1,196 @@
+//! Golden objects: what a worker is told, the Job around it, and the page for people.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use showrunner_contracts::{
+    Digest, Document as _,
+    documents::{Cue, Pick, Shot, ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition},
+    manifest::{AttemptRecord, PublishedStep, RunDocument, StepSummary, TitleManifest},
+    result::{Outcome, Output, RunRecord, StepOutcome},
+    step::{SourceIdentity, Step},
+    time::{Span, TimeBase},
+    work_order::WorkOrder,
+};
+use showrunner_kit::jobs::{MAX_WORK_ORDER, Owner, build as build_job};
+use showrunner_kit::store::StoreError;
+
+use super::world::{UID, World, media};
+use super::{ALL, SHOTS};
+use crate::title_enrichment::build::{Sign, request, work_order};
+use crate::title_enrichment::decide::Order;
+use crate::title_enrichment::report::{self, Page};
+
+/// URLs of the length that real ones have, or short ones to look at.
+struct Fake {
+    signature: usize,
+}
+
+impl Sign for Fake {
+    fn read(&self, path: &str) -> Result<String, StoreError> {
+        Ok(format!("https://store.example/titles/root/{path}?get{}", "0".repeat(self.signature)))
+    }
+    fn read_key(&self, key: &str) -> Result<String, StoreError> {
+        Ok(format!("https://store.example/titles/{key}?get{}", "0".repeat(self.signature)))
+    }
+    fn write(&self, path: &str) -> Result<String, StoreError> {
+        Ok(format!("https://store.example/titles/root/{path}?put{}", "0".repeat(self.signature)))
+    }
+    fn commit(&self, path: &str) -> Result<String, StoreError> {
+        Ok(format!("https://store.example/titles/root/{path}?put-if-absent{}", "0".repeat(self.signature)))
+    }
+    fn key(&self, path: &str) -> Result<String, StoreError> {
+        Ok(format!("root/{path}"))
+    }
+}
+
+fn ordered(spec: &str) -> (World, Order) {
+    let mut world = World::new(spec);
+    world.settle_until(World::running);
+    let order = world.jobs.values().next().unwrap().order.clone();
+    (world, order)
+}
+
+#[test]
+fn the_work_order_is_as_it_was() {
+    let (world, order) = ordered("
+source: { store: media, path: in/clip.mov, sha256: 0000000000000000000000000000000000000000000000000000000000000000 }
+thumbnails: { select: 2 }
+subtitles: { language: en-GB }
+");
+    let order = work_order(&order, UID, &world.settings, &Fake { signature: 0 }).unwrap();
+    insta::assert_json_snapshot!(order);
+}
+
+#[test]
+fn the_job_is_as_it_was() {
+    let (world, order) = ordered(SHOTS);
+    let owner = Owner {
+        reference: OwnerReference {
+            api_version: "showrunner.dev/v1alpha1".into(),
+            kind: "TitleEnrichment".into(),
+            name: "first-light".into(),
+            uid: UID.into(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        },
+        namespace: "studio".into(),
+        generation: 1,
+    };
+    let job = build_job(&request(&order, owner, "{}".into(), &world.settings), &world.config).unwrap();
+    assert_eq!(job.metadata.name.as_deref(), Some(order.attempt.job.as_str()), "the name in the intent is the name of the Job");
+    assert_eq!(order.attempt.cost_estimate.as_deref(), Some("1.004167 EUR"));
+    insta::assert_yaml_snapshot!(job);
+}
+
+#[test]
+fn the_largest_work_order_fits_an_annotation_and_is_read_back() {
+    let path = "d/".repeat(250) + "clip.mov";
+    let (world, mut order) = ordered(ALL);
+    order.source.path = path;
+    let text = work_order(&order, UID, &world.settings, &Fake { signature: 900 }).unwrap().to_bytes();
+    assert!(text.len() <= MAX_WORK_ORDER, "{} bytes", text.len());
+    let read = WorkOrder::from_bytes(&text).unwrap();
+    assert_eq!(read.grants.commits.len(), 3);
+    assert!(read.grants.folder.ends_with("-1/"));
+}
+
+fn page_files(evil: &str) -> BTreeMap<String, Bytes> {
+    let base = TimeBase { num: 1, den: 1000 };
+    let shots = ShotsDocument {
+        schema: ShotsDocument::SCHEMA.into(),
+        time_base: base,
+        duration: 10_000,
+        shots: vec![
+            Shot { span: Span { start: 0, end: 4000 }, begins_with: Transition::Start },
+            Shot { span: Span { start: 4000, end: 10_000 }, begins_with: Transition::Dissolve(Span { start: 3500, end: 4500 }) },
+        ],
+    };
+    let thumbnails = ThumbnailsDocument {
+        schema: ThumbnailsDocument::SCHEMA.into(),
+        time_base: base,
+        picks: vec![Pick {
+            name: "thumbnail-0.jpg".into(),
+            at: 2000,
+            shot: 0,
+            category: evil.into(),
+            score: 0.81,
+            width: 1280,
+            height: 720,
+            pdq: "0".repeat(64),
+        }],
+        relaxed: Some(evil.into()),
+    };
+    let subtitles = SubtitlesDocument {
+        schema: SubtitlesDocument::SCHEMA.into(),
+        language: "en".into(),
+        language_detected: true,
+        cues: vec![Cue { start_ms: 1000, end_ms: 2500, lines: vec![evil.into(), "second line".into()] }],
+        violations: Vec::new(),
+    };
+    let vtt = "WEBVTT\n\n00:00:00.000 --> 00:00:05.000\nsprite-0.jpg#xywh=0,0,160,90\n\n00:00:05.000 --> 00:00:10.000\nsprite-0.jpg#xywh=160,0,160,90\n";
+    BTreeMap::from([
+        ("shots.json".to_owned(), shots.to_bytes().into()),
+        ("thumbnails.json".to_owned(), thumbnails.to_bytes().into()),
+        ("subtitles.json".to_owned(), subtitles.to_bytes().into()),
+        ("sprite.vtt".to_owned(), Bytes::from_static(vtt.as_bytes())),
+        ("thumbnail-0.jpg".to_owned(), Bytes::from_static(b"\xff\xd8picture")),
+        ("sprite-0.jpg".to_owned(), Bytes::from_static(b"\xff\xd8sheet")),
+    ])
+}
+
+fn page(evil: &str, files: &BTreeMap<String, Bytes>) -> String {
+    let key = Digest::of(b"key");
+    let manifest = TitleManifest {
+        schema: TitleManifest::SCHEMA.into(),
+        source: SourceIdentity { store: "media".into(), path: evil.into(), version: "\"v1\"".into(), size_bytes: 1000, sha256: None },
+        media: media(),
+        steps: vec![PublishedStep {
+            step: Step::Shots,
+            key: key.clone(),
+            skipped: None,
+            outputs: vec![Output { name: "shots.json".into(), media_type: evil.into(), sha256: key.clone(), size_bytes: 12 }],
+            summary: Some(StepSummary::Shots { shots: 2, cuts: 0, dissolves: 1, fades: 0 }),
+            models: Vec::new(),
+        }],
+    };
+    let run = RunDocument {
+        schema: RunDocument::SCHEMA.into(),
+        attempts: vec![AttemptRecord {
+            job: "sr-1".into(),
+            attempt: 1,
+            steps: vec![StepOutcome { step: Step::Shots, key, outcome: Outcome::Done { result: Digest::of(b"r") }, wall_ms: 1234, cpu_ms: Some(2000) }],
+            run: RunRecord { sandbox: evil.into(), ..RunRecord::default() },
+            cost_estimate: "0.42".into(),
+        }],
+    };
+    report::html(&Page { namespace: "studio", name: "first-light", digest: &Digest::of(b"m"), manifest: &manifest, run: &run, files, currency: "EUR" })
+}
+
+#[test]
+fn the_report_is_as_it_was() {
+    let html = page("plain words", &page_files("plain words"));
+    insta::assert_snapshot!(html.replace("<section>", "\n<section>").replace("<figure>", "\n<figure>"));
+}
+
+#[test]
+fn nothing_in_a_title_can_break_out_of_the_report() {
+    let evil = "</style><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u{202e}";
+    let html = page(evil, &page_files(evil));
+    assert!(!html.contains("<script") && !html.contains("<img src=x") && !html.contains('\u{202e}'));
+    assert_eq!(html.matches("</style>").count(), 1);
+    assert!(html.contains("&lt;script&gt;"));
+    assert!(html.contains("default-src 'none'"));
+    assert!(!html.contains("http://") && !html.contains("https://") || html.matches("http").count() == 1, "nothing is loaded from anywhere");
+}
+
+#[test]
+fn pictures_that_do_not_fit_are_left_out_and_the_report_says_so() {
+    let mut files = page_files("x");
+    files.insert("sprite-0.jpg".into(), vec![0; report::MAX_PICTURE_BYTES].into());
+    let html = page("x", &files);
+    assert!(html.contains("Some pictures are left out"));
+    assert!(html.len() < 1 << 20);
+    assert!(html.contains("data:image/jpeg"), "the thumbnail, which fits, is there");
+}

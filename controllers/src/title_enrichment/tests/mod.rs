@@ -1,0 +1,15 @@
+//! The whole pipeline without a cluster: YAML in, decisions, a world in memory, golden objects.
+
+mod bad_inputs;
+mod golden;
+mod laws;
+mod world;
+
+/// A title with all steps and every default.
+pub(super) const ALL: &str = "source: { store: media, path: in/clip.mov }";
+/// A title with one step.
+pub(super) const SHOTS: &str = "
+source: { store: media, path: in/clip.mov }
+thumbnails: { enabled: false }
+subtitles: { enabled: false }
+";

@@ -1,0 +1,191 @@
+//! Turns what people wrote into values that cannot be wrong: durations, digests, step parameters, models. No I/O.
+//!
+//! The schema guards most of it already; what is refused here says what to change.
+
+use std::time::Duration;
+
+use showrunner_contracts::{
+    Digest,
+    step::{ModelRef, Step, StepParams},
+};
+use showrunner_crds::common::{Accelerator, parse_duration};
+use showrunner_crds::title_enrichment::{TitleEnrichmentSpec, TitleReason};
+use showrunner_kit::jobs::{AcceleratorClass, JobsConfig};
+
+use super::settings::TitleSettings;
+
+/// The model that tells speech from silence; every subtitles step uses it beside the speech model.
+pub const VOICE_ACTIVITY_MODEL: &str = "silero-vad";
+/// The model that scores thumbnails, where the catalogue has it; else the classical scores are used.
+pub const THUMBNAIL_MODEL: &str = "thumbnail-quality";
+
+/// Something asked for that cannot be served as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Reason of the condition.
+    pub reason: TitleReason,
+    /// Cause and cure.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(reason: TitleReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// What is wanted of a title.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Enabled steps, dependencies first.
+    pub steps: Vec<WishedStep>,
+    /// Store profile.
+    pub store: String,
+    /// Path below the profile.
+    pub path: String,
+    /// Digest that the source must have.
+    pub sha256: Option<Digest>,
+    /// Whether to use an accelerator.
+    pub accelerator: Accelerator,
+    /// Which.
+    pub class: Option<String>,
+    /// More attempts after one that failed.
+    pub retries: i32,
+    /// How long a pod may wait to start.
+    pub start: Duration,
+    /// How long an attempt may run.
+    pub run: Duration,
+    /// How long everything may take.
+    pub deadline: Duration,
+    /// Whether to pause.
+    pub suspend: bool,
+    /// Changes when outdated steps are to be done again.
+    pub refresh: Option<String>,
+}
+
+/// One step as it is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WishedStep {
+    /// What to do.
+    pub params: StepParams,
+    /// Models that people chose, by name: part of what is wanted.
+    pub chosen_models: Vec<String>,
+}
+
+/// Reads a spec.
+pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
+    let duration = |field: &str, text: &str| {
+        parse_duration(text)
+            .ok()
+            .filter(|duration| !duration.is_zero())
+            .ok_or_else(|| Refusal::new(TitleReason::SpecInvalid, format!("{field} is {text:?}: write a duration such as 90s or 1h30m")))
+    };
+    let sha256 = match &spec.source.sha256 {
+        None => None,
+        Some(hex) => Some(format!("sha256:{hex}").parse().map_err(|_| {
+            Refusal::new(TitleReason::SpecInvalid, "spec.source.sha256 must be 64 lower-case hex digits: copy them from sha256sum")
+        })?),
+    };
+    if spec.thumbnails.enabled && !spec.shots.enabled {
+        return Err(Refusal::new(TitleReason::SpecInvalid, "thumbnails are picked inside shots: enable spec.shots too"));
+    }
+    Ok(Wish {
+        steps: steps(spec, duration)?,
+        store: spec.source.store.clone(),
+        path: spec.source.path.clone(),
+        sha256,
+        accelerator: spec.execution.accelerator,
+        class: spec.execution.class.clone(),
+        retries: i32::from(spec.execution.retries),
+        start: duration("spec.execution.startDeadline", &spec.execution.start_deadline)?,
+        run: duration("spec.execution.maxDuration", &spec.execution.max_duration)?,
+        deadline: duration("spec.deadline", &spec.deadline)?,
+        suspend: spec.suspend,
+        refresh: spec.refresh.clone(),
+    })
+}
+
+fn steps(spec: &TitleEnrichmentSpec, duration: impl Fn(&str, &str) -> Result<Duration, Refusal>) -> Result<Vec<WishedStep>, Refusal> {
+    let mut steps = Vec::new();
+    if spec.shots.enabled {
+        steps.push(WishedStep { params: StepParams::Shots {}, chosen_models: Vec::new() });
+    }
+    if spec.thumbnails.enabled {
+        let interval = duration("spec.thumbnails.spriteInterval", &spec.thumbnails.sprite_interval)?;
+        let sprite_interval_ms = u32::try_from(interval.as_millis())
+            .map_err(|_| Refusal::new(TitleReason::SpecInvalid, "spec.thumbnails.spriteInterval is too long: at most 10m"))?;
+        steps.push(WishedStep {
+            params: StepParams::Thumbnails { select: spec.thumbnails.select, sprite_interval_ms },
+            chosen_models: Vec::new(),
+        });
+    }
+    if spec.subtitles.enabled {
+        steps.push(WishedStep {
+            params: StepParams::Subtitles {
+                // The models know languages by their primary subtag only.
+                language: spec.subtitles.language.as_deref().map(|tag| tag.split('-').next().unwrap_or(tag).to_owned()),
+                max_chars_per_second: spec.subtitles.max_chars_per_second,
+            },
+            chosen_models: vec![spec.subtitles.model.clone()],
+        });
+    }
+    if steps.is_empty() {
+        return Err(Refusal::new(TitleReason::SpecInvalid, "nothing is enabled: enable at least one of shots, thumbnails and subtitles"));
+    }
+    Ok(steps)
+}
+
+/// The models a step uses: those that were chosen first, then those that come with the step.
+pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<ModelRef>, Refusal> {
+    let step = wished.params.step();
+    let companions: &[&str] = match step {
+        Step::Subtitles => &[VOICE_ACTIVITY_MODEL],
+        Step::Thumbnails if settings.model(THUMBNAIL_MODEL).is_some() => &[THUMBNAIL_MODEL],
+        Step::Shots | Step::Thumbnails => &[],
+    };
+    let names = wished.chosen_models.iter().map(String::as_str);
+    names.chain(companions.iter().copied()).map(|name| model(step, name, wished, settings)).collect()
+}
+
+fn model(step: Step, name: &str, wished: &WishedStep, settings: &TitleSettings) -> Result<ModelRef, Refusal> {
+    let chosen = wished.chosen_models.iter().any(|chosen| chosen == name);
+    let found = settings.model(name).filter(|model| model.step == step && !(chosen && name == VOICE_ACTIVITY_MODEL));
+    let Some(model) = found else {
+        let serving = settings.models.iter().filter(|model| model.step == step && model.name != VOICE_ACTIVITY_MODEL);
+        let known: Vec<_> = serving.map(|model| model.name.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let message = format!("the catalogue has no model {name:?} for {step} (it has: {known}): name one of these, or add the model to the worker image and the operator's configuration");
+        return Err(Refusal::new(TitleReason::ModelUnknown, message));
+    };
+    if !settings.allowed_licences.contains(&model.licence) {
+        let message = format!(
+            "model {name:?} is under {}, which is not among the allowed licences ({}): use another model, or allow the licence in the operator's configuration",
+            model.licence,
+            settings.allowed_licences.join(", ")
+        );
+        return Err(Refusal::new(TitleReason::ModelLicenceRefused, message));
+    }
+    Ok(ModelRef { name: model.name.clone(), digest: model.digest.clone(), licence: model.licence.clone() })
+}
+
+/// The class an attempt runs on. `fallen_back` says that no pod of the preferred class started in time before.
+pub fn class<'a>(wish: &Wish, fallen_back: bool, config: &'a JobsConfig) -> Result<&'a AcceleratorClass, Refusal> {
+    let names = || config.classes.iter().map(|class| class.name.as_str()).collect::<Vec<_>>().join(", ");
+    let cpu = || {
+        config.cpu_class().ok_or_else(|| {
+            Refusal::new(TitleReason::ClassUnknown, "the operator's configuration has no class without an accelerator: add one")
+        })
+    };
+    match wish.accelerator {
+        Accelerator::None => cpu(),
+        Accelerator::Preferred if fallen_back => cpu(),
+        Accelerator::Preferred | Accelerator::Required => {
+            let name = wish.class.as_deref().unwrap_or_default();
+            config.class(name).ok_or_else(|| {
+                let message = format!("there is no accelerator class {name:?} (there are: {}): correct spec.execution.class", names());
+                Refusal::new(TitleReason::ClassUnknown, message)
+            })
+        }
+    }
+}

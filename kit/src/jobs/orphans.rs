@@ -1,0 +1,97 @@
+//! Lets Jobs and pods go whose owner is gone.
+//!
+//! Writes to the API server, through [`super::Jobs`].
+//!
+//! Normally the owner's own controller does this before the owner goes. But a finalizer can be removed by hand, and a
+//! kind's clean-up is bounded in time; what is left then has a deletion timestamp (the garbage collector sets it once the
+//! API server itself says that the owner is gone) and is held by our finalizers alone. That timestamp is asked for here,
+//! so a cache that lags behind cannot make an orphan of anything.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::observe::is_over;
+use super::{CancelStep, NODE_LOST_AFTER, next_cancel_step, spent};
+use crate::controller::{Kit, Reconciler};
+use crate::error::{Next, ReconcileError};
+use crate::names;
+use crate::object::{ObjectKey, controller_of, has_finalizer};
+
+/// Whether an object with this UID is known to exist.
+pub(crate) type KnownOwner = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Ends Jobs that nobody owns any more.
+pub(crate) struct OrphanJobs {
+    kit: Kit,
+    known: Vec<KnownOwner>,
+}
+
+impl OrphanJobs {
+    pub(crate) fn new(kit: Kit, known: Vec<KnownOwner>) -> Self {
+        Self { kit, known }
+    }
+
+    fn is_orphan(&self, job: &Job) -> bool {
+        let owner = controller_of(&job.metadata).map(|owner| owner.uid.as_str());
+        job.metadata.deletion_timestamp.is_some()
+            && has_finalizer(&job.metadata, names::FINALIZER_SETTLE)
+            && !owner.is_some_and(|uid| self.known.iter().any(|known| known(uid)))
+    }
+}
+
+impl Reconciler for OrphanJobs {
+    type Kind = Job;
+    const NAME: &'static str = "orphan-jobs";
+
+    async fn reconcile(&self, job: Arc<Job>, now: Timestamp) -> Result<Next, ReconcileError> {
+        if !self.is_orphan(&job) {
+            return Ok(Next::WaitForChange);
+        }
+        let pods = self.kit.pod_cache.controlled_by(job.metadata.uid.as_deref().unwrap_or_default());
+        let step = next_cancel_step(&job, &pods, now);
+        if step == CancelStep::Settle {
+            let cost = spent(&job);
+            tracing::warn!(job = %ObjectKey::of(&job.metadata), %cost, "letting go of a job whose owner is gone");
+            self.kit.admission.settle(&ObjectKey::of(&job.metadata), cost).await?;
+        }
+        self.kit.jobs.cancel(&job, &pods, now).await?;
+        Ok(match step {
+            // A node that never answers is given up on by time alone.
+            CancelStep::Wait => Next::At(now + NODE_LOST_AFTER),
+            _ => Next::WaitForChange,
+        })
+    }
+}
+
+/// Lets pods go whose Job is gone.
+pub(crate) struct OrphanPods {
+    kit: Kit,
+}
+
+impl OrphanPods {
+    pub(crate) fn new(kit: Kit) -> Self {
+        Self { kit }
+    }
+}
+
+impl Reconciler for OrphanPods {
+    type Kind = Pod;
+    const NAME: &'static str = "orphan-pods";
+
+    async fn reconcile(&self, pod: Arc<Pod>, now: Timestamp) -> Result<Next, ReconcileError> {
+        let Some(deleted) = &pod.metadata.deletion_timestamp else { return Ok(Next::WaitForChange) };
+        let job = controller_of(&pod.metadata).and_then(|owner| self.kit.job_cache.key_of_uid(&owner.uid));
+        if job.is_some() || !has_finalizer(&pod.metadata, names::FINALIZER_OBSERVE) {
+            return Ok(Next::WaitForChange);
+        }
+        if !is_over(&pod, now) {
+            return Ok(Next::At(deleted.0 + NODE_LOST_AFTER));
+        }
+        tracing::warn!(pod = %ObjectKey::of(&pod.metadata), "letting go of a pod whose job is gone");
+        self.kit.jobs.release_pod(&pod).await?;
+        Ok(Next::WaitForChange)
+    }
+}

@@ -1,0 +1,336 @@
+//! Jobs as they are built, seen and let go.
+
+use super::act::next_cancel_step;
+use super::observe::NODE_LOST_AFTER;
+use super::*;
+use crate::names;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const UID: &str = "5b1e6d5c-owner";
+
+pub(crate) fn config() -> JobsConfig {
+    serde_json::from_value(json!({
+        "image": "registry.example/worker:1", "classes": [{ "name": "cpu" }, {
+            "name": "l4", "resource": "nvidia.com/gpu", "count": 1, "nodeSelector": { "gpu.type": "l4" }, "pricePerHour": "0.70",
+            "tolerations": [{ "key": "spot", "operator": "Exists", "effect": "NoSchedule" }],
+        }],
+        "prices": { "cpuCoreHour": "0.04", "memoryGibHour": "0.005", "scratchGibHour": "0.0001" },
+    }))
+    .unwrap()
+}
+
+pub(crate) fn request(class: &str) -> JobRequest {
+    JobRequest {
+        owner: Owner {
+            reference: serde_json::from_value(json!({
+                "apiVersion": "showrunner.dev/v1alpha1", "kind": "TitleEnrichment", "name": "two-cities", "uid": UID, "controller": true,
+            }))
+            .unwrap(),
+            namespace: "prod".into(),
+            generation: 4,
+        },
+        unit_key: "sha256:00ff".into(),
+        attempt: 1,
+        work_order: r#"{"schema":"showrunner.dev/work-order/v1"}"#.into(),
+        class: config().class(class).unwrap().clone(),
+        resources: Resources { cpu_millis: 2000, cpu_request_millis: 500, memory_bytes: 2 << 30, scratch_bytes: 10 << 30 },
+        deadlines: Deadlines {
+            run: Duration::from_mins(60),
+            start: Duration::from_mins(10),
+            wall: Duration::from_hours(2),
+            grace: Duration::from_secs(30),
+        },
+        store: "media".into(),
+        labels: BTreeMap::from([("team".into(), "archive".into()), (names::LABEL_COMPONENT.into(), "mine".into())]),
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+/// The Job as the API server would hold it: with a UID, suspended or not, with this status.
+fn job(suspend: bool, status: Value) -> Job {
+    let mut job = serde_json::to_value(build(&request("cpu"), &config()).unwrap()).unwrap();
+    job["metadata"]["uid"] = "job-uid".into();
+    job["metadata"]["resourceVersion"] = "1".into();
+    job["spec"]["suspend"] = suspend.into();
+    if !suspend {
+        job["metadata"]["annotations"][names::ANNOTATION_ADMITTED_AT] = at(0).to_string().into();
+    }
+    job["status"] = status;
+    serde_json::from_value(job).unwrap()
+}
+
+fn condition(type_: &str, reason: &str) -> Value {
+    json!({ "conditions": [{ "type": type_, "status": "True", "reason": reason, "message": "the job says so" }] })
+}
+
+fn failed() -> Job {
+    job(false, condition("Failed", "BackoffLimitExceeded"))
+}
+
+/// A pod of the Job, on a node, with our finalizer.
+fn pod(status: &Value) -> Arc<Pod> {
+    pod_with(status, json!({}))
+}
+
+fn pod_with(status: &Value, metadata: Value) -> Arc<Pod> {
+    let mut pod = json!({
+        "metadata": {
+            "name": "sr-pod", "namespace": "prod", "uid": "pod-uid", "resourceVersion": "1", "finalizers": [names::FINALIZER_OBSERVE],
+            "ownerReferences": [{ "apiVersion": "batch/v1", "kind": "Job", "name": "sr", "uid": "job-uid", "controller": true }],
+        },
+        "spec": { "nodeName": "node-1", "containers": [] },
+        "status": status,
+    });
+    for (key, value) in metadata.as_object().unwrap() {
+        pod["metadata"][key] = value.clone();
+    }
+    Arc::new(serde_json::from_value(pod).unwrap())
+}
+
+fn container(state: &Value) -> Value {
+    json!([{ "name": names::WORKER_CONTAINER, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state }])
+}
+
+fn terminated(phase: &str, code: i32, reason: &str, message: &str) -> Value {
+    json!({ "phase": phase, "containerStatuses": container(&json!({ "terminated": {
+        "exitCode": code, "reason": reason, "message": message, "startedAt": at(10).to_string(), "finishedAt": at(70).to_string(),
+    } })) })
+}
+
+#[test]
+fn a_job_is_born_as_the_golden_file_says() {
+    insta::assert_yaml_snapshot!("cpu_job", build(&request("cpu"), &config()).unwrap());
+}
+
+#[test]
+fn a_gpu_job_asks_for_its_resource_its_nodes_and_tolerates_their_taint() {
+    let job = build(&request("l4"), &config()).unwrap();
+    let pod = job.spec.unwrap().template.spec.unwrap();
+    insta::assert_yaml_snapshot!("gpu_job_differences", (pod.node_selector, pod.tolerations, &pod.containers[0].resources));
+}
+
+#[test]
+fn names_are_functions_of_owner_unit_and_attempt_alone() {
+    let name = job_name(UID, "unit", 1);
+    assert_eq!(name, job_name(UID, "unit", 1));
+    assert!(name.starts_with("sr-") && name.len() == 27);
+    for other in [job_name("other", "unit", 1), job_name(UID, "unit2", 1), job_name(UID, "unit", 2), job_name(UID, "unit1", 2)] {
+        assert_ne!(name, other);
+    }
+    assert_ne!(job_name("ab", "c", 1), job_name("a", "bc", 1), "parts do not run into each other");
+    let mut later = request("cpu");
+    later.owner.generation = 99;
+    let names = [request("cpu"), later].map(|request| build(&request, &config()).unwrap().metadata.name);
+    assert_eq!(names[0], names[1], "generation is an annotation, never part of a name");
+}
+
+#[test]
+fn the_estimate_is_an_upper_bound_of_all_that_may_be_used() {
+    // (2 x 0.04 + 2 x 0.005 + 10 x 0.0001 + 0.70) x 3630 s / 3600
+    assert_eq!(estimate(&request("l4"), &config().prices).to_string(), "0.797592");
+    assert_eq!(hourly_rate(&request("cpu"), &config().prices).to_string(), "0.091");
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused() {
+    let broken: [fn(&mut JobRequest); 8] = [
+        |r| r.work_order = "x".repeat(MAX_WORK_ORDER + 1),
+        |r| r.attempt = 0,
+        |r| r.unit_key.clear(),
+        |r| r.resources.memory_bytes = 0,
+        |r| r.resources.cpu_request_millis = r.resources.cpu_millis + 1,
+        |r| r.deadlines.run = Duration::ZERO,
+        |r| r.deadlines.wall = r.deadlines.run + r.deadlines.start,
+        |r| r.owner.reference.uid.clear(),
+    ];
+    for (index, break_it) in broken.into_iter().enumerate() {
+        let mut request = request("cpu");
+        break_it(&mut request);
+        assert!(build(&request, &config()).is_err(), "case {index}");
+    }
+}
+
+#[test]
+fn a_job_goes_from_suspended_to_running_to_done() {
+    assert_eq!(observe(&job(true, Value::Null), &[]), JobState::Suspended);
+    let admitted = job(false, json!({}));
+    assert!(
+        matches!(observe(&admitted, &[]), JobState::Pending { since: Some(since), reason, .. } if since == at(0) && reason == "NoPod")
+    );
+    let creating = pod(
+        &json!({ "phase": "Pending", "containerStatuses": container(&json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no such image" } })) }),
+    );
+    let state = observe(&admitted, &[creating]);
+    assert!(
+        matches!(&state, JobState::Pending { reason, message, .. } if reason == "ImagePullBackOff" && message == "no such image")
+    );
+    let running = pod(
+        &json!({ "phase": "Running", "containerStatuses": container(&json!({ "running": { "startedAt": at(10).to_string() } })) }),
+    );
+    assert_eq!(observe(&admitted, &[running]), JobState::Running { since: at(10) });
+    let done = pod(&terminated("Succeeded", 0, "Completed", "sha256:abc"));
+    let JobState::Succeeded { record: Some(record) } = observe(&job(false, condition("Complete", "")), &[done]) else { panic!() };
+    assert_eq!(
+        (record.message.as_str(), record.started, record.finished, record.cause),
+        ("sha256:abc", Some(at(10)), Some(at(70)), None)
+    );
+}
+
+#[test]
+fn a_pod_that_cannot_be_scheduled_says_why() {
+    let stuck = pod_with(
+        &json!({ "phase": "Pending", "conditions": [
+        { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu." }
+    ] }),
+        json!({}),
+    );
+    let state = observe(&job(false, json!({})), &[stuck]);
+    assert!(
+        matches!(&state, JobState::Pending { reason, message, .. } if reason == "Unschedulable" && message.contains("nvidia.com/gpu"))
+    );
+}
+
+#[test]
+fn each_way_to_fail_has_its_own_cause() {
+    let disrupted = |reason: &str| {
+        let mut status = terminated("Failed", 143, "Error", "");
+        status["conditions"] = json!([{ "type": "DisruptionTarget", "status": "True", "reason": reason }]);
+        status
+    };
+    let with_reason = |reason: &str| json!({ "phase": "Failed", "reason": reason, "message": "the kubelet says so" });
+    let cases = [
+        (terminated("Failed", 3, "Error", "bad input"), Cause::ExitCode(3), true),
+        (terminated("Failed", 137, "OOMKilled", ""), Cause::OutOfMemory, true),
+        (with_reason("DeadlineExceeded"), Cause::Deadline, true),
+        (with_reason("Evicted"), Cause::OutOfScratch, true),
+        (disrupted("TerminationByKubelet"), Cause::Evicted, false),
+        (disrupted("PreemptionByScheduler"), Cause::Disrupted, false),
+        (disrupted("DeletionByTaintManager"), Cause::NodeLost, false),
+        (with_reason("NodeShutdown"), Cause::Disrupted, false),
+        (terminated("Failed", 137, "ContainerStatusUnknown", ""), Cause::NodeLost, false),
+        (json!({ "phase": "Failed" }), Cause::NeverStarted, false),
+    ];
+    for (status, expected, blames_work) in cases {
+        let JobState::Failed { cause, .. } = observe(&failed(), &[pod(&status)]) else { panic!("{status}") };
+        assert_eq!((cause, cause.blames_work()), (expected, blames_work), "{status}");
+    }
+    let vanished = observe(&failed(), &[]);
+    assert!(matches!(vanished, JobState::Failed { cause: Cause::PodVanished, record: None, .. }));
+    let wall = job(false, condition("Failed", "DeadlineExceeded"));
+    assert!(matches!(observe(&wall, &[]), JobState::Failed { cause: Cause::NeverStarted, .. }));
+    let ran = pod(&terminated("Failed", 143, "Error", ""));
+    assert!(matches!(observe(&wall, &[ran]), JobState::Failed { cause: Cause::WallDeadline, .. }));
+}
+
+#[test]
+fn what_was_recorded_outlives_the_pod() {
+    let mut job = failed();
+    let seen = observe::record(&job, &pod(&terminated("Failed", 3, "Error", "bad input")));
+    let text = serde_json::to_string(&[&seen]).unwrap();
+    job.metadata.annotations.as_mut().unwrap().insert(names::ANNOTATION_POD_RECORDS.into(), text);
+    let JobState::Failed { cause, message, record } = observe(&job, &[]) else { panic!() };
+    assert_eq!((cause, message.as_str(), record), (Cause::ExitCode(3), "bad input", Some(seen)));
+}
+
+#[test]
+fn pods_of_others_are_not_ours() {
+    let theirs = pod_with(
+        &terminated("Failed", 3, "Error", ""),
+        json!({
+            "ownerReferences": [{ "apiVersion": "batch/v1", "kind": "Job", "name": "sr", "uid": "another", "controller": true }]
+        }),
+    );
+    assert!(matches!(observe(&failed(), &[theirs]), JobState::Failed { cause: Cause::PodVanished, .. }));
+}
+
+#[test]
+fn the_start_deadline_counts_from_admission_and_ends_with_the_start() {
+    let admitted = job(false, json!({}));
+    let pending = observe(&admitted, &[]);
+    assert_eq!(start_overdue(&admitted, &pending, at(599)), Overdue::Due(at(600)));
+    assert_eq!(start_overdue(&admitted, &pending, at(600)), Overdue::Now);
+    assert_eq!(start_overdue(&admitted, &JobState::Running { since: at(1) }, at(9999)), Overdue::No);
+}
+
+#[test]
+fn what_an_attempt_cost_is_what_ran_and_never_more_than_its_bound() {
+    let record = |started: Option<i64>, finished: Option<i64>| PodRecord {
+        pod: format!("{started:?}"),
+        node: String::new(),
+        class: "cpu".into(),
+        started: started.map(at),
+        finished: finished.map(at),
+        exit_code: None,
+        cause: None,
+        reason: String::new(),
+        message: String::new(),
+    };
+    let cost = |records: &[PodRecord]| {
+        let mut job = job(false, json!({}));
+        let text = serde_json::to_string(records).unwrap();
+        job.metadata.annotations.as_mut().unwrap().insert(names::ANNOTATION_POD_RECORDS.into(), text);
+        spent(&job).to_string()
+    };
+    assert_eq!(cost(&[]), "0");
+    assert_eq!(cost(&[record(None, None)]), "0", "it never started");
+    assert_eq!(cost(&[record(Some(0), Some(3600))]), "0.091");
+    assert_eq!(cost(&[record(Some(0), None)]), "0.091759", "no known end: the bound");
+    assert_eq!(cost(&[record(Some(0), Some(999_999))]), "0.091759", "an end that cannot be: the bound");
+}
+
+#[test]
+fn cancelling_suspends_waits_settles_and_deletes_in_this_order() {
+    let active = json!({ "active": 1 });
+    let quiet = condition("Suspended", "JobSuspended");
+    let running = pod(&json!({ "phase": "Running" }));
+    let ended = pod(&terminated("Failed", 143, "Error", ""));
+    let gone: [Arc<Pod>; 0] = [];
+    let step = |job: &Job, pods: &[Arc<Pod>]| next_cancel_step(job, pods, at(0));
+
+    assert_eq!(step(&job(false, active.clone()), std::slice::from_ref(&running)), CancelStep::Suspend);
+    assert_eq!(step(&job(true, active.clone()), std::slice::from_ref(&running)), CancelStep::Wait);
+    assert_eq!(step(&job(true, json!({})), &gone), CancelStep::Wait, "the job controller has not seen it yet");
+    assert_eq!(step(&job(true, quiet.clone()), &[ended]), CancelStep::ReleasePods);
+    assert_eq!(step(&job(true, quiet.clone()), &gone), CancelStep::Settle);
+    let mut settled = job(true, quiet);
+    settled.metadata.finalizers = None;
+    assert_eq!(step(&settled, &gone), CancelStep::Delete);
+
+    let deleted = |mut job: Job| {
+        job.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
+        job
+    };
+    assert_eq!(
+        step(&deleted(job(false, active)), std::slice::from_ref(&running)),
+        CancelStep::DeletePods,
+        "suspending stops nothing now"
+    );
+    assert_eq!(step(&deleted(job(false, json!({}))), &gone), CancelStep::Settle);
+    assert_eq!(step(&deleted(settled), &gone), CancelStep::Done);
+}
+
+#[test]
+fn a_finished_job_is_not_suspended_to_cancel_it() {
+    assert_eq!(next_cancel_step(&failed(), &[], at(0)), CancelStep::Settle);
+}
+
+#[test]
+fn no_pod_is_held_for_a_node_that_may_be_gone() {
+    let deleted = json!({ "deletionTimestamp": at(0).to_string() });
+    let lost = pod_with(&json!({ "phase": "Running" }), deleted.clone());
+    let job = job(true, json!({}));
+    assert!(observe::releasable(&job, std::slice::from_ref(&lost), at(1)).is_empty());
+    let patience = i64::try_from(NODE_LOST_AFTER.as_secs()).unwrap();
+    assert_eq!(observe::releasable(&job, &[lost], at(patience)).len(), 1);
+
+    let mut never_bound = (*pod_with(&json!({ "phase": "Pending" }), deleted)).clone();
+    never_bound.spec.as_mut().unwrap().node_name = None;
+    assert_eq!(observe::releasable(&job, &[Arc::new(never_bound)], at(1)).len(), 1, "no kubelet will ever say more");
+}

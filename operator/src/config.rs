@@ -1,0 +1,325 @@
+//! The operator's configuration file: closed, checked as a whole before anything starts.
+//!
+//! Reads one YAML file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+use serde_json::Value;
+use showrunner_kit::jobs::JobsConfig;
+use showrunner_kit::lease::LeaseParams;
+use showrunner_kit::names::{PORT_ADMIN, PORT_DEBUG};
+use showrunner_kit::queue::QueueConfig;
+use showrunner_kit::store::Profile;
+use showrunner_kit::telemetry::LogFormat;
+
+/// Largest file that is read, bytes.
+const MAX_FILE: u64 = 1 << 20;
+/// Most namespaces in a list; beyond that, watch all.
+const MAX_NAMESPACES: usize = 100;
+/// Most reconciles of one kind at once.
+const MAX_CONCURRENCY: usize = 64;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Namespaces to watch: one, some, or (empty) all.
+    #[serde(default)]
+    pub(crate) namespaces: Vec<String>,
+    /// Who leads, when there are several replicas.
+    #[serde(default)]
+    pub(crate) election: Election,
+    /// How objects are worked on.
+    #[serde(default)]
+    pub(crate) queue: QueueSettings,
+    /// Where the operator listens.
+    #[serde(default)]
+    pub(crate) ports: Ports,
+    /// What is logged.
+    #[serde(default)]
+    pub(crate) log: Log,
+    /// Seconds that running reconciles have to end after SIGTERM. The pod's grace period must be longer.
+    #[serde(default = "default_drain")]
+    pub(crate) drain_seconds: u64,
+    /// Object stores by profile.
+    #[serde(default)]
+    pub(crate) stores: Vec<Profile>,
+    /// What Jobs are made with.
+    pub(crate) jobs: JobsConfig,
+    /// Settings of each kind, by its lower camel-case name; each kind checks its own.
+    #[serde(default)]
+    pub(crate) kinds: BTreeMap<String, Value>,
+}
+
+fn default_drain() -> u64 {
+    20
+}
+
+/// Leader election.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Election {
+    /// Off for a single replica on a developer's machine only.
+    pub(crate) enabled: bool,
+    /// Milliseconds that others wait after the last renewal; whole seconds.
+    pub(crate) lease_duration_millis: u64,
+    /// Milliseconds after its last renewal in which a leader may start a write.
+    pub(crate) renew_deadline_millis: u64,
+    /// Milliseconds between attempts.
+    pub(crate) retry_period_millis: u64,
+    /// Milliseconds that one write may take.
+    pub(crate) request_timeout_millis: u64,
+}
+
+impl Default for Election {
+    fn default() -> Self {
+        let params = LeaseParams::default();
+        let millis = |duration: Duration| duration.as_millis() as u64;
+        Self {
+            enabled: true,
+            lease_duration_millis: millis(params.lease_duration),
+            renew_deadline_millis: millis(params.renew_deadline),
+            retry_period_millis: millis(params.retry_period),
+            request_timeout_millis: millis(params.request_timeout),
+        }
+    }
+}
+
+impl Election {
+    pub(crate) fn params(&self) -> LeaseParams {
+        LeaseParams {
+            lease_duration: Duration::from_millis(self.lease_duration_millis),
+            renew_deadline: Duration::from_millis(self.renew_deadline_millis),
+            retry_period: Duration::from_millis(self.retry_period_millis),
+            request_timeout: Duration::from_millis(self.request_timeout_millis),
+        }
+    }
+}
+
+/// Queue of each kind.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct QueueSettings {
+    /// Objects of one kind worked on at once.
+    pub(crate) concurrency: usize,
+    /// Seconds after which every object is looked at again.
+    pub(crate) resync_seconds: u64,
+    /// Milliseconds of wait after the first failure; doubles with each further one.
+    pub(crate) backoff_base_millis: u64,
+    /// Seconds of wait at most after a failure.
+    pub(crate) backoff_cap_seconds: u64,
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        let queue = QueueConfig::default();
+        Self {
+            concurrency: queue.concurrency,
+            resync_seconds: queue.resync.as_secs(),
+            backoff_base_millis: queue.backoff_base.as_millis() as u64,
+            backoff_cap_seconds: queue.backoff_cap.as_secs(),
+        }
+    }
+}
+
+impl QueueSettings {
+    /// As the kit wants it; the seed spreads the resyncs of replicas and restarts.
+    pub(crate) fn queue(&self, seed: u64) -> QueueConfig {
+        QueueConfig {
+            concurrency: self.concurrency,
+            backoff_base: Duration::from_millis(self.backoff_base_millis),
+            backoff_cap: Duration::from_secs(self.backoff_cap_seconds),
+            resync: Duration::from_secs(self.resync_seconds),
+            seed,
+        }
+    }
+}
+
+/// Ports.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Ports {
+    /// Health and metrics, on all addresses.
+    pub(crate) admin: u16,
+    /// Debug state and log level, on loopback only.
+    pub(crate) debug: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { admin: PORT_ADMIN, debug: PORT_DEBUG }
+    }
+}
+
+/// Logs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// Level, or targets with levels.
+    pub(crate) level: String,
+    /// `json` or `text`.
+    pub(crate) format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::default() }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file. Errors name the file, and the line and field where they can.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let what = || format!("failed to read the configuration {}", path.display());
+        let size = std::fs::metadata(path).with_context(what)?.len();
+        ensure!(size <= MAX_FILE, "{}: it is larger than {MAX_FILE} bytes", what());
+        let text = std::fs::read_to_string(path).with_context(what)?;
+        Self::parse(&text).with_context(what)
+    }
+
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        let config: Self = serde_saphyr::from_str(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.namespaces.len() <= MAX_NAMESPACES,
+            "namespaces: {} are listed, the limit is {MAX_NAMESPACES}; leave the list out to watch all",
+            self.namespaces.len()
+        );
+        for (index, namespace) in self.namespaces.iter().enumerate() {
+            ensure!(is_dns_label(namespace), "namespaces: {namespace:?} is no name of a namespace");
+            ensure!(!self.namespaces[..index].contains(namespace), "namespaces: {namespace:?} is listed twice");
+        }
+        self.election.params().check().context("election")?;
+        let queue = &self.queue;
+        ensure!((1..=MAX_CONCURRENCY).contains(&queue.concurrency), "queue.concurrency: must be 1 to {MAX_CONCURRENCY}");
+        ensure!(queue.resync_seconds >= 10, "queue.resyncSeconds: must be at least 10");
+        ensure!(queue.backoff_base_millis >= 1, "queue.backoffBaseMillis: must be at least 1");
+        ensure!(queue.backoff_cap_seconds >= 1, "queue.backoffCapSeconds: must be at least 1");
+        ensure!((1..=600).contains(&self.drain_seconds), "drainSeconds: must be 1 to 600");
+        for profile in &self.stores {
+            profile.check().context("stores")?;
+        }
+        self.check_jobs().context("jobs")
+    }
+
+    fn check_jobs(&self) -> anyhow::Result<()> {
+        let jobs = &self.jobs;
+        ensure!(!jobs.image.trim().is_empty(), "image: name the worker image");
+        let policies = ["Always", "IfNotPresent", "Never"];
+        ensure!(policies.contains(&jobs.image_pull_policy.as_str()), "imagePullPolicy: must be one of {}", policies.join(", "));
+        ensure!(jobs.cpu_class().is_some(), "classes: one of them must have no resource, for work on the CPU");
+        for (index, class) in jobs.classes.iter().enumerate() {
+            ensure!(is_dns_label(&class.name), "classes: {:?} is no name; use lower-case letters, digits and dashes", class.name);
+            ensure!(
+                jobs.classes[..index].iter().all(|other| other.name != class.name),
+                "classes: {:?} is listed twice",
+                class.name
+            );
+            ensure!(
+                class.resource.is_some() || class.count == 0,
+                "classes: {:?} has a count and no resource to count",
+                class.name
+            );
+        }
+        let currency = jobs.currency.len() == 3 && jobs.currency.chars().all(|c| c.is_ascii_uppercase());
+        ensure!(currency, "currency: must be an ISO 4217 code such as USD");
+        Ok(())
+    }
+}
+
+/// RFC 1123 label.
+fn is_dns_label(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&text.len()) && text.chars().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "jobs:\n  image: worker:1\n  classes: [{ name: cpu }]\n";
+
+    const FULL: &str = r"
+namespaces: [studio, archive]
+election: { enabled: true, leaseDurationMillis: 3000, renewDeadlineMillis: 1500, retryPeriodMillis: 300, requestTimeoutMillis: 1000 }
+queue: { concurrency: 2, resyncSeconds: 60 }
+ports: { admin: 8081, debug: 6061 }
+log: { level: 'info,showrunner_kit=debug', format: text }
+drainSeconds: 5
+stores:
+  - name: media
+    endpoint: http://store.example:9000
+    bucket: titles
+    prefix: '{namespace}/'
+    ranges: [10.0.0.0/8]
+    credentials: /etc/showrunner/stores/media
+jobs:
+  image: worker:1
+  imagePullPolicy: Never
+  classes:
+    - name: cpu
+    - { name: l4, resource: nvidia.com/gpu, count: 1, pricePerHour: '0.70', nodeSelector: { gpu: l4 }, scaleFromZero: true }
+  prices: { cpuCoreHour: '0.04' }
+  currency: EUR
+kinds:
+  titleEnrichment: { anything: 1 }
+";
+
+    #[test]
+    fn a_small_file_is_enough() {
+        let config = Config::parse(SMALL).unwrap();
+        assert!(config.namespaces.is_empty() && config.election.enabled);
+        assert_eq!(config.election.params(), LeaseParams::default());
+    }
+
+    #[test]
+    fn everything_can_be_said() {
+        let config = Config::parse(FULL).unwrap();
+        assert_eq!(config.jobs.classes[1].price_per_hour.to_string(), "0.7");
+        assert_eq!(config.election.params().lease_duration, Duration::from_secs(3));
+        assert_eq!(config.log.format, LogFormat::Text);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_field() {
+        let cases = [
+            ("namespace: studio\n", "namespace"),
+            ("namespaces: [Studio]\n", "namespaces"),
+            ("namespaces: [a, a]\n", "twice"),
+            ("election: { renewDeadlineMillis: 14000 }\n", "less than the lease duration"),
+            ("queue: { concurrency: 0 }\n", "queue.concurrency"),
+            ("drainSeconds: 0\n", "drainSeconds"),
+            ("stores: [{ name: media, endpoint: 'ftp://x', bucket: b }]\n", "endpoint"),
+            ("stores: [{ name: media, endpoint: 'http://x', bucket: b, secret: s }]\n", "secret"),
+            ("log: { format: xml }\n", "xml"),
+        ];
+        for (line, expected) in cases {
+            let error = format!("{:#}", Config::parse(&format!("{SMALL}{line}")).unwrap_err());
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+        for (jobs, expected) in [
+            ("{ image: '', classes: [{ name: cpu }] }", "image"),
+            ("{ image: w, classes: [{ name: gpu, resource: g, count: 1 }] }", "CPU"),
+            ("{ image: w, classes: [{ name: cpu }, { name: cpu }] }", "twice"),
+            ("{ image: w, classes: [{ name: cpu, pricePerHour: '-1' }] }", "amount"),
+            ("{ image: w, classes: [{ name: cpu }], currency: euro }", "currency"),
+        ] {
+            let error = format!("{:#}", Config::parse(&format!("jobs: {jobs}\n")).unwrap_err());
+            assert!(error.contains(expected), "{jobs}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = format!("{:#}", Config::read(Path::new("/nowhere/config.yaml")).unwrap_err());
+        assert!(error.contains("/nowhere/config.yaml"), "{error}");
+    }
+}

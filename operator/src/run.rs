@@ -1,0 +1,155 @@
+//! Puts everything together, runs it, and takes it down in order: intake, reconciles, lease, watches, listeners.
+//!
+//! Talks to the API server through the kit, listens on two ports, ends the process when the lease is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::json;
+use showrunner_kit::admin::Admin;
+use showrunner_kit::admission::AdmitAll;
+use showrunner_kit::clock::Clock;
+use showrunner_kit::controller::wiring::{Started, WiringConfig};
+use showrunner_kit::crd_check::CrdCheck;
+use showrunner_kit::lease::Leadership;
+use showrunner_kit::lease::keeper::{End, Keeper, KeeperConfig};
+use showrunner_kit::metrics::Metrics;
+use showrunner_kit::names::LEASE_NAME;
+use showrunner_kit::store::Stores;
+use showrunner_kit::telemetry::LogLevel;
+use showrunner_kit::{Wiring, kube_client, shutdown};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::registry;
+
+/// How the run ended.
+pub(crate) enum Ended {
+    /// As asked.
+    Stopped,
+    /// The lease was lost: the process must end at once.
+    LeaseLost,
+}
+
+/// Who this process is.
+pub(crate) struct Identity {
+    /// Pod name, or something else that people recognise.
+    pub(crate) name: String,
+    /// Namespace of the Lease; the client's own where it is not given.
+    pub(crate) namespace: Option<String>,
+}
+
+/// Runs until a signal, or until the lease is lost.
+pub(crate) async fn run(config: Config, identity: Identity, log_level: LogLevel) -> anyhow::Result<Ended> {
+    let stop = CancellationToken::new();
+    shutdown::on_signals(&stop).context("failed to listen to signals")?;
+    let clock = Clock::start();
+    let metrics = Arc::new(Metrics::new());
+    let (client, default_namespace) = kube_client::connect(Arc::clone(&metrics)).await?;
+    let params = config.election.params();
+    let leadership =
+        if config.election.enabled { Leadership::new(params, clock) } else { Leadership::without_election(params, clock) };
+    // Unique to this process: a container that restarts in the same pod must not pass for its predecessor.
+    let seed = seed(clock);
+    let instance = format!("{}-{seed:016x}", identity.name);
+    let namespace = identity.namespace.unwrap_or(default_namespace);
+
+    let stores = Stores::new(config.stores.clone(), &metrics, clock)?;
+    let wiring_config = WiringConfig {
+        namespaces: config.namespaces.clone(),
+        queue: config.queue.queue(seed),
+        jobs: config.jobs.clone(),
+        instance: instance.clone(),
+    };
+    let mut wiring = Wiring::new(
+        client.clone(),
+        wiring_config,
+        &leadership,
+        Arc::new(stores),
+        Arc::new(AdmitAll),
+        Arc::clone(&metrics),
+        clock,
+    );
+    registry::register_all(&mut wiring, &config.kinds)?;
+
+    // Watches and listeners outlive the controllers, so that a drain can be watched.
+    let close = CancellationToken::new();
+    let crds = CrdCheck::new(showrunner_crds::all());
+    let asking = tokio::spawn(crds.clone().run(client.clone(), close.clone()));
+    let started = wiring.start(&close);
+    let serving = admin(&started, &crds, &leadership, clock, Arc::clone(&metrics), log_level)
+        .serve(config.ports.admin, config.ports.debug, close.clone())
+        .await?;
+    tracing::info!(instance, namespace, namespaces = ?config.namespaces, "started");
+
+    let election = KeeperConfig { namespace, name: LEASE_NAME, identity: instance, params };
+    let keeper = config.election.enabled.then(|| Keeper::new(client, election, leadership, clock, metrics));
+    let (started, ended) = lead(keeper, started, &stop, Duration::from_secs(config.drain_seconds)).await;
+    if matches!(ended, Ended::LeaseLost) {
+        return Ok(ended);
+    }
+    close.cancel();
+    started.join().await;
+    serving.join().await;
+    // An error is a panic there, which has been logged.
+    let _ = asking.await;
+    tracing::info!("stopped");
+    Ok(ended)
+}
+
+/// Waits to lead, reconciles while it does, and gives the lease back after the last write.
+async fn lead(keeper: Option<Keeper>, mut started: Started, stop: &CancellationToken, grace: Duration) -> (Started, Ended) {
+    let Some(mut keeper) = keeper else {
+        started.control(stop, grace).await;
+        return (started, Ended::Stopped);
+    };
+    if !keeper.acquire(stop).await {
+        return (started, Ended::Stopped);
+    }
+    let release = CancellationToken::new();
+    let keeping = keeper.keep(&release);
+    tokio::pin!(keeping);
+    tokio::select! {
+        _ = started.control(stop, grace) => {}
+        End::Lost | End::Released = &mut keeping => return (started, Ended::LeaseLost),
+    }
+    release.cancel();
+    let ended = match keeping.await {
+        End::Released => Ended::Stopped,
+        End::Lost => Ended::LeaseLost,
+    };
+    (started, ended)
+}
+
+fn admin(
+    started: &Started,
+    crds: &CrdCheck,
+    leadership: &Leadership,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    log_level: LogLevel,
+) -> Admin {
+    let (ready, definitions) = (started.view(), crds.clone());
+    let pending = move || {
+        let caches = ready.pending().into_iter().map(|kind| format!("cache of {kind} is not synced"));
+        definitions.pending().into_iter().chain(caches).collect()
+    };
+    let (view, definitions, leadership) = (started.view(), crds.clone(), leadership.clone());
+    let debug = move || {
+        let mut state = view.debug();
+        state["leading"] = json!(leadership.leads_at(clock.mono()));
+        state["definitionsPending"] = json!(definitions.pending());
+        state
+    };
+    Admin { metrics, pending: Arc::new(pending), debug: Arc::new(debug), log_level }
+}
+
+/// A number that differs between processes: seeds the jitter and ends the identity.
+fn seed(clock: Clock) -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.write_i128(clock.now().as_nanosecond());
+    hasher.finish()
+}

@@ -1,0 +1,278 @@
+//! The whole pipeline on one file, without store and cluster: for people who want to see what it gives, and for tests.
+//! Reads one media file and the models; writes one folder.
+
+use crate::{
+    cli::policy,
+    commit::FolderSink,
+    failure::internal,
+    models::Artefacts,
+    pipeline::{self, Done, Work},
+    progress::Tracker,
+    run::cpu_ms,
+    sandbox::{Sandbox, Source},
+    steps::{pretty, quality},
+};
+use clap::Args;
+use sha2::{Digest as _, Sha256};
+use showrunner_contracts::{
+    Digest, Document as _, MAX_DOCUMENT_BYTES,
+    manifest::{PublishedStep, StepSummary, TitleManifest},
+    result::{Failure, Outcome, Reason, RunRecord, StepResult, UnitResult},
+    step::{ModelRef, SourceIdentity, Step, StepParams, step_key, unit_key},
+    work_order::{Limits, StepOrder},
+};
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// Bytes hashed at a time.
+const BLOCK: usize = 1 << 20;
+/// The store that a file by hand stands in.
+const STORE: &str = "file";
+
+/// What to do, and with what.
+#[derive(Clone, Debug, Args)]
+pub struct EnrichArguments {
+    /// The media file.
+    pub file: PathBuf,
+    /// Folder for everything that is made.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Language of the speech, such as `en`; detected when left out.
+    #[arg(long)]
+    pub language: Option<String>,
+    /// Speech model.
+    #[arg(long, default_value = "whisper-base")]
+    pub speech_model: String,
+    /// How many thumbnails to pick, 1 to 8.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub select: u8,
+    /// Milliseconds between trick-play pictures.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(500..))]
+    pub sprite_interval_ms: u32,
+    /// Most characters a second that a cue asks to be read.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..))]
+    pub max_chars_per_second: u8,
+    /// Decoder threads.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: u32,
+    /// Longest title accepted, seconds.
+    #[arg(long, default_value_t = 24 * 3_600)]
+    pub max_media_seconds: u32,
+    /// Run media tools with limits only where they cannot be confined. For trusted files.
+    #[arg(long)]
+    pub allow_unconfined_tools: bool,
+}
+
+/// What was made of the file, shown as a table.
+#[derive(Debug)]
+pub struct Report {
+    file: PathBuf,
+    out: PathBuf,
+    unit: UnitResult,
+    manifest: TitleManifest,
+    tool_starts: u32,
+}
+
+impl Report {
+    /// Whether no step failed.
+    pub fn all_done(&self) -> bool {
+        !self.unit.steps.iter().any(|step| matches!(step.outcome, Outcome::Failed(_)))
+    }
+
+    /// Every step's outcome and what all of it took.
+    pub const fn unit(&self) -> &UnitResult {
+        &self.unit
+    }
+}
+
+/// Does all steps on one file. `launcher` is the worker's own binary. An error is one before any step.
+pub fn enrich(arguments: &EnrichArguments, launcher: &Path) -> Result<Report, Failure> {
+    let begun = Instant::now();
+    let unreadable = |error: io::Error| internal(format_args!("failed to read {}: {error}", arguments.file.display()));
+    let identity = identify(&arguments.file).map_err(unreadable)?;
+    let source = Source::open(&arguments.file).map_err(unreadable)?;
+    let artefacts = Artefacts::from_environment();
+    let sandbox = Sandbox::new(launcher, artefacts.root(), policy(arguments.allow_unconfined_tools)).map_err(internal)?;
+    let steps = orders(arguments, &identity, &artefacts)?;
+    let sink = FolderSink::new(&arguments.out)
+        .map_err(|error| internal(format_args!("failed to make {}: {error}", arguments.out.display())))?;
+    let limits = Limits {
+        run_seconds: 24 * 3_600,
+        threads: arguments.threads,
+        child_memory_bytes: crate::sandbox::Limits::DECODE.memory_bytes,
+        max_media_seconds: arguments.max_media_seconds,
+    };
+    let tracker = Tracker::default();
+    let done = pipeline::run(Work {
+        artefacts: &artefacts,
+        sandbox: &sandbox,
+        source: &source,
+        steps: &steps,
+        given_shots: None,
+        limits: &limits,
+        sink: &sink,
+        tracker: &tracker,
+    });
+    let (manifest, unit) = (manifest(&done, &identity, &arguments.out)?, unit(done, &steps, &sandbox, begun));
+    sink.write("manifest.json", &pretty(&manifest))?;
+    sink.write("unit-result.json", &pretty(&unit))?;
+    Ok(Report { file: arguments.file.clone(), out: arguments.out.clone(), unit, manifest, tool_starts: sandbox.starts() })
+}
+
+fn identify(path: &Path) -> io::Result<SourceIdentity> {
+    let (mut file, mut hasher, mut block) = (File::open(path)?, Sha256::new(), vec![0; BLOCK]);
+    let mut size_bytes = 0;
+    loop {
+        match file.read(&mut block)? {
+            0 => break,
+            count => {
+                hasher.update(&block[..count]);
+                size_bytes += count as u64;
+            }
+        }
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(SourceIdentity { store: STORE.to_owned(), path: name, version: Digest::from_hash(&hasher.finalize()).into(), size_bytes })
+}
+
+fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Artefacts) -> Result<Vec<StepOrder>, Failure> {
+    let model = |name: &str| {
+        let model = artefacts.model(name, None).map_err(|error| Failure::new(error.reason(), &error.to_string()))?;
+        Ok::<_, Failure>(ModelRef { name: model.name, digest: model.digest, licence: model.licence })
+    };
+    let scoring = artefacts.model_names().find(|name| *name == quality::DEFAULT_MODEL).map(model).transpose()?;
+    let order = |params: StepParams, models: Vec<ModelRef>, needs: &[Digest]| StepOrder {
+        step: params.step(),
+        key: step_key(source, &params, &models, needs),
+        algorithm_version: params.step().algorithm_version(),
+        params,
+        models,
+        result_url: String::new(),
+    };
+    let shots = order(StepParams::Shots {}, Vec::new(), &[]);
+    let params = StepParams::Thumbnails { select: arguments.select, sprite_interval_ms: arguments.sprite_interval_ms };
+    let thumbnails = order(params, scoring.into_iter().collect(), &[shots.key.clone()]);
+    let params =
+        StepParams::Subtitles { language: arguments.language.clone(), max_chars_per_second: arguments.max_chars_per_second };
+    let subtitles = order(params, vec![model(&arguments.speech_model)?, model("silero-vad")?], &[]);
+    Ok(vec![shots, thumbnails, subtitles])
+}
+
+fn unit(done: Done, steps: &[StepOrder], sandbox: &Sandbox, begun: Instant) -> UnitResult {
+    let keys: Vec<Digest> = steps.iter().map(|order| order.key.clone()).collect();
+    UnitResult {
+        schema: UnitResult::SCHEMA.to_owned(),
+        unit_key: unit_key(&keys),
+        attempt: 1,
+        media: done.media,
+        steps: done.steps,
+        run: RunRecord {
+            worker: env!("CARGO_PKG_VERSION").to_owned(),
+            wall_ms: begun.elapsed().as_millis() as u64,
+            cpu_ms: cpu_ms(),
+            bytes_read: 0,
+            bytes_written: 0,
+            picture_decodes: done.picture_decodes,
+            sound_decodes: done.sound_decodes,
+            sandbox: sandbox.confinement().to_string(),
+        },
+    }
+}
+
+/// As an operator would publish it, from the results in the folder.
+fn manifest(done: &Done, source: &SourceIdentity, out: &Path) -> Result<TitleManifest, Failure> {
+    let media = done.media.clone().ok_or_else(|| first_failure(done))?;
+    let mut steps = Vec::new();
+    for outcome in &done.steps {
+        let result = match &outcome.outcome {
+            Outcome::Done { .. } => Some(read_result(out, outcome.step)?),
+            Outcome::Skipped(_) => None,
+            Outcome::Failed(_) => continue,
+        };
+        steps.push(PublishedStep {
+            step: outcome.step,
+            key: outcome.key.clone(),
+            skipped: if let Outcome::Skipped(reason) = outcome.outcome { Some(reason) } else { None },
+            outputs: result.as_ref().map(|result| result.outputs.clone()).unwrap_or_default(),
+            summary: result.as_ref().map(|result| result.summary.clone()),
+            models: result.map(|result| result.models).unwrap_or_default(),
+        });
+    }
+    Ok(TitleManifest { schema: TitleManifest::SCHEMA.to_owned(), source: source.clone(), media, steps })
+}
+
+fn first_failure(done: &Done) -> Failure {
+    let failed = done
+        .steps
+        .iter()
+        .find_map(|step| if let Outcome::Failed(failure) = &step.outcome { Some(failure.clone()) } else { None });
+    failed.unwrap_or_else(|| Failure::new(Reason::Internal, "the source could not be opened and no step says why"))
+}
+
+fn read_result(out: &Path, step: Step) -> Result<StepResult, Failure> {
+    let path = out.join(FolderSink::result_name(step));
+    let failed = |error: &dyn fmt::Display| internal(format_args!("failed to read {}: {error}", path.display()));
+    let bytes = fs::read(&path).map_err(|error| failed(&error))?;
+    debug_assert!(bytes.len() <= MAX_DOCUMENT_BYTES, "our own result is small");
+    StepResult::from_bytes(&bytes).map_err(|error| failed(&error))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let media = &self.manifest.media;
+        let seconds = media.duration as f64 * f64::from(media.time_base.num) / f64::from(media.time_base.den);
+        write!(f, "{}: {}, {seconds:.2} s", self.file.display(), media.container)?;
+        if let Some(video) = &media.video {
+            write!(f, ", {} {}x{}", video.codec, video.width, video.height)?;
+        }
+        if let Some(audio) = &media.audio {
+            write!(f, ", {} {} Hz", audio.codec, audio.sample_rate)?;
+        }
+        writeln!(f, "\n\n{:<11} {:<8} {:>9}  what", "step", "outcome", "wall")?;
+        for step in &self.unit.steps {
+            let wall = format!("{:.1} s", step.wall_ms as f64 / 1_000.0);
+            let (outcome, what) = match &step.outcome {
+                Outcome::Done { .. } => ("done", self.figures(step.step)),
+                Outcome::Skipped(reason) => ("skipped", reason.to_string()),
+                Outcome::Failed(failure) => ("FAILED", format!("{}: {}", failure.reason, failure.message)),
+            };
+            writeln!(f, "{:<11} {outcome:<8} {wall:>9}  {what}", step.step.to_string())?;
+        }
+        let run = &self.unit.run;
+        let (wall, cpu) = (run.wall_ms as f64 / 1_000.0, run.cpu_ms as f64 / 1_000.0);
+        let decodes = format!("{} picture and {} sound decode", run.picture_decodes, run.sound_decodes);
+        writeln!(
+            f,
+            "\n{wall:.1} s, {cpu:.1} s of processor time, {decodes}, {} tools started, {}",
+            self.tool_starts, run.sandbox
+        )?;
+        writeln!(f, "in {}: manifest.json and all it names", self.out.display())
+    }
+}
+
+impl Report {
+    fn figures(&self, step: Step) -> String {
+        let summary =
+            self.manifest.steps.iter().find(|published| published.step == step).and_then(|published| published.summary.as_ref());
+        match summary {
+            None => String::new(),
+            Some(StepSummary::Shots { shots, cuts, dissolves, fades }) => {
+                format!("{shots} shots: {cuts} cuts, {dissolves} dissolves, {fades} fades")
+            }
+            Some(StepSummary::Thumbnails { candidates, selected, sheets }) => {
+                format!("{selected} of {candidates} candidates, {sheets} trick-play sheets")
+            }
+            Some(StepSummary::Subtitles { language, cues, words, speech_ms, dropped }) => {
+                format!(
+                    "{words} words ({language}) in {cues} cues, {:.1} s of speech, {dropped} segments dropped",
+                    *speech_ms as f64 / 1_000.0
+                )
+            }
+        }
+    }
+}

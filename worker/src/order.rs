@@ -1,0 +1,127 @@
+//! The work order: read, bounded, and checked before anything is spent on it.
+//! Reads one file.
+
+use showrunner_contracts::{
+    Document as _, MAX_DOCUMENT_BYTES, ReadError,
+    result::{Failure, Reason},
+    step::{MAX_PICKS, MAX_SPRITE_SHEETS, Step, StepParams},
+    work_order::WorkOrder,
+};
+use std::{fs::File, io::Read as _, path::Path};
+
+/// Threads beyond this bring nothing and cost memory.
+const MAX_THREADS: u32 = 64;
+/// Trick-play pictures are at least this far apart, milliseconds.
+const MIN_SPRITE_INTERVAL_MS: u32 = 500;
+
+/// Reads and checks the order at `path`.
+pub fn read(path: &Path) -> Result<WorkOrder, Failure> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_DOCUMENT_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| malformed(&format!("failed to read the work order at {}: {error}", path.display())))?;
+    let order = WorkOrder::from_bytes(&bytes).map_err(|error| match error {
+        ReadError::WrongSchema { .. } => Failure::new(Reason::WorkerVersionMismatch, &error.to_string()),
+        _ => malformed(&error.to_string()),
+    })?;
+    check(&order)?;
+    Ok(order)
+}
+
+/// Whether this worker can do what the order says, with what it grants.
+pub fn check(order: &WorkOrder) -> Result<(), Failure> {
+    if order.steps.is_empty() {
+        return Err(malformed("the work order has no steps"));
+    }
+    if !(1..=MAX_THREADS).contains(&order.limits.threads) || order.limits.run_seconds == 0 {
+        return Err(malformed(&format!(
+            "the work order's limits are out of range: 1 to {MAX_THREADS} threads, 1 second or more"
+        )));
+    }
+    if order.source.etag.is_empty() || order.source.etag.chars().any(|c| c.is_control()) {
+        return Err(malformed("the work order names no ETag for the source"));
+    }
+    let mut before: Vec<Step> = order.given.iter().map(|given| given.step).collect();
+    for ordered in &order.steps {
+        let step = ordered.step;
+        if order.steps.iter().filter(|other| other.step == step).count() > 1 {
+            return Err(malformed(&format!("the work order names the step {step} twice")));
+        }
+        if ordered.params.step() != step {
+            return Err(malformed(&format!(
+                "the work order's parameters of the step {step} belong to {}",
+                ordered.params.step()
+            )));
+        }
+        if ordered.algorithm_version != step.algorithm_version() {
+            let (wanted, ours) = (ordered.algorithm_version, step.algorithm_version());
+            let message = format!(
+                "the order wants version {wanted} of the step {step}, this worker does {ours}: use operator and worker of one release"
+            );
+            return Err(Failure::new(Reason::WorkerVersionMismatch, &message));
+        }
+        if let Some(missing) = step.needs().iter().find(|needed| !before.contains(needed)) {
+            return Err(malformed(&format!(
+                "the step {step} reads {missing}, which the work order neither gives nor does first"
+            )));
+        }
+        check_params(&ordered.params)?;
+        if let Some(file) = files(&ordered.params).into_iter().find(|file| !order.grants.files.contains_key(file)) {
+            return Err(malformed(&format!("the work order grants no writing of {file}")));
+        }
+        if !order.grants.commits.contains_key(&step) {
+            return Err(malformed(&format!("the work order grants no commit of the step {step}")));
+        }
+        before.push(step);
+    }
+    check_addresses(order)
+}
+
+/// The files that a step with these parameters may write.
+pub fn files(params: &StepParams) -> Vec<String> {
+    let slots = params.step().slots();
+    match params {
+        StepParams::Thumbnails { select, .. } => {
+            let unused: Vec<String> = (usize::from(*select)..MAX_PICKS).map(|n| format!("thumbnail-{n}.jpg")).collect();
+            debug_assert!(slots.len() >= MAX_SPRITE_SHEETS, "sheets are among the slots");
+            slots.into_iter().filter(|slot| !unused.contains(slot)).collect()
+        }
+        StepParams::Shots {} | StepParams::Subtitles { .. } => slots,
+    }
+}
+
+fn check_params(params: &StepParams) -> Result<(), Failure> {
+    match params {
+        StepParams::Thumbnails { select, sprite_interval_ms } => {
+            if !(1..=MAX_PICKS).contains(&usize::from(*select)) || *sprite_interval_ms < MIN_SPRITE_INTERVAL_MS {
+                let message = format!(
+                    "thumbnails: select must be 1 to {MAX_PICKS} and the sprite's interval {MIN_SPRITE_INTERVAL_MS} ms or more"
+                );
+                return Err(malformed(&message));
+            }
+        }
+        StepParams::Subtitles { max_chars_per_second: 0, .. } => {
+            return Err(malformed("subtitles: a reading speed of 0 cannot be kept"));
+        }
+        StepParams::Shots {} | StepParams::Subtitles { .. } => {}
+    }
+    Ok(())
+}
+
+/// Every address is plain HTTP to some host: never a file, never a name and password in the address.
+fn check_addresses(order: &WorkOrder) -> Result<(), Failure> {
+    let grants = &order.grants;
+    let reads = order.steps.iter().map(|step| &step.result_url).chain(order.given.iter().map(|given| &given.url));
+    let writes = grants.files.values().chain(grants.commits.values()).chain([&grants.unit_result, &grants.progress]);
+    for address in reads.chain(writes).chain([&order.source.url]) {
+        let url = reqwest::Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        if url.is_none_or(|url| !url.has_host() || !url.username().is_empty() || url.password().is_some()) {
+            return Err(malformed("the work order has an address that is not a signed http or https address"));
+        }
+    }
+    Ok(())
+}
+
+fn malformed(message: &str) -> Failure {
+    Failure::new(Reason::OrderMalformed, message)
+}

@@ -1,0 +1,286 @@
+//! A title's way: probe, then picture and sound side by side, each decoded once; every step is committed as soon as it is
+//! done and fails alone. Runs media tools through the other rooms; writes through the sink.
+
+use crate::{
+    commit::{Sink, commit},
+    failure::{internal, of_decode, of_panic, of_refusal},
+    fanout, media,
+    models::Artefacts,
+    picture::Plan,
+    probe::{Probe, probe},
+    progress::{Pass, Tracker},
+    sandbox::{self, Sandbox, Source},
+    sound,
+    steps::{
+        Longest, failure_in,
+        shots::{self, Motions, Shots},
+        subtitles::{Heard, Subtitles},
+        thumbnails::Thumbnails,
+    },
+};
+use showrunner_contracts::{
+    documents::ShotsDocument,
+    manifest::MediaSummary,
+    progress::Doing,
+    result::{Failure, Outcome, Reason, StepOutcome},
+    step::{Step, StepParams},
+    work_order::{Limits, StepOrder},
+};
+use showrunner_timeline::{Ticks, TimeBase};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Everything a title's way needs.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    /// Models and tools.
+    pub artefacts: &'a Artefacts,
+    /// Where media tools run.
+    pub sandbox: &'a Sandbox,
+    /// The title.
+    pub source: &'a Source,
+    /// What to do, dependencies first.
+    pub steps: &'a [StepOrder],
+    /// Shots of an earlier attempt, for a step that reads them when they are not to be done.
+    pub given_shots: Option<&'a ShotsDocument>,
+    /// What may be used.
+    pub limits: &'a Limits,
+    /// Where finished work goes.
+    pub sink: &'a dyn Sink,
+    /// Where progress is counted.
+    pub tracker: &'a Tracker,
+}
+
+/// What became of a title.
+#[derive(Debug)]
+pub struct Done {
+    /// What it is; `None` when it could not be opened.
+    pub media: Option<MediaSummary>,
+    /// One outcome for each step, in their order.
+    pub steps: Vec<StepOutcome>,
+    /// Picture decoders started.
+    pub picture_decodes: u32,
+    /// Sound decoders started.
+    pub sound_decodes: u32,
+}
+
+/// Decoders started, by pass.
+#[derive(Debug, Default)]
+struct Decodes {
+    picture: AtomicU32,
+    sound: AtomicU32,
+}
+
+/// Goes the whole way. Never fails as a whole: every step has its own outcome.
+pub fn run(work: Work<'_>) -> Done {
+    let begun = Instant::now();
+    work.tracker.doing(Doing::Probing);
+    let (visual, audible): (Vec<&StepOrder>, Vec<&StepOrder>) = work.steps.iter().partition(|order| order.step.is_visual());
+    let probed = match open(work) {
+        Ok(probed) => probed,
+        Err(failure) => {
+            let steps = work.steps.iter().map(|order| outcome(order, Outcome::Failed(failure.clone()), begun)).collect();
+            return Done { media: None, steps, picture_decodes: 0, sound_decodes: 0 };
+        }
+    };
+    let mut passes = Vec::new();
+    passes.extend((!visual.is_empty() && probed.picture().is_some()).then_some(Pass::Picture));
+    passes.extend((!audible.is_empty() && probed.sound().is_some()).then_some(Pass::Sound));
+    work.tracker.begin(&passes);
+    let decodes = Decodes::default();
+    let mut steps = thread::scope(|scope| {
+        // Each decoder's life is tied to the thread that started it, and that thread lives until its pass is over.
+        let looking = scope.spawn(|| guarded(&visual, begun, || look(work, &probed, &visual, &decodes)));
+        let mut steps = guarded(&audible, begun, || listen(work, &probed, &audible, &decodes));
+        let looked = looking.join();
+        steps.extend(looked.unwrap_or_else(|payload| all(&visual, &of_panic(payload.as_ref()), begun)));
+        steps
+    });
+    steps.sort_by_key(|outcome| work.steps.iter().position(|order| order.step == outcome.step));
+    let count = |decodes: &AtomicU32| decodes.load(Ordering::Relaxed);
+    Done {
+        media: Some(media::summary(&probed)),
+        steps,
+        picture_decodes: count(&decodes.picture),
+        sound_decodes: count(&decodes.sound),
+    }
+}
+
+/// Finds out what the source is, and whether it is within the order's limits.
+fn open(work: Work<'_>) -> Result<Probe, Failure> {
+    let language = work.steps.iter().find_map(|order| match &order.params {
+        StepParams::Subtitles { language, .. } => language.as_deref(),
+        _ => None,
+    });
+    let probed = probe(work.sandbox, work.source, language).map_err(|refusal| of_refusal(&refusal))?;
+    if let Some(duration) = media::stated_duration(&probed) {
+        longest(work, probed.time_base()).check(duration)?;
+    }
+    Ok(probed)
+}
+
+/// The pass through the picture, for `shots` and `thumbnails`.
+fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes) -> Vec<StepOutcome> {
+    let begun = Instant::now();
+    let of_step = |step: Step| orders.iter().copied().find(|order| order.step == step);
+    if orders.is_empty() || probed.picture().is_none() {
+        return orders.iter().map(|order| outcome(order, Outcome::Skipped(Reason::NoPicture), begun)).collect();
+    }
+    let (base, motions) = (probed.time_base(), Motions::default());
+    // The detector runs for thumbnails, too, when the shots are given: how much frames move is part of their measure.
+    let mut shots = Shots::new(base, longest(work, base), seconds(probed), &motions, work.tracker);
+    let (mut thumbnails, unready) =
+        match of_step(Step::Thumbnails).map(|order| Thumbnails::new(order, base, &motions, work.artefacts)) {
+            None => (None, None),
+            Some(Ok(thumbnails)) => (Some(thumbnails), None),
+            Some(Err(failure)) => (None, Some(failure)),
+        };
+    if thumbnails.is_none() && of_step(Step::Shots).is_none() {
+        return all(orders, &unready.unwrap_or_else(|| internal("there is nothing to look for")), begun);
+    }
+    let plan = Plan { candidates: thumbnails.is_some(), threads: work.limits.threads, limits: child_limits(work.limits) };
+    decodes.picture.fetch_add(1, Ordering::Relaxed);
+    let viewed = {
+        let mut viewers = vec![&mut shots as &mut dyn fanout::Viewer];
+        viewers.extend(thumbnails.as_mut().map(|thumbnails| thumbnails as &mut dyn fanout::Viewer));
+        fanout::view(work.sandbox, work.source, probed, &plan, &mut viewers)
+    };
+    let viewed = match viewed {
+        Ok(viewed) => viewed,
+        Err(error) => return all(orders, &of_decode(&error), begun),
+    };
+    let mut failures = viewed.failures.into_iter().map(|failure| failure.map(failure_in));
+    let (shots_failed, thumbnails_failed) = (failures.next().flatten(), failures.next().flatten().or(unready));
+    let end = match (viewed.summary, &shots_failed) {
+        (Some(summary), _) => match summary.shortfall {
+            Some(shortfall) => return all(orders, &cut_short("picture", &shortfall, base), begun),
+            None => Ok(summary.end),
+        },
+        (None, Some(failure)) => Err(failure.clone()),
+        (None, None) => Err(internal("the decoder was stopped and no step says why")),
+    };
+    work.tracker.doing(Doing::Committing);
+    let found = match (shots_failed, end) {
+        (Some(failure), _) | (None, Err(failure)) => Err(failure),
+        (None, Ok(end)) => shots.finish(end),
+    };
+    let mut outcomes = Vec::new();
+    if let Some(order) = of_step(Step::Shots) {
+        let committed = found.clone().and_then(|found| commit(work.sink, order, shots::made(&found)));
+        outcomes.push(settled(work, order, committed, begun));
+    }
+    if let Some(order) = of_step(Step::Thumbnails) {
+        let shots = match (work.given_shots, &found) {
+            (Some(given), _) => Ok(given),
+            (None, Ok(found)) => Ok(found),
+            (None, Err(failure)) => Err(failure.clone()),
+        };
+        let made = match (thumbnails_failed, thumbnails) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(thumbnails)) => shots.and_then(|shots| thumbnails.finish(shots)),
+            (None, None) => Err(internal("thumbnails were neither made nor refused")),
+        };
+        outcomes.push(settled(work, order, made.and_then(|made| commit(work.sink, order, made)), begun));
+    }
+    outcomes
+}
+
+/// The pass through the sound, for `subtitles`.
+fn listen(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes) -> Vec<StepOutcome> {
+    let begun = Instant::now();
+    let Some(order) = orders.iter().copied().find(|order| order.step == Step::Subtitles) else { return Vec::new() };
+    if probed.sound().is_none() {
+        return vec![outcome(order, Outcome::Skipped(Reason::NoSound), begun)];
+    }
+    let heard = || {
+        let clock = sound::time_base();
+        let mut subtitles = Subtitles::new(work.artefacts, &order.models, &order.params, longest(work, clock))?;
+        decodes.sound.fetch_add(1, Ordering::Relaxed);
+        let all_seconds = seconds(probed);
+        let mut stopped = None;
+        let decoded = sound::decode(work.sandbox, work.source, probed, child_limits(work.limits), &mut |chunk| {
+            work.tracker.at(Pass::Sound, clock.to_seconds(chunk.start), all_seconds);
+            subtitles.hear(&chunk).map_err(|error| {
+                stopped = Some(failure_in(error));
+                "the step subtitles failed".into()
+            })
+        });
+        match (stopped, decoded) {
+            (Some(failure), _) => Err(failure),
+            (None, Err(error)) => Err(of_decode(&error)),
+            (None, Ok(summary)) => match summary.shortfall {
+                Some(shortfall) => Err(cut_short("sound", &shortfall, clock)),
+                None => subtitles.finish(),
+            },
+        }
+    };
+    let outcome = match heard() {
+        Ok(Heard::NoSpeech) => outcome(order, Outcome::Skipped(Reason::NoSpeech), begun),
+        Ok(Heard::Made(made)) => settled(work, order, commit(work.sink, order, *made), begun),
+        Err(failure) => settled(work, order, Err(failure), begun),
+    };
+    vec![outcome]
+}
+
+/// A pass whose panic costs its own steps only.
+fn guarded(orders: &[&StepOrder], begun: Instant, pass: impl FnOnce() -> Vec<StepOutcome>) -> Vec<StepOutcome> {
+    // What the pass left behind is not looked at again; steps it had committed are found by their key.
+    catch_unwind(AssertUnwindSafe(pass)).unwrap_or_else(|payload| all(orders, &of_panic(payload.as_ref()), begun))
+}
+
+fn settled(
+    work: Work<'_>,
+    order: &StepOrder,
+    committed: Result<showrunner_contracts::Digest, Failure>,
+    begun: Instant,
+) -> StepOutcome {
+    match committed {
+        Ok(result) => {
+            work.tracker.done(order.step);
+            outcome(order, Outcome::Done { result }, begun)
+        }
+        Err(failure) => {
+            tracing::error!(step = %order.step, reason = %failure.reason, message = failure.message, "the step failed");
+            outcome(order, Outcome::Failed(failure), begun)
+        }
+    }
+}
+
+fn all(orders: &[&StepOrder], failure: &Failure, begun: Instant) -> Vec<StepOutcome> {
+    orders.iter().map(|order| outcome(order, Outcome::Failed(failure.clone()), begun)).collect()
+}
+
+fn outcome(order: &StepOrder, outcome: Outcome, begun: Instant) -> StepOutcome {
+    // Processor time of steps that share a decode cannot be told apart.
+    StepOutcome { step: order.step, key: order.key.clone(), outcome, wall_ms: begun.elapsed().as_millis() as u64, cpu_ms: None }
+}
+
+fn cut_short(what: &str, shortfall: &crate::picture::Shortfall, base: TimeBase) -> Failure {
+    let of = shortfall.stated.map_or_else(String::new, |stated| format!(" of {:.1} s", base.to_seconds(stated)));
+    let message = format!(
+        "failed to decode all of the {what}: it breaks off at {:.1} s{of} ({}); upload the source again, whole",
+        base.to_seconds(shortfall.reached),
+        shortfall.detail
+    );
+    Failure::new(Reason::SourceTruncated, &message)
+}
+
+fn longest(work: Work<'_>, base: TimeBase) -> Longest {
+    let seconds = work.limits.max_media_seconds;
+    Longest { ticks: base.from_millis(i64::from(seconds).saturating_mul(1_000)), seconds }
+}
+
+fn child_limits(limits: &Limits) -> sandbox::Limits {
+    let wall = Duration::from_secs(u64::from(limits.run_seconds));
+    let cpu_seconds = u64::from(limits.run_seconds) * u64::from(limits.threads);
+    sandbox::Limits { wall: wall.min(sandbox::Limits::DECODE.wall), cpu_seconds, memory_bytes: limits.child_memory_bytes }
+}
+
+/// The title's stated length, seconds; 0 where it is not known. For progress only.
+fn seconds(probed: &Probe) -> f64 {
+    media::stated_duration(probed).map_or(0.0, |ticks: Ticks| probed.time_base().to_seconds(ticks))
+}

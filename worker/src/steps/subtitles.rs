@@ -1,0 +1,194 @@
+//! The step `subtitles`: the sound into the recogniser, its words into cues, the cues into files.
+//! Reads model files; nothing else.
+//!
+//! Cues are not laid on shot changes, although the engine could: the step does not depend on `shots` (they may be done in
+//! another attempt, or not at all), and the same key has to give the same cues.
+
+use super::{Longest, StepFailed, pretty};
+use crate::{
+    commit::{JSON, Made, StepFile},
+    failure::{internal, of_speech},
+    fanout::StepError,
+    models::Artefacts,
+    onnx::Onnx,
+    sound::Chunk,
+    speech::{Models, Recogniser, SAMPLE_RATE, Settings, Transcript},
+};
+use showrunner_contracts::{
+    Document as _,
+    documents::{Cue, SubtitlesDocument},
+    manifest::StepSummary,
+    result::{Failure, Reason},
+    step::{ModelRef, StepParams},
+};
+use showrunner_subtitles::{ALGORITHM_VERSION, Picture, Style, Violation, check, imsc, joined, shape, webvtt};
+use std::collections::BTreeMap;
+
+/// How names of speech models begin.
+const WHISPER: &str = "whisper-";
+/// The voice activity model, and its file.
+const VAD: (&str, &str) = ("silero-vad", "silero_vad.onnx");
+/// Most violations that a document lists: beyond that they are only counted.
+const MAX_VIOLATIONS: usize = 200;
+
+/// Hears the whole title.
+pub struct Subtitles {
+    recogniser: Recogniser,
+    settings: Settings,
+    max_chars_per_second: u8,
+    longest: Longest,
+}
+
+/// What became of the sound.
+pub enum Heard {
+    /// Subtitles.
+    Made(Box<Made>),
+    /// Nobody spoke.
+    NoSpeech,
+}
+
+impl Subtitles {
+    /// Loads the models that the order names, each checked by digest and licence.
+    pub fn new(artefacts: &Artefacts, models: &[ModelRef], params: &StepParams, longest: Longest) -> Result<Self, Failure> {
+        let StepParams::Subtitles { language, max_chars_per_second } = params else {
+            return Err(internal("the step subtitles was given the parameters of another"));
+        };
+        let checked = |wanted: &dyn Fn(&ModelRef) -> bool, what: &str| {
+            let Some(model) = models.iter().find(|model| wanted(model)) else {
+                let message = format!("the work order names no {what} for subtitles; name one in the operator's model catalogue");
+                return Err(Failure::new(Reason::OrderMalformed, &message));
+            };
+            artefacts.model(&model.name, Some(&model.digest)).map_err(|error| Failure::new(error.reason(), &error.to_string()))
+        };
+        let whisper = checked(&|model| model.name.starts_with(WHISPER), "speech model")?;
+        let vad = checked(&|model| model.name == VAD.0, "voice activity model")?;
+        let onnx =
+            Onnx::load(&artefacts.onnxruntime()).map_err(|error| Failure::new(Reason::ModelMissing, &error.to_string()))?;
+        // The order's thread limit does not count here: sums taken by other threads are other sums, and the key of the result
+        // knows only these settings.
+        let settings = Settings::default();
+        let files = Models { whisper: &whisper.folder, vad: &vad.folder.join(VAD.1) };
+        let recogniser =
+            Recogniser::load(&onnx, files, settings.clone(), language.as_deref()).map_err(|error| of_speech(&error))?;
+        Ok(Self { recogniser, settings, max_chars_per_second: *max_chars_per_second, longest })
+    }
+
+    /// The next stretch of sound; a jump since the one before is silence.
+    pub fn hear(&mut self, chunk: &Chunk<'_>) -> Result<(), StepError> {
+        self.longest.check(chunk.start).map_err(StepFailed)?;
+        let heard = self.recogniser.skip_to(chunk.start.0).and_then(|()| self.recogniser.push(chunk.samples));
+        heard.map_err(|error| StepFailed(of_speech(&error)))?;
+        Ok(())
+    }
+
+    /// The sound has ended.
+    pub fn finish(self) -> Result<Heard, Failure> {
+        let end = self.recogniser.position();
+        let transcript = self.recogniser.finish().map_err(|error| of_speech(&error))?;
+        if transcript.segments.is_empty() {
+            return Ok(Heard::NoSpeech);
+        }
+        let style = style(&transcript.language, self.max_chars_per_second);
+        Ok(Heard::Made(Box::new(made(&transcript, &self.settings, &style, end))))
+    }
+}
+
+/// The language's own measures, and no faster than people asked for.
+fn style(language: &str, max_chars_per_second: u8) -> Style {
+    let style = Style::for_language(language);
+    Style { reading_speed: style.reading_speed.min(u32::from(max_chars_per_second)), ..style }
+}
+
+fn made(transcript: &Transcript, settings: &Settings, style: &Style, end: i64) -> Made {
+    let words = transcript.words();
+    // No shot starts: see the module's note.
+    let picture = Picture { shot_starts: &[], end: Some(end) };
+    let cues = shape(&words, &picture, style);
+    let language = transcript.language.as_str();
+    let document = SubtitlesDocument {
+        schema: SubtitlesDocument::SCHEMA.to_owned(),
+        language: language.to_owned(),
+        language_detected: transcript.language_detected,
+        cues: cues.iter().map(cue).collect(),
+        violations: told(&check(&cues, &picture, style)),
+    };
+    let speech: i64 = transcript.speech.iter().map(|span| span.end - span.start).sum();
+    let file = |name: &str, media_type, bytes| StepFile { name: name.to_owned(), media_type, bytes };
+    Made {
+        files: vec![
+            file("subtitles.vtt", webvtt::MEDIA_TYPE, webvtt::write(&cues).into_bytes()),
+            file("subtitles.imsc1.xml", imsc::MEDIA_TYPE, imsc::write(&cues, language).into_bytes()),
+            file("subtitles.json", JSON, pretty(&document)),
+        ],
+        summary: StepSummary::Subtitles {
+            language: language.to_owned(),
+            cues: cues.len() as u32,
+            words: joined(&words).split_whitespace().count() as u32,
+            speech_ms: u64::try_from(speech * 1_000 / SAMPLE_RATE).unwrap_or_default(),
+            dropped: transcript.dropped.len() as u32,
+        },
+        settings: BTreeMap::from([
+            ("speech".to_owned(), settings.key()),
+            ("shaping".to_owned(), format!("{ALGORITHM_VERSION}")),
+            ("charactersPerSecond".to_owned(), style.reading_speed.to_string()),
+        ]),
+    }
+}
+
+fn cue(cue: &showrunner_subtitles::Cue) -> Cue {
+    let (start, end) = cue.milliseconds();
+    // Sound before the first picture is not handed over, so no cue starts before zero.
+    Cue { start_ms: start.max(0).unsigned_abs(), end_ms: end.max(0).unsigned_abs(), lines: cue.lines.clone() }
+}
+
+fn told(violations: &[Violation]) -> Vec<String> {
+    let mut told: Vec<String> =
+        violations.iter().take(MAX_VIOLATIONS).map(|v| format!("cue {}: {:?}", v.cue + 1, v.kind)).collect();
+    let left = violations.len().saturating_sub(MAX_VIOLATIONS);
+    if left > 0 {
+        told.push(format!("and {left} more"));
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::speech::Segment;
+    use showrunner_subtitles::Word;
+
+    fn spoken(words: &[(&str, i64)]) -> Transcript {
+        let words: Vec<Word> =
+            words.iter().map(|(text, second)| Word::new(*text, second * 16_000, second * 16_000 + 8_000)).collect();
+        let segment = Segment { start: 0, end: 80_000, words, avg_logprob: -0.1, no_speech: 0.0, compression: 1.0 };
+        Transcript { language: "en".to_owned(), segments: vec![segment], ..Transcript::default() }
+    }
+
+    #[test]
+    fn words_become_three_files_that_say_the_same() {
+        let made =
+            made(&spoken(&[("It", 0), ("was", 1), ("<the>", 2), ("best.", 3)]), &Settings::default(), &style("en", 20), 160_000);
+        let names: Vec<&str> = made.files.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, ["subtitles.vtt", "subtitles.imsc1.xml", "subtitles.json"]);
+        let text = |at: usize| String::from_utf8(made.files[at].bytes.clone()).expect("text");
+        let document = SubtitlesDocument::from_bytes(&made.files[2].bytes).expect("our own document");
+        let (vtt, imsc) = (webvtt::read(&text(0)).expect("WebVTT"), imsc::read(&text(1)).expect("IMSC"));
+        assert_eq!(vtt, imsc);
+        assert_eq!(vtt.len(), document.cues.len());
+        assert_eq!(document.cues[0].lines.join(" "), "It was <the> best.");
+        assert!(matches!(made.summary, StepSummary::Subtitles { words: 4, .. }));
+    }
+
+    #[test]
+    fn people_can_ask_for_slower_cues_and_never_for_faster_ones_than_the_language_has() {
+        assert_eq!(style("en", 17).reading_speed, 17);
+        assert_eq!(style("ja", 20).reading_speed, Style::for_language("ja").reading_speed);
+    }
+
+    #[test]
+    fn a_list_of_violations_is_bounded() {
+        let many = vec![Violation { cue: 0, kind: showrunner_subtitles::ViolationKind::Empty }; MAX_VIOLATIONS + 5];
+        assert_eq!(told(&many).len(), MAX_VIOLATIONS + 1);
+        assert_eq!(told(&many).last().map(String::as_str), Some("and 5 more"));
+    }
+}

@@ -1,0 +1,308 @@
+//! Whole orders through the worker's binary, against a store that can be made to misbehave.
+
+mod support;
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use showrunner_contracts::{
+    Digest, Document as _,
+    documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
+    manifest::StepSummary,
+    result::{Outcome, Reason, StepResult, Termination},
+    step::{Step, StepParams},
+    work_order::WorkOrder,
+};
+use support::{
+    FOLDER, SOURCE, Worker, committed, order, result_key, run, shots,
+    store::{Fault, TestStore},
+    subtitles, thumbnails,
+    titles::{with_speech, without_picture, without_sound},
+};
+
+fn document<D: showrunner_contracts::Document>(store: &TestStore, name: &str) -> D {
+    D::from_bytes(&store.object(&format!("{FOLDER}{name}")).expect("the document is stored")).expect("the document reads")
+}
+
+#[test]
+fn a_whole_order_is_done_with_one_download_and_one_decode_of_each_kind() {
+    let store = TestStore::with(&with_speech());
+    let ran = run(&order(&store, &[shots(), thumbnails(), subtitles()]));
+    let unit = ran.unit(&store);
+    assert_eq!(ran.code, Some(0), "{:?}", unit.steps);
+    assert_eq!((unit.run.picture_decodes, unit.run.sound_decodes), (1, 1));
+    assert!(unit.run.sandbox.starts_with("landlock"), "{}", unit.run.sandbox);
+    let size = store.object(SOURCE).expect("the source").len() as u64;
+    assert!(unit.run.bytes_read * 100 <= size * 105, "{} bytes read of {size}", unit.run.bytes_read);
+    let media = unit.media.as_ref().expect("the source was opened");
+    assert_eq!(media.duration * i64::from(media.time_base.num), 6 * i64::from(media.time_base.den));
+
+    let found = committed(&store, &unit, Step::Shots);
+    assert_eq!(found.summary, StepSummary::Shots { shots: 3, cuts: 2, dissolves: 0, fades: 0 });
+    let base = document::<ShotsDocument>(&store, "shots.json");
+    let starts: Vec<i64> = base
+        .shots
+        .iter()
+        .map(|shot| shot.span.start * 1_000 * i64::from(base.time_base.num) / i64::from(base.time_base.den))
+        .collect();
+    assert_eq!(starts, [0, 2_000, 4_000]);
+
+    let picked = committed(&store, &unit, Step::Thumbnails);
+    let document_of = document::<ThumbnailsDocument>(&store, "thumbnails.json");
+    assert!(!document_of.picks.is_empty() && picked.outputs.iter().any(|output| output.name == "sprite-0.jpg"));
+    for pick in &document_of.picks {
+        let picture = store.object(&format!("{FOLDER}{}", pick.name)).expect("the picture is stored");
+        let picture = showrunner_worker::steps::jpeg::decode(&picture).expect("a JPEG");
+        assert_eq!((picture.width, picture.height), (pick.width, pick.height));
+        let span = &base.shots[pick.shot as usize].span;
+        assert!((span.start..span.end).contains(&pick.at));
+    }
+
+    committed(&store, &unit, Step::Subtitles);
+    let said = document::<SubtitlesDocument>(&store, "subtitles.json");
+    let text = said.cues.iter().flat_map(|cue| cue.lines.clone()).collect::<Vec<_>>().join(" ").to_lowercase();
+    assert!(text.contains("it was the best of times"), "{text}");
+}
+
+#[test]
+fn a_second_run_finds_everything_done_and_does_not_read_the_source() {
+    let store = TestStore::with(&without_sound());
+    let order = order(&store, &[shots(), thumbnails()]);
+    let first = run(&order).unit(&store);
+    let reads = store.source_reads().len();
+    let again = run(&order);
+    let second = again.unit(&store);
+    assert_eq!(again.code, Some(0));
+    assert_eq!(store.source_reads().len(), reads);
+    assert_eq!(second.run.picture_decodes, 0);
+    for (before, after) in first.steps.iter().zip(&second.steps) {
+        assert_eq!(before.outcome, after.outcome);
+    }
+}
+
+#[test]
+fn two_runs_give_the_same_bytes() {
+    let title = with_speech();
+    let results = || {
+        let store = TestStore::with(&title);
+        assert_eq!(run(&order(&store, &[shots(), thumbnails(), subtitles()])).code, Some(0));
+        store.results()
+    };
+    let (first, second) = (results(), results());
+    assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
+    for (key, bytes) in &first {
+        assert_eq!(Digest::of(bytes), Digest::of(&second[key]), "{key}");
+    }
+}
+
+#[test]
+fn thumbnails_from_given_shots_are_those_of_the_whole_order() {
+    let title = without_sound();
+    let (whole, apart) = (TestStore::with(&title), TestStore::with(&title));
+    assert_eq!(run(&order(&whole, &[shots(), thumbnails()])).code, Some(0));
+    assert_eq!(run(&order(&apart, &[shots()])).code, Some(0));
+    let ran = run(&order(&apart, &[thumbnails()]));
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(whole.results(), apart.results());
+}
+
+#[test]
+fn a_transfer_that_is_cut_twice_goes_on_where_it_was() {
+    let title = without_sound();
+    let store = TestStore::with(&title);
+    store.misbehave(&[Fault::CutAfter(10_000), Fault::CutAfter(5_000)]);
+    let ran = run(&order(&store, &[shots()]));
+    assert_eq!(ran.code, Some(0));
+    let ranges: Vec<Option<String>> = store.source_reads().into_iter().map(|seen| seen.range).collect();
+    assert_eq!(ranges.len(), 3);
+    assert!(ranges[0].is_none() && ranges[1..].iter().all(Option::is_some), "{ranges:?}");
+    assert_eq!(ran.unit(&store).run.picture_decodes, 1);
+}
+
+#[test]
+fn a_store_that_comes_back_in_time_costs_nothing_but_time() {
+    let store = TestStore::with(&without_sound());
+    let order = order(&store, &[shots()]);
+    store.away(503, 3);
+    assert_eq!(run(&order).code, Some(0));
+}
+
+#[test]
+fn a_store_that_stays_away_is_told_in_the_last_words() {
+    let store = TestStore::with(&without_sound());
+    let order = order(&store, &[shots()]);
+    store.away(503, u32::MAX);
+    let ran = Worker::start(&order, 1).end();
+    assert_eq!(ran.code, Some(11));
+    let Termination::Failure(failure) = ran.termination else { panic!("there can be no result") };
+    assert_eq!(failure.reason, Reason::StoreUnavailable);
+    assert!(!failure.message.contains("127.0.0.1"), "addresses are signed and never told: {}", failure.message);
+}
+
+#[test]
+fn bytes_other_than_stated_are_refused() {
+    let store = TestStore::with(&without_sound());
+    let mut order = order(&store, &[shots(), thumbnails()]);
+    order.source.sha256 = Some(Digest::of(b"another"));
+    let failure = run(&order).failure(&store);
+    assert_eq!(failure.reason, Reason::SourceDigestMismatch);
+}
+
+#[test]
+fn a_source_without_bytes_is_refused_before_it_is_read() {
+    let store = TestStore::with(b"");
+    let failure = run(&order(&store, &[shots()])).failure(&store);
+    assert_eq!(failure.reason, Reason::SourceEmpty);
+    assert!(store.source_reads().is_empty());
+}
+
+#[test]
+fn text_that_calls_itself_a_film_is_refused() {
+    let store = TestStore::with("ffconcat version 1.0\nfile /etc/passwd\n".repeat(50).as_bytes());
+    let failure = run(&order(&store, &[shots(), thumbnails()])).failure(&store);
+    assert_eq!(failure.reason, Reason::SourceNotMedia);
+}
+
+#[test]
+fn a_film_cut_in_half_is_refused_as_truncated() {
+    let title = without_sound();
+    let store = TestStore::with(&title[..title.len() / 2]);
+    let failure = run(&order(&store, &[shots(), thumbnails()])).failure(&store);
+    assert_eq!(failure.reason, Reason::SourceTruncated, "{}", failure.message);
+}
+
+#[test]
+fn a_title_longer_than_the_limit_is_refused() {
+    let store = TestStore::with(&without_sound());
+    let mut order = order(&store, &[shots()]);
+    order.limits.max_media_seconds = 5;
+    assert_eq!(run(&order).failure(&store).reason, Reason::SourceTooLarge);
+}
+
+#[test]
+fn a_silent_film_has_no_subtitles_and_a_reading_no_shots() {
+    for (title, skipped, reason) in
+        [(without_sound(), Step::Subtitles, Reason::NoSound), (without_picture(), Step::Shots, Reason::NoPicture)]
+    {
+        let store = TestStore::with(&title);
+        let ran = run(&order(&store, &[shots(), subtitles()]));
+        assert_eq!(ran.code, Some(0));
+        for outcome in ran.unit(&store).steps {
+            match outcome.outcome {
+                Outcome::Skipped(why) => assert_eq!((outcome.step, why), (skipped, reason)),
+                Outcome::Done { .. } => assert_ne!(outcome.step, skipped),
+                Outcome::Failed(failure) => panic!("{}: {}", outcome.step, failure.message),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_source_that_changed_vanished_or_is_denied_is_told_apart() {
+    for (fault, reason) in [(412, Reason::SourceChanged), (404, Reason::SourceNotFound), (403, Reason::StoreDenied)] {
+        let store = TestStore::with(&without_sound());
+        let order = order(&store, &[shots()]);
+        store.misbehave(&[Fault::Answer(fault)]);
+        assert_eq!(run(&order).failure(&store).reason, reason);
+    }
+}
+
+#[test]
+fn a_step_that_cannot_be_done_does_not_stop_the_others() {
+    let store = TestStore::with(&with_speech());
+    let mut order = order(&store, &[shots(), subtitles()]);
+    order.steps[1].models[0].digest = Digest::of(b"another model");
+    let ran = run(&order);
+    assert_eq!(ran.code, Some(10));
+    let unit = ran.unit(&store);
+    committed(&store, &unit, Step::Shots);
+    match &unit.steps[1].outcome {
+        Outcome::Failed(failure) => assert_eq!(failure.reason, Reason::ModelDigestMismatch),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whoever_committed_first_is_right() {
+    let title = without_sound();
+    let store = TestStore::with(&title);
+    let order = order(&store, &[shots()]);
+    assert_eq!(run(&order).code, Some(0));
+    let key = result_key(&order.steps[0].key);
+    let mine = StepResult::from_bytes(&store.object(&key).expect("committed")).expect("a result");
+    let theirs = StepResult { folder: "work/unit/0/".to_owned(), ..mine }.to_bytes();
+    store.put(&key, &theirs);
+    // Another attempt commits while this one works: its result shows only when this one's commit is refused.
+    let mut late = order.clone();
+    late.steps[0].result_url = store.hidden_until_refusal("results/hidden", &key);
+    let ran = run(&late);
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(ran.unit(&store).steps[0].outcome, Outcome::Done { result: Digest::of(&theirs) });
+}
+
+#[test]
+fn an_order_of_another_version_is_refused_before_anything_is_read() {
+    let store = TestStore::with(&without_sound());
+    let mut order = order(&store, &[shots()]);
+    order.steps[0].algorithm_version += 1;
+    let ran = run(&order);
+    assert_eq!(ran.code, Some(11));
+    let Termination::Failure(failure) = ran.termination else { panic!("there can be no result") };
+    assert_eq!(failure.reason, Reason::WorkerVersionMismatch);
+    assert!(store.seen().is_empty());
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_says_so_and_is_gone() {
+    let store = TestStore::with(&without_sound());
+    let order = order(&store, &[shots()]);
+    store.misbehave(&[Fault::Hang]);
+    let worker = Worker::start(&order, 60);
+    store.wait_for_source_read();
+    kill(Pid::from_raw(worker.pid()), Signal::SIGTERM).expect("the worker is there");
+    let ran = worker.end();
+    assert_eq!(ran.code, Some(11));
+    let Termination::Failure(failure) = ran.termination else { panic!("there can be no result") };
+    assert!(failure.message.contains("stopped by signal 15"), "{}", failure.message);
+}
+
+#[test]
+fn an_order_that_cannot_be_done_is_refused_for_what_is_wrong_with_it() {
+    type Spoil = fn(&mut WorkOrder);
+    let store = TestStore::with(b"anything");
+    let good = order(&store, &[shots(), thumbnails(), subtitles()]);
+    assert_eq!(showrunner_worker::order::check(&good), Ok(()));
+    let spoilt: [(Spoil, &str); 11] = [
+        (|order| order.steps.clear(), "no steps"),
+        (|order| order.steps.swap(0, 1), "reads shots"),
+        (|order| order.steps.push(order.steps[0].clone()), "twice"),
+        (|order| order.steps[0].params = subtitles(), "belong to subtitles"),
+        (|order| drop(order.grants.files.remove("thumbnail-3.jpg")), "no writing of thumbnail-3.jpg"),
+        (|order| drop(order.grants.commits.remove(&Step::Subtitles)), "no commit of the step subtitles"),
+        (|order| order.limits.threads = 0, "limits"),
+        (|order| order.source.etag.clear(), "ETag"),
+        (|order| order.source.url = "file:///etc/passwd".to_owned(), "signed http"),
+        (|order| order.grants.progress = "http://user:secret@store/progress".to_owned(), "signed http"),
+        (
+            |order| order.steps[1].params = StepParams::Thumbnails { select: 9, sprite_interval_ms: 1_000 },
+            "select must be 1 to 8",
+        ),
+    ];
+    for (spoil, words) in spoilt {
+        let mut order = good.clone();
+        spoil(&mut order);
+        let failure = showrunner_worker::order::check(&order).expect_err(words);
+        assert_eq!(failure.reason, Reason::OrderMalformed);
+        assert!(failure.message.contains(words), "{words}: {}", failure.message);
+        assert!(!failure.message.contains("secret"));
+    }
+}
+
+#[test]
+fn a_thumbnail_that_was_not_asked_for_needs_no_grant() {
+    let store = TestStore::with(b"anything");
+    let order = order(&store, &[shots(), thumbnails()]);
+    assert!(!order.grants.files.contains_key("thumbnail-4.jpg"));
+    assert_eq!(showrunner_worker::order::check(&order), Ok(()));
+}

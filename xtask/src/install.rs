@@ -1,0 +1,60 @@
+//! `dist/install.yaml`: both charts with their default values, for those who install without helm. Runs helm.
+
+use crate::generated::Files;
+use anyhow::{Context as _, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where it lies.
+pub(crate) const PATH: &str = "dist/install.yaml";
+/// Name of the release.
+const RELEASE: &str = "showrunner";
+/// Namespace it is installed in.
+const NAMESPACE: &str = "showrunner-system";
+/// Says where the cluster's own tools are built.
+const TOOLS: &str = "e2e/cluster/tools/build";
+/// Release of Kubernetes that the charts are rendered for: the oldest that is supported.
+const KUBERNETES: &str = "1.35.0";
+
+const HEAD: &str = "\
+# Written by `make gen` from charts/showrunner-crds and charts/showrunner with their default values; do not edit.
+# Apply with `kubectl apply --server-side -f dist/install.yaml`. Stores, classes and images are in the ConfigMap
+# showrunner-config and in the Deployment; for anything but a look around use the charts and values of your own.
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: showrunner-system
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+    pod-security.kubernetes.io/enforce-version: latest
+";
+
+/// The helm to use: the one given, else the one that was built for the cluster; `None` where there is neither.
+pub(crate) fn find_helm(root: &Path, given: Option<&Path>) -> Option<PathBuf> {
+    if let Some(given) = given {
+        return Some(given.to_path_buf());
+    }
+    let output = Command::new(root.join(TOOLS)).args(["--path", "helm"]).output().ok()?;
+    let folder = PathBuf::from(String::from_utf8(output.stdout).ok()?.split_whitespace().last()?);
+    let helm = if folder.is_dir() { folder.join("helm") } else { folder };
+    helm.is_file().then_some(helm)
+}
+
+/// The rendered file.
+pub(crate) fn files(root: &Path, helm: &Path) -> Result<Files> {
+    let crds = template(root, helm, "charts/showrunner-crds")?;
+    let workloads = template(root, helm, "charts/showrunner")?;
+    Ok(Files::from([(PATH.into(), format!("{HEAD}{crds}{workloads}"))]))
+}
+
+fn template(root: &Path, helm: &Path, chart: &str) -> Result<String> {
+    // Absolute: the command runs in the root of the checkout, wherever it was called.
+    let helm = std::path::absolute(helm).with_context(|| format!("failed to find {}", helm.display()))?;
+    let output = Command::new(&helm)
+        .args(["template", RELEASE, chart, "--namespace", NAMESPACE, "--kube-version", KUBERNETES])
+        .current_dir(root)
+        .output()
+        .with_context(|| format!("failed to run {}: give the path of a helm binary", helm.display()))?;
+    ensure!(output.status.success(), "failed to render {chart}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).with_context(|| format!("failed to read {chart} as rendered: it is not UTF-8"))
+}
