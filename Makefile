@@ -9,6 +9,8 @@ export SHOWRUNNER_ARTEFACTS ?= $(SHOWRUNNER_CACHE)/artefacts
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 NAME ?= showrunner
 STEP := scripts/step
+# Always the whole workspace: cargo unifies features over what is selected, and another selection builds the world again.
+BUILD := cargo build --release --locked --workspace
 
 .PHONY: help
 help: ## List the targets
@@ -24,7 +26,7 @@ tools: deps
 artefacts:
 	@$(STEP) "models and media tools" scripts/fetch-artefacts
 binaries: deps
-	@$(STEP) "operator and worker" cargo build --release --locked -p showrunner-operator -p showrunner-worker
+	@$(STEP) "operator and worker" $(BUILD) --bins
 images: binaries artefacts ## Build the operator's and the worker's images, without a registry
 	@$(STEP) "images" images/build operator worker
 
@@ -41,16 +43,16 @@ cluster-down: ## End it and remove all of it (NAME=showrunner)
 .PHONY: test unit-test e2e-test test-long
 test: unit-test e2e-test ## Run every test, those on the real cluster too
 unit-test: deps artefacts
-	@$(STEP) "unit tests" cargo test --release --locked --workspace --exclude showrunner-e2e
+	@$(STEP) "unit tests" cargo test --release --locked --workspace
 e2e-test: tools images
-	@$(STEP) "tests on a real cluster" cargo test --release --locked -p showrunner-e2e
+	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test suite
 test-long: test ## The tests, with every seed and the two-cluster check
 	@$(STEP) "two clusters side by side" e2e/cluster/test
-	@SHOWRUNNER_LONG=1 $(STEP) "tests on a real cluster, all seeds" cargo test --release --locked -p showrunner-e2e
+	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "tests on a real cluster, all seeds" cargo test --release --locked --workspace --test suite
 
 .PHONY: gen
-gen: helm ## Write the generated files anew: CRDs, schemas, reference, dist/install.yaml
-	@cargo run --release --locked --quiet -p showrunner-xtask -- gen
+gen: helm binaries ## Write the generated files anew: CRDs, schemas, reference, dist/install.yaml
+	@$(CARGO_TARGET_DIR)/release/showrunner-xtask gen
 
 .PHONY: verify fmt-check clippy generated house licences charts scripts
 verify: fmt-check clippy generated house licences charts scripts ## Format, lints, generated files, dependency direction, licences, charts
@@ -58,10 +60,10 @@ fmt-check:
 	@$(STEP) "format" cargo fmt --all --check
 clippy: deps
 	@$(STEP) "lints" cargo clippy --release --locked --workspace --all-targets -- -D warnings
-generated: deps helm
-	@$(STEP) "generated files are up to date" cargo run --release --locked --quiet -p showrunner-xtask -- check-generated
-house:
-	@$(STEP) "dependency direction" cargo run --release --locked --quiet -p showrunner-xtask -- check-deps
+generated: helm binaries
+	@$(STEP) "generated files are up to date" $(CARGO_TARGET_DIR)/release/showrunner-xtask check-generated
+house: binaries
+	@$(STEP) "dependency direction" $(CARGO_TARGET_DIR)/release/showrunner-xtask check-deps
 licences: deps
 	@$(STEP) "licences, bans, sources" scripts/check-licences
 charts: helm

@@ -3,7 +3,6 @@
 //! Reads (lists and watches) from the API server; writes nothing there.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;

@@ -18,7 +18,7 @@ use crate::object::{Object, ObjectKey, annotation, is_controlled_by};
 mod diff;
 mod error;
 
-pub use error::WriteError;
+pub use error::{CONFLICT, WriteError};
 
 /// What [`Writer::create_once`] found.
 #[derive(Clone, Debug)]

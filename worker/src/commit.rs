@@ -7,7 +7,7 @@ use crate::{
 };
 use showrunner_contracts::{
     Digest, Document as _, MAX_DOCUMENT_BYTES,
-    manifest::StepSummary,
+    manifest::{MediaSummary, StepSummary},
     result::{Failure, Output, StepResult},
     step::Step,
     work_order::{StepOrder, WorkOrder},
@@ -58,7 +58,7 @@ pub trait Sink: Sync {
 }
 
 /// Keeps what a step made and commits it.
-pub fn commit(sink: &dyn Sink, order: &StepOrder, made: Made) -> Result<Digest, Failure> {
+pub fn commit(sink: &dyn Sink, order: &StepOrder, media: &MediaSummary, made: Made) -> Result<Digest, Failure> {
     let slots = order.step.slots();
     if let Some(file) = made.files.iter().find(|file| !slots.contains(&file.name)) {
         return Err(internal(format_args!(
@@ -80,6 +80,7 @@ pub fn commit(sink: &dyn Sink, order: &StepOrder, made: Made) -> Result<Digest, 
         step: order.step,
         key: order.key.clone(),
         folder: sink.folder().to_owned(),
+        media: media.clone(),
         outputs: outputs.collect(),
         summary: made.summary,
         models: order.models.clone(),
@@ -88,8 +89,17 @@ pub fn commit(sink: &dyn Sink, order: &StepOrder, made: Made) -> Result<Digest, 
     sink.commit(order, &result)
 }
 
-/// The digest of the result that is committed under the step's key, if one is.
-pub fn committed(store: &Store, order: &StepOrder) -> Result<Option<Digest>, Failure> {
+/// A result that stands in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Of its bytes.
+    pub digest: Digest,
+    /// What the source is.
+    pub media: MediaSummary,
+}
+
+/// The result that is committed under the step's key, if one is.
+pub fn committed(store: &Store, order: &StepOrder) -> Result<Option<Committed>, Failure> {
     let what = format!("the result of the step {}", order.step);
     let Some(bytes) = store.get(&what, &order.result_url, MAX_DOCUMENT_BYTES)? else {
         return Ok(None);
@@ -104,7 +114,7 @@ pub fn committed(store: &Store, order: &StepOrder) -> Result<Option<Digest>, Fai
     if result.step != order.step || result.key != order.key {
         return Err(of_another());
     }
-    Ok(Some(Digest::of(&bytes)))
+    Ok(Some(Committed { digest: Digest::of(&bytes), media: result.media }))
 }
 
 /// The store, through an order's grants.
@@ -141,7 +151,7 @@ impl Sink for StoreSink<'_> {
         match self.store.put_first(&format!("the result of the step {}", order.step), grant, JSON, &bytes)? {
             Put::Stored => Ok(Digest::of(&bytes)),
             // Another attempt was first, or this one's answer was lost on its way: what stands in the store counts.
-            Put::Exists => committed(self.store, order)?.ok_or_else(|| {
+            Put::Exists => committed(self.store, order)?.map(|theirs| theirs.digest).ok_or_else(|| {
                 internal(format_args!("the store says that the step {} is committed and has no result of it", order.step))
             }),
         }

@@ -33,7 +33,7 @@ pub fn summary(probe: &Probe) -> MediaSummary {
         duration: stated_duration(probe).map_or(0, |ticks| ticks.0),
         time_base: base(probe.time_base()),
         video: probe.picture().map(|(stream, info)| video(probe, stream, info)),
-        audio: probe.sound().map(|(stream, info)| AudioSummary {
+        audio: probe.own_sound().map(|(stream, info)| AudioSummary {
             codec: codec(stream),
             sample_rate: info.sample_rate,
             channels: info.channels,

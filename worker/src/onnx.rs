@@ -25,9 +25,7 @@ pub struct Onnx {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OnnxError {
     /// The library is missing, damaged or of another version.
-    #[error(
-        "failed to load ONNX Runtime from {path}: {cause}; run scripts/fetch-artefacts or set SHOWRUNNER_ARTEFACTS"
-    )]
+    #[error("failed to load ONNX Runtime from {path}: {cause}; run scripts/fetch-artefacts or set SHOWRUNNER_ARTEFACTS")]
     Library {
         /// Where it was looked for.
         path: PathBuf,
@@ -51,10 +49,7 @@ impl Onnx {
     }
 
     fn load_now(library: &Path) -> Result<Self, OnnxError> {
-        let failed = |cause: String| OnnxError::Library {
-            path: library.to_owned(),
-            cause,
-        };
+        let failed = |cause: String| OnnxError::Library { path: library.to_owned(), cause };
         let environment = ort::init_from(library)
             .map_err(|error| failed(error.to_string()))?
             .with_name("showrunner")
@@ -66,11 +61,7 @@ impl Onnx {
 
     /// A session on the CPU that gives the same numbers each time: fixed threads, operators one after another.
     pub fn session(&self, model: &Path, threads: usize) -> Result<Session, OnnxError> {
-        self.build(model, threads)
-            .map_err(|cause| OnnxError::Model {
-                path: model.to_owned(),
-                cause,
-            })
+        self.build(model, threads).map_err(|cause| OnnxError::Model { path: model.to_owned(), cause })
     }
 
     fn build(&self, model: &Path, threads: usize) -> Result<Session, String> {

@@ -170,7 +170,7 @@ fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes
     };
     let mut outcomes = Vec::new();
     if let Some(order) = of_step(Step::Shots) {
-        let committed = found.clone().and_then(|found| commit(work.sink, order, shots::made(&found)));
+        let committed = found.clone().and_then(|found| commit(work.sink, order, &media::summary(probed), shots::made(&found)));
         outcomes.push(settled(work, order, committed, begun));
     }
     if let Some(order) = of_step(Step::Thumbnails) {
@@ -184,7 +184,7 @@ fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes
             (None, Some(thumbnails)) => shots.and_then(|shots| thumbnails.finish(shots)),
             (None, None) => Err(internal("thumbnails were neither made nor refused")),
         };
-        outcomes.push(settled(work, order, made.and_then(|made| commit(work.sink, order, made)), begun));
+        outcomes.push(settled(work, order, made.and_then(|made| commit(work.sink, order, &media::summary(probed), made)), begun));
     }
     outcomes
 }
@@ -220,7 +220,7 @@ fn listen(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decod
     };
     let outcome = match heard() {
         Ok(Heard::NoSpeech) => outcome(order, Outcome::Skipped(Reason::NoSpeech), begun),
-        Ok(Heard::Made(made)) => settled(work, order, commit(work.sink, order, *made), begun),
+        Ok(Heard::Made(made)) => settled(work, order, commit(work.sink, order, &media::summary(probed), *made), begun),
         Err(failure) => settled(work, order, Err(failure), begun),
     };
     vec![outcome]

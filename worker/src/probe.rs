@@ -89,6 +89,17 @@ impl Probe {
         }
     }
 
+    /// The sound that is the main one when nobody asks for a language: a description of the title does not depend on what an
+    /// order happens to ask for. Without a picture the sound listened to is all there is to describe.
+    pub fn own_sound(&self) -> Option<(&Stream, &SoundInfo)> {
+        let own = if self.picture.is_some() { choose::sound(&self.streams, None) } else { self.sound };
+        let stream = self.streams.get(own?)?;
+        match &stream.kind {
+            Kind::Sound(info) => Some((stream, info)),
+            _ => None,
+        }
+    }
+
     /// The time base that the title's contracts use: the main picture's, else the main sound's.
     pub fn time_base(&self) -> TimeBase {
         self.zero.base

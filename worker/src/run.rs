@@ -115,13 +115,14 @@ impl Drop for EndAtLast<'_> {
 /// Finds out what is left to do and does it. An error is one that leaves nothing to report on: the store is away.
 fn work(places: &Places, order: &WorkOrder, store: &Store, tracker: &Tracker) -> Result<Attempt, Failure> {
     let begun = Instant::now();
-    let (mut settled, mut left) = (Vec::new(), Vec::new());
+    let (mut settled, mut left, mut known) = (Vec::new(), Vec::new(), None);
     for step in &order.steps {
         match committed(store, step) {
-            Ok(Some(result)) => {
+            Ok(Some(theirs)) => {
                 tracing::info!(step = %step.step, "an earlier attempt finished the step");
                 tracker.done(step.step);
-                settled.push(outcome(step, Outcome::Done { result }, begun));
+                known = Some(theirs.media);
+                settled.push(outcome(step, Outcome::Done { result: theirs.digest }, begun));
             }
             // Stores that hide what one may not list answer "denied" for what is not there. Were the permission gone
             // altogether, the source would be denied, too.
@@ -142,6 +143,7 @@ fn work(places: &Places, order: &WorkOrder, store: &Store, tracker: &Tracker) ->
             }
         };
     }
+    attempt.done.media = attempt.done.media.or(known);
     attempt.done.steps.extend(settled);
     attempt.done.steps.sort_by_key(|outcome| order.steps.iter().position(|step| step.step == outcome.step));
     tracker.doing(Doing::Committing);

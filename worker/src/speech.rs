@@ -69,10 +69,7 @@ pub struct Transcript {
 impl Transcript {
     /// All words in order.
     pub fn words(&self) -> Vec<Word> {
-        self.segments
-            .iter()
-            .flat_map(|segment| segment.words.iter().cloned())
-            .collect()
+        self.segments.iter().flat_map(|segment| segment.words.iter().cloned()).collect()
     }
 
     /// All words as running text.

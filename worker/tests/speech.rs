@@ -21,17 +21,13 @@ fn artefacts() -> PathBuf {
     let folder = std::env::var_os("SHOWRUNNER_ARTEFACTS").map_or_else(
         || {
             let home = std::env::var_os("HOME").expect("HOME is set wherever tests run");
-            let cache = std::env::var_os("SHOWRUNNER_CACHE")
-                .map_or_else(|| Path::new(&home).join(".cache/showrunner"), PathBuf::from);
+            let cache =
+                std::env::var_os("SHOWRUNNER_CACHE").map_or_else(|| Path::new(&home).join(".cache/showrunner"), PathBuf::from);
             cache.join("artefacts")
         },
         PathBuf::from,
     );
-    assert!(
-        folder.join(LIBRARY).is_file(),
-        "no artefacts in {}; run scripts/fetch-artefacts",
-        folder.display()
-    );
+    assert!(folder.join(LIBRARY).is_file(), "no artefacts in {}; run scripts/fetch-artefacts", folder.display());
     folder
 }
 
@@ -40,25 +36,11 @@ fn recogniser(model: &str, language: Option<&str>) -> Result<Recogniser, SpeechE
     let onnx = Onnx::load(&artefacts.join(LIBRARY)).expect("the runtime loads");
     let whisper = artefacts.join("models").join(model);
     let vad = artefacts.join("models/silero-vad/silero_vad.onnx");
-    Recogniser::load(
-        &onnx,
-        Models {
-            whisper: &whisper,
-            vad: &vad,
-        },
-        Settings::default(),
-        language,
-    )
+    Recogniser::load(&onnx, Models { whisper: &whisper, vad: &vad }, Settings::default(), language)
 }
 
 fn two_cities() -> Vec<f32> {
-    sound(&[
-        "-i",
-        artefacts()
-            .join("media/two_cities.wav")
-            .to_str()
-            .expect("a plain path"),
-    ])
+    sound(&["-i", artefacts().join("media/two_cities.wav").to_str().expect("a plain path")])
 }
 
 /// What ffmpeg makes of its arguments, 16 kHz mono.
@@ -69,16 +51,8 @@ fn sound(input: &[&str]) -> Vec<f32> {
         .args(["-ac", "1", "-ar", "16000", "-f", "f32le", "-"])
         .output()
         .expect("ffmpeg runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-        .stdout
-        .chunks_exact(4)
-        .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four bytes")))
-        .collect()
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four bytes"))).collect()
 }
 
 fn heard(model: &str, language: Option<&str>, samples: &[f32], chunk: usize) -> Transcript {
@@ -105,21 +79,9 @@ fn a_reading_is_heard_word_for_word_and_shaped_into_cues_without_fault() {
 
     let words = transcript.words();
     let (first, last) = (&words[0], &words[words.len() - 1]);
-    assert!(
-        (seconds(first.start) - 1.21).abs() < 0.3,
-        "first word at {}",
-        seconds(first.start)
-    );
-    assert!(
-        (seconds(last.end) - 41.58).abs() < 0.4,
-        "last word ends at {}",
-        seconds(last.end)
-    );
-    assert!(
-        words
-            .windows(2)
-            .all(|pair| pair[0].start <= pair[1].start && pair[0].end <= pair[1].end)
-    );
+    assert!((seconds(first.start) - 1.21).abs() < 0.3, "first word at {}", seconds(first.start));
+    assert!((seconds(last.end) - 41.58).abs() < 0.4, "last word ends at {}", seconds(last.end));
+    assert!(words.windows(2).all(|pair| pair[0].start <= pair[1].start && pair[0].end <= pair[1].end));
 
     let style = Style::for_language("en");
     let cues = shape(&words, &Picture::default(), &style);
@@ -129,16 +91,8 @@ fn a_reading_is_heard_word_for_word_and_shaped_into_cues_without_fault() {
 #[test]
 fn phrases_begin_when_they_are_said() {
     // Begins of phrases, from the silences of the recording.
-    let begins = [
-        (1.21, "It"),
-        (6.69, "it"),
-        (13.49, "it"),
-        (17.58, "it"),
-        (21.27, "we"),
-        (24.66, "we"),
-        (36.99, "for"),
-        (38.72, "in"),
-    ];
+    let begins =
+        [(1.21, "It"), (6.69, "it"), (13.49, "it"), (17.58, "it"), (21.27, "we"), (24.66, "we"), (36.99, "for"), (38.72, "in")];
     let transcript = heard("whisper-base", Some("en"), &two_cities(), 16_000);
     for (at, word) in begins {
         let nearest = transcript
@@ -165,46 +119,25 @@ fn sound_that_begins_late_and_has_a_hole_keeps_its_words_where_they_were_said() 
     let plain = heard("whisper-tiny.en", None, &samples[..16_000 * 13], 8192).words();
     let mut recogniser = recogniser("whisper-tiny.en", None).expect("the models load");
     recogniser.skip_to(8_000).expect("a start");
-    recogniser
-        .push(&samples[..16_000 * 5])
-        .expect("sound is heard");
-    recogniser
-        .skip_to(8_000 + 16_000 * 65)
-        .expect("a hole of a minute");
-    recogniser
-        .push(&samples[16_000 * 5..16_000 * 13])
-        .expect("sound is heard");
+    recogniser.push(&samples[..16_000 * 5]).expect("sound is heard");
+    recogniser.skip_to(8_000 + 16_000 * 65).expect("a hole of a minute");
+    recogniser.push(&samples[16_000 * 5..16_000 * 13]).expect("sound is heard");
     let moved = recogniser.finish().expect("the sound ends").words();
     assert_eq!(
-        plain
-            .iter()
-            .map(|word| word.text.to_lowercase())
-            .collect::<Vec<_>>(),
-        moved
-            .iter()
-            .map(|word| word.text.to_lowercase())
-            .collect::<Vec<_>>()
+        plain.iter().map(|word| word.text.to_lowercase()).collect::<Vec<_>>(),
+        moved.iter().map(|word| word.text.to_lowercase()).collect::<Vec<_>>()
     );
     for (before, after) in plain.iter().zip(&moved) {
         let hole = if before.start < 16_000 * 5 { 0.0 } else { 60.0 };
         let shift = seconds(after.start - before.start);
-        assert!(
-            (shift - 0.5 - hole).abs() < 0.3,
-            "{} moved by {shift}",
-            before.text
-        );
+        assert!((shift - 0.5 - hole).abs() < 0.3, "{} moved by {shift}", before.text);
     }
 }
 
 #[test]
 fn nine_minutes_without_speech_give_not_one_cue() {
     let mut samples = vec![0.0; 16_000 * 180];
-    samples.extend(sound(&[
-        "-f",
-        "lavfi",
-        "-i",
-        "anoisesrc=d=180:c=pink:a=0.3:seed=7",
-    ]));
+    samples.extend(sound(&["-f", "lavfi", "-i", "anoisesrc=d=180:c=pink:a=0.3:seed=7"]));
     samples.extend(sound(&[
         "-f",
         "lavfi",
@@ -218,21 +151,14 @@ fn nine_minutes_without_speech_give_not_one_cue() {
 
 #[test]
 fn no_sound_at_all_is_an_empty_transcript() {
-    let transcript = recogniser("whisper-tiny.en", None)
-        .expect("the models load")
-        .finish()
-        .expect("nothing to do");
+    let transcript = recogniser("whisper-tiny.en", None).expect("the models load").finish().expect("nothing to do");
     assert_eq!(transcript.segments, []);
     assert_eq!(transcript.windows, 0);
 }
 
 #[test]
 fn a_language_the_model_does_not_know_is_refused_by_name() {
-    for (model, language) in [
-        ("whisper-base", "tlh"),
-        ("whisper-base", "startoftranscript"),
-        ("whisper-tiny.en", "de"),
-    ] {
+    for (model, language) in [("whisper-base", "tlh"), ("whisper-base", "startoftranscript"), ("whisper-tiny.en", "de")] {
         let error = recogniser(model, Some(language)).err().expect("refused");
         assert_eq!(error.reason(), "UnsupportedLanguage");
         assert!(error.to_string().contains(language), "{error}");
@@ -245,8 +171,5 @@ fn a_folder_that_is_no_model_and_a_sample_that_is_no_number_are_refused() {
     let error = recogniser("silero-vad", None).err().expect("refused");
     assert_eq!(error.reason(), "ModelUnusable");
     let mut recogniser = recogniser("whisper-tiny.en", None).expect("the models load");
-    assert_eq!(
-        recogniser.push(&[f32::NAN]).expect_err("refused").reason(),
-        "SoundUnusable"
-    );
+    assert_eq!(recogniser.push(&[f32::NAN]).expect_err("refused").reason(), "SoundUnusable");
 }

@@ -1,8 +1,9 @@
 //! Definitions of our kinds as YAML, for people and for the chart, with the digest of their schema. No I/O.
 
+use crate::generated::sorted;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use sha2::{Digest as _, Sha256};
+use showrunner_contracts::Digest;
 
 /// Largest definition: the API server takes more, but `kubectl apply` keeps a copy in an annotation of at most 256 KiB.
 pub(crate) const MAX_BYTES: usize = 200 << 10;
@@ -43,13 +44,13 @@ pub(crate) fn all() -> Result<Vec<Definition>> {
 /// compared by it.
 pub(crate) fn schema_digest(crd: &CustomResourceDefinition) -> Result<String> {
     let json = serde_json::to_vec(&crd.spec).context("failed to write a definition's spec as JSON")?;
-    Ok(Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(Digest::of(&json).hex().to_owned())
 }
 
 fn definition(mut crd: CustomResourceDefinition) -> Result<Definition> {
     let digest = schema_digest(&crd)?;
     crd.metadata.annotations.get_or_insert_default().insert(showrunner_crds::SCHEMA_ANNOTATION.to_owned(), digest);
-    let value = serde_json::to_value(&crd).context("failed to write a definition as JSON")?;
+    let value = sorted(serde_json::to_value(&crd).context("failed to write a definition as JSON")?);
     let yaml = format!("{HEADER}{}", serde_saphyr::to_string(&value).context("failed to write a definition as YAML")?);
     ensure!(yaml.len() <= MAX_BYTES, "{} has {} bytes, more than {MAX_BYTES}", crd.spec.names.kind, yaml.len());
     Ok(Definition { file: format!("{}.yaml", crd.spec.names.plural), crd, yaml })

@@ -116,7 +116,8 @@ fn fault(rule: &Rule, dependency: &Dependency) -> Option<String> {
     if name.starts_with("showrunner-") && !rule.may_use.contains(&name) && !(test && ENGINES.contains(&name)) {
         return Some(format!("{} must not use {name}", rule.name));
     }
-    (!test && rule.must_not_use.contains(&name)).then(|| format!("{} must not use {name}: keep I/O and Kubernetes out of it", rule.name))
+    (!test && rule.must_not_use.contains(&name))
+        .then(|| format!("{} must not use {name}: keep I/O and Kubernetes out of it", rule.name))
 }
 
 #[cfg(test)]

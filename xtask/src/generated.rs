@@ -2,6 +2,7 @@
 
 use crate::{crd, models, reference, schemas};
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,19 @@ pub(crate) fn stale(root: &Path, files: &Files) -> Result<Vec<PathBuf>> {
     }
     stale.sort();
     Ok(stale)
+}
+
+/// The value with the fields of every object in alphabetical order: what is written must not depend on which features of
+/// `serde_json` some other crate of the same build asks for.
+pub(crate) fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields: BTreeMap<String, Value> = fields.into_iter().map(|(name, value)| (name, sorted(value))).collect();
+            Value::Object(fields.into_iter().collect())
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ fn run(task: &Task) -> Result<()> {
             let files = generated::files(&root)?;
             let mut changed = generated::write(&root, &files)?;
             // The charts just written are what helm renders, so this comes after them.
-            if let Some(helm) = helm(&root, helm.as_deref()) {
+            if let Some(helm) = known_helm(&root, helm.as_deref()) {
                 changed.extend(generated::write(&root, &install::files(&root, &helm)?)?);
             }
             for path in &changed {
@@ -69,7 +69,7 @@ fn run(task: &Task) -> Result<()> {
         }
         Task::CheckGenerated { helm } => {
             let mut stale = generated::stale(&root, &generated::files(&root)?)?;
-            if let Some(helm) = helm(&root, helm.as_deref()) {
+            if let Some(helm) = known_helm(&root, helm.as_deref()) {
                 stale.extend(generated::stale(&root, &install::files(&root, &helm)?)?);
             }
             if !stale.is_empty() {
@@ -87,7 +87,7 @@ fn run(task: &Task) -> Result<()> {
 }
 
 /// The helm to use, or a line that says what is left out without one.
-fn helm(root: &Path, given: Option<&Path>) -> Option<PathBuf> {
+fn known_helm(root: &Path, given: Option<&Path>) -> Option<PathBuf> {
     let helm = install::find_helm(root, given);
     if helm.is_none() {
         println!("skipped {}: build helm by `make helm`, or name one by --helm or SHOWRUNNER_HELM", install::PATH);

@@ -39,7 +39,8 @@ struct File {
 pub(crate) fn catalogue(root: &Path) -> Result<String> {
     let bytes = std::fs::read(root.join(LOCK)).with_context(|| format!("failed to read {LOCK}"))?;
     let lock: Lock = serde_json::from_slice(&bytes).with_context(|| format!("failed to read {LOCK}"))?;
-    let models: Vec<_> = lock.artefacts.iter().filter(|a| a.kind == "model" && a.purpose == "ship").map(model).collect::<Result<_>>()?;
+    let models: Vec<_> =
+        lock.artefacts.iter().filter(|a| a.kind == "model" && a.purpose == "ship").map(model).collect::<Result<_>>()?;
     ensure!(!models.is_empty(), "{LOCK} names no model that is shipped");
     let list = serde_saphyr::to_string(&models).context("failed to write the list of models")?;
     Ok(format!("{HEADER}{list}"))
@@ -90,7 +91,8 @@ mod tests {
     #[test]
     fn a_model_has_another_digest_when_any_of_its_files_changes_name_or_content() {
         let file = |path: &str, sha256: &str| File { path: path.into(), sha256: sha256.into() };
-        let model = |files| Artefact { name: "m".into(), kind: "model".into(), purpose: "ship".into(), licence: "MIT".into(), files };
+        let model =
+            |files| Artefact { name: "m".into(), kind: "model".into(), purpose: "ship".into(), licence: "MIT".into(), files };
         let base = digest(&model(vec![file("models/m/a", "1"), file("models/m/b", "2")])).unwrap();
         let same = digest(&model(vec![file("models/m/b", "2"), file("licences/m", "9"), file("models/m/a", "1")])).unwrap();
         assert_eq!(base, same, "order and licence texts do not matter");

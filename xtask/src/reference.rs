@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 pub(crate) fn page(definition: &Definition) -> Result<(String, String)> {
     let names = &definition.crd.spec.names;
     let version = definition.crd.spec.versions.iter().find(|version| version.storage).context("a kind has a stored version")?;
-    let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()).context("a version has a schema")?;
+    let schema =
+        version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()).context("a version has a schema")?;
     let schema = serde_json::to_value(schema)?;
     let mut page = format!(
         "<!-- Written by `make gen` from crds/src; do not edit. -->\n# {} ({}/{})\n\n{}\n\nShort name `{}`. Namespaced. What it means and how to use it: [{}](../kinds/{}.md).\n",

@@ -1,5 +1,6 @@
 //! JSON Schemas of the documents in `contracts`, for whoever reads what Showrunner publishes. No I/O.
 
+use crate::generated::sorted;
 use anyhow::{Context as _, Result};
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
@@ -45,7 +46,8 @@ fn schema<T: JsonSchema>(id: &str) -> Schema {
 }
 
 fn text(name: &str, schema: &Schema) -> Result<(String, String)> {
-    let json = serde_json::to_string_pretty(schema).with_context(|| format!("failed to write {name}"))?;
+    let value = sorted(schema.clone().to_value());
+    let json = serde_json::to_string_pretty(&value).with_context(|| format!("failed to write {name}"))?;
     Ok((name.to_owned(), json + "\n"))
 }
 

@@ -34,6 +34,8 @@ use super::{FINALIZER, decide::DELETE_WITHIN};
 
 /// How long a Job that has ended is kept for people to look at.
 const KEEP_JOB: Duration = Duration::from_hours(1);
+/// How often the alias is tried when somebody else writes it too.
+const ALIAS_TRIES: u32 = 3;
 /// When to look again at a Job's name that somebody else has taken.
 const LOOK_AGAIN: Duration = Duration::from_mins(4);
 
@@ -81,7 +83,8 @@ impl Actor<'_> {
         let mut finalizers = self.title.metadata.finalizers.clone().unwrap_or_default();
         if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
             finalizers.push(FINALIZER.to_owned());
-            self.title = self.kit.writer.patch_versioned(&self.title, json!({ "metadata": { "finalizers": finalizers } })).await?;
+            self.title =
+                self.kit.writer.patch_versioned(&self.title, json!({ "metadata": { "finalizers": finalizers } })).await?;
             self.fresh = true;
         }
         Ok(true)
@@ -141,7 +144,11 @@ impl Actor<'_> {
         let Some(job) = self.untouched(name) else { return Ok(false) };
         let text = |annotation_name| annotation(&job.metadata, annotation_name).unwrap_or_default().to_owned();
         let estimate = text(ANNOTATION_COST_ESTIMATE).parse().map_err(|_| {
-            ReconcileError::new(Class::Terminal, "JobInvalid", format!("failed to read the cost estimate of Job {name}: delete the Job"))
+            ReconcileError::new(
+                Class::Terminal,
+                "JobInvalid",
+                format!("failed to read the cost estimate of Job {name}: delete the Job"),
+            )
         })?;
         let reservation = Reservation {
             job: self.key_of(&job),
@@ -173,7 +180,8 @@ impl Actor<'_> {
 
     async fn let_go(&mut self, name: &str) -> Result<bool, ReconcileError> {
         let Some(job) = self.untouched(name) else { return Ok(false) };
-        let waiting = held_pods(&job, self.pods).filter(|pod| !is_terminal(pod) && pod.metadata.deletion_timestamp.is_none()).count();
+        let waiting =
+            held_pods(&job, self.pods).filter(|pod| !is_terminal(pod) && pod.metadata.deletion_timestamp.is_none()).count();
         let job = self.kit.jobs.release_pods(&job, self.pods, self.now).await?;
         // A pod that is seen as running belongs to an older view than the Job: it is let go when it is seen as ended.
         if waiting == 0 {
@@ -185,7 +193,10 @@ impl Actor<'_> {
 
     async fn force_go(&mut self, name: &str) -> Result<bool, ReconcileError> {
         let Some(job) = self.untouched(name) else { return Ok(false) };
-        let note = format!("Job {name} had not ended {} s after the title was deleted: it was let go and is charged its upper bound", DELETE_WITHIN.as_secs());
+        let note = format!(
+            "Job {name} had not ended {} s after the title was deleted: it was let go and is charged its upper bound",
+            DELETE_WITHIN.as_secs()
+        );
         self.kit.events.publish(&self.title, Severity::Warning, "Released", "Release", &note).await;
         let bound = annotation(&job.metadata, ANNOTATION_COST_ESTIMATE).and_then(|text| text.parse().ok()).unwrap_or_default();
         self.kit.admission.settle(&self.key_of(&job), bound).await?;
@@ -216,32 +227,35 @@ impl Actor<'_> {
     }
 
     async fn alias(&mut self, store: &str, digest: &Digest, facts: &mut Facts) -> Result<bool, ReconcileError> {
-        let (namespace, name) = (self.title.namespace().unwrap_or_default(), self.title.name_any());
-        let title = &self.title;
-        let still_true = async || self.kit.writer.patch_versioned(title, json!({})).await.map(|_| ()).map_err(AliasError::Write);
-        let done = async {
-            let store = self.kit.stores.get(store).map_err(PublishError::from)?;
-            let publisher = Publisher { store: &store, namespace: &namespace, name: &name, uid: &self.uid };
-            publisher.alias(digest, still_true).await
-        };
-        match done.await {
+        match self.move_alias(store, digest).await? {
             Ok(()) => facts.alias = true,
-            Err(AliasError::Store(error)) => facts.trouble = Some(error.trouble(&self.uid, self.now)),
-            Err(AliasError::Write(error)) => return Err(error.into()),
+            Err(error) => facts.trouble = Some(error.trouble(&self.uid, self.now)),
         }
         Ok(true)
     }
-}
 
-/// Why the alias could not be moved.
-enum AliasError {
-    Store(PublishError),
-    Write(WriteError),
-}
-
-impl From<PublishError> for AliasError {
-    fn from(error: PublishError) -> Self {
-        Self::Store(error)
+    /// The outer error is the API server's, the inner one the store's.
+    async fn move_alias(&mut self, store: &str, digest: &Digest) -> Result<Result<(), PublishError>, ReconcileError> {
+        let store = match self.kit.stores.get(store) {
+            Ok(store) => store,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let (namespace, name) = (self.title.namespace().unwrap_or_default(), self.title.name_any());
+        for _ in 0..ALIAS_TRIES {
+            let publisher = Publisher { store: &store, namespace: &namespace, name: &name, uid: &self.uid };
+            let (body, precondition) = match publisher.read_alias(digest).await {
+                Ok(None) => return Ok(Ok(())),
+                Ok(Some(write)) => write,
+                Err(error) => return Ok(Err(error)),
+            };
+            self.kit.writer.patch_versioned(&self.title, json!({})).await?;
+            match publisher.write_alias(body, &precondition).await {
+                Ok(true) => return Ok(Ok(())),
+                Ok(false) => {}
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Err(PublishError::Invalid("somebody else writes manifest.json too".to_owned())))
     }
 }
 

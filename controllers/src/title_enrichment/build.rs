@@ -68,7 +68,14 @@ pub fn work_order(order: &Order, uid: &str, settings: &TitleSettings, sign: &dyn
             sha256: order.sha256.clone(),
         },
         steps,
-        given: order.given.iter().map(|committed| given(committed, sign)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect(),
+        given: order
+            .given
+            .iter()
+            .map(|committed| given(committed, sign))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect(),
         grants: Grants {
             folder: format!("{}/", sign.key(&folder)?),
             files,
@@ -136,6 +143,10 @@ fn owner_label(job: &str, owner: &Owner) -> String {
 
 /// Upper bound of what an order may cost.
 pub fn estimate(order: &Order, settings: &TitleSettings, config: &JobsConfig) -> Money {
-    let nobody = Owner { reference: k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference::default(), namespace: String::new(), generation: 0 };
+    let nobody = Owner {
+        reference: k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference::default(),
+        namespace: String::new(),
+        generation: 0,
+    };
     jobs::estimate(&request(order, nobody, String::new(), settings), &config.prices)
 }

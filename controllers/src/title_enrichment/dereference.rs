@@ -148,11 +148,16 @@ pub async fn result(store: &Store, namespace: &str, step: Step, key: &Digest) ->
     let fetched = match store.get_if_exists(&store.locate(namespace, &path)?, MAX_RESULT_BYTES).await {
         Ok(Some(fetched)) => fetched,
         Ok(None) => return Ok(None),
-        Err(StoreError::TooLarge { .. }) => return Ok(Some(Err(format!("{path} is larger than {MAX_RESULT_BYTES} bytes: delete it")))),
+        Err(StoreError::TooLarge { .. }) => {
+            return Ok(Some(Err(format!("{path} is larger than {MAX_RESULT_BYTES} bytes: delete it"))));
+        }
         Err(error) => return Err(error),
     };
     let root = root_of(store, namespace)?;
-    Ok(Some(check_result(&fetched.body, step, key, &root).map_err(|wrong| format!("{path} in the store is no result of {step} ({wrong}): delete it"))))
+    Ok(Some(
+        check_result(&fetched.body, step, key, &root)
+            .map_err(|wrong| format!("{path} in the store is no result of {step} ({wrong}): delete it")),
+    ))
 }
 
 /// What every key of the profile begins with for this namespace.
@@ -184,7 +189,12 @@ pub fn check_result(bytes: &[u8], step: Step, key: &Digest, root: &str) -> Resul
 }
 
 /// What became of an attempt, if it has the digest that the pod named; else what is wrong with it.
-pub async fn unit_result(store: &Store, namespace: &str, folder: &str, digest: &Digest) -> Result<Result<Box<UnitResult>, String>, StoreError> {
+pub async fn unit_result(
+    store: &Store,
+    namespace: &str,
+    folder: &str,
+    digest: &Digest,
+) -> Result<Result<Box<UnitResult>, String>, StoreError> {
     let path = layout::unit_result(folder);
     let fetched = match store.get_if_exists(&store.locate(namespace, &path)?, MAX_RESULT_BYTES).await {
         Ok(Some(fetched)) => fetched,

@@ -22,6 +22,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 use showrunner_crds::TitleEnrichment;
 use showrunner_crds::title_enrichment::TitleEnrichmentStatus;
@@ -42,11 +43,17 @@ const MAX_ROUNDS: u32 = 16;
 /// What events say was done.
 const ACTION: &str = "Reconcile";
 
-/// Has titles reconciled.
-pub fn register(wiring: &mut Wiring, settings: TitleSettings) {
-    wiring.count_conditions::<TitleEnrichment>(|title| title.status.as_ref().map_or(&[], |status| status.conditions.as_slice()));
+/// Has titles reconciled. Fails on settings that cannot work.
+pub fn register(wiring: &mut Wiring, settings: TitleSettings) -> anyhow::Result<()> {
+    settings.check()?;
+    wiring.count_conditions::<TitleEnrichment>(conditions_of);
     let kit = wiring.kit().clone();
-    wiring.control(TitleReconciler { kit, settings }).owns_jobs();
+    let _ = wiring.control(TitleReconciler { kit, settings }).owns_jobs();
+    Ok(())
+}
+
+fn conditions_of(title: &TitleEnrichment) -> &[Condition] {
+    title.status.as_ref().map_or(&[], |status| &status.conditions)
 }
 
 /// Brings titles towards what they ask for.
@@ -108,7 +115,11 @@ impl Reconciler for TitleReconciler {
                 seen = Seen::default();
             }
         }
-        Err(ReconcileError::new(Class::Terminal, "NotSettled", format!("failed to settle TitleEnrichment {namespace}/{}: please report it", object.name_any())))
+        Err(ReconcileError::new(
+            Class::Terminal,
+            "NotSettled",
+            format!("failed to settle TitleEnrichment {namespace}/{}: please report it", object.name_any()),
+        ))
     }
 }
 

@@ -27,8 +27,6 @@ use super::report::{self, Page};
 const MAX_MANIFEST_BYTES: usize = 1 << 20;
 /// When to try again what a person has to look at.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_mins(4);
-/// How often the alias is tried when somebody else writes it too.
-const ALIAS_TRIES: u32 = 3;
 
 /// Why a title could not be published now.
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +85,20 @@ impl Publisher<'_> {
         let bytes = manifest.to_bytes();
         let digest = Digest::of(&bytes);
         self.put_once(&layout::manifest(&folder, &digest), bytes.into(), "application/json").await?;
-        let run = RunDocument { schema: RunDocument::SCHEMA.to_owned(), attempts: attempts.into_iter().map(|(record, _)| record).collect() };
+        let run = RunDocument {
+            schema: RunDocument::SCHEMA.to_owned(),
+            attempts: attempts.into_iter().map(|(record, _)| record).collect(),
+        };
         self.put(&layout::run(&folder), run.to_bytes().into(), "application/json").await?;
-        let page = Page { namespace: self.namespace, name: self.name, digest: &digest, manifest: &manifest, run: &run, files: &files, currency: &edition.currency };
+        let page = Page {
+            namespace: self.namespace,
+            name: self.name,
+            digest: &digest,
+            manifest: &manifest,
+            run: &run,
+            files: &files,
+            currency: &edition.currency,
+        };
         self.put(&layout::report(&folder), report::html(&page).into(), "text/html; charset=utf-8").await?;
         Ok(PublishedStatus {
             digest: digest.to_string(),
@@ -99,48 +108,53 @@ impl Publisher<'_> {
         })
     }
 
-    /// Lets the alias show the manifest with this digest. `still_true` is asked between reading the alias and writing
-    /// it: whoever publishes something newer after that is seen by the write's precondition, so that the alias never
-    /// moves backwards.
-    pub async fn alias<E: From<PublishError>>(&self, digest: &Digest, still_true: impl AsyncFn() -> Result<(), E>) -> Result<(), E> {
-        let folder = layout::title_folder(self.namespace, self.name);
-        for _ in 0..ALIAS_TRIES {
-            let (body, precondition) = match self.alias_now(&folder, digest).await? {
-                None => return Ok(()),
-                Some(write) => write,
-            };
-            still_true().await?;
-            let at = self.store.locate(self.namespace, &layout::alias(&folder)).map_err(PublishError::from)?;
-            match self.store.put(&at, body, "application/json", &precondition).await {
-                Ok(_) => return Ok(()),
-                Err(StoreError::PreconditionFailed { .. }) => {}
-                Err(error) => return Err(PublishError::from(error).into()),
-            }
-        }
-        Err(PublishError::Invalid("somebody else writes manifest.json too".to_owned()).into())
-    }
-
-    /// What to write to the alias under which precondition; none when it is right already.
-    async fn alias_now(&self, folder: &str, digest: &Digest) -> Result<Option<(Bytes, Precondition)>, PublishError> {
+    /// What to write to the alias, and under which precondition, so that it shows the manifest with this digest; none
+    /// when it does already. Between this and [`Publisher::write_alias`] the title is to be proved current: whoever
+    /// publishes something newer after that is seen by the precondition, so that the alias never moves backwards.
+    pub async fn read_alias(&self, digest: &Digest) -> Result<Option<(Bytes, Precondition)>, PublishError> {
+        let folder = &layout::title_folder(self.namespace, self.name);
         let at = self.store.locate(self.namespace, &layout::alias(folder))?;
         let precondition = match self.store.get_if_exists(&at, MAX_MANIFEST_BYTES).await? {
             Some(fetched) if Digest::of(&fetched.body) == *digest => return Ok(None),
             Some(fetched) => Precondition::Matches(fetched.info.etag),
             None => Precondition::Absent,
         };
-        let manifest = self.store.get(&self.store.locate(self.namespace, &layout::manifest(folder, digest))?, MAX_MANIFEST_BYTES).await?;
+        let manifest =
+            self.store.get(&self.store.locate(self.namespace, &layout::manifest(folder, digest))?, MAX_MANIFEST_BYTES).await?;
         if Digest::of(&manifest.body) != *digest {
             return Err(PublishError::Invalid(format!("the published manifest {digest} has other bytes now")));
         }
         Ok(Some((manifest.body, precondition)))
     }
 
+    /// Writes the alias; false when somebody else wrote it since it was read.
+    pub async fn write_alias(&self, body: Bytes, precondition: &Precondition) -> Result<bool, PublishError> {
+        let folder = layout::title_folder(self.namespace, self.name);
+        match self
+            .store
+            .put(&self.store.locate(self.namespace, &layout::alias(&folder))?, body, "application/json", precondition)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(StoreError::PreconditionFailed { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Checks one step's result and copies its files under their digests.
-    async fn collect(&self, folder: &str, step: &EditionStep, digest: &Digest, files: &mut BTreeMap<String, Bytes>) -> Result<StepResult, PublishError> {
+    async fn collect(
+        &self,
+        folder: &str,
+        step: &EditionStep,
+        digest: &Digest,
+        files: &mut BTreeMap<String, Bytes>,
+    ) -> Result<StepResult, PublishError> {
         let found = dereference::result(self.store, self.namespace, step.step, &step.key).await?;
         let committed = match found {
             Some(Ok(committed)) if committed.digest == *digest => committed,
-            Some(Ok(_)) => return Err(PublishError::Invalid(format!("the result of {} is another one than was harvested", step.step))),
+            Some(Ok(_)) => {
+                return Err(PublishError::Invalid(format!("the result of {} is another one than was harvested", step.step)));
+            }
             Some(Err(wrong)) => return Err(PublishError::Invalid(wrong)),
             None => return Err(PublishError::Invalid(format!("the result of {} is gone from the store", step.step))),
         };
@@ -177,7 +191,10 @@ impl Publisher<'_> {
     async fn attempts(&self, edition: &Edition) -> Result<Vec<(AttemptRecord, Option<MediaSummary>)>, PublishError> {
         let mut attempts = Vec::new();
         for past in &edition.history {
-            let (Ok(unit), Some(Ok(digest))) = (past.unit.parse::<Digest>(), past.result.as_deref().map(str::parse::<Digest>)) else { continue };
+            let (Ok(unit), Some(Ok(digest))) = (past.unit.parse::<Digest>(), past.result.as_deref().map(str::parse::<Digest>))
+            else {
+                continue;
+            };
             let folder = layout::attempt_folder(&unit, self.uid, past.number);
             // A record that is gone is missing in the run document and stops nothing.
             let Ok(report) = dereference::unit_result(self.store, self.namespace, &folder, &digest).await? else { continue };
@@ -186,14 +203,23 @@ impl Publisher<'_> {
                 attempt: report.attempt,
                 steps: report.steps,
                 run: report.run,
-                cost_estimate: past.cost_estimate.as_deref().and_then(|cost| cost.split(' ').next()).unwrap_or_default().to_owned(),
+                cost_estimate: past
+                    .cost_estimate
+                    .as_deref()
+                    .and_then(|cost| cost.split(' ').next())
+                    .unwrap_or_default()
+                    .to_owned(),
             };
             attempts.push((record, report.media));
         }
         Ok(attempts)
     }
 
-    fn media(&self, results: &[Option<StepResult>], attempts: &[(AttemptRecord, Option<MediaSummary>)]) -> Result<MediaSummary, PublishError> {
+    fn media(
+        &self,
+        results: &[Option<StepResult>],
+        attempts: &[(AttemptRecord, Option<MediaSummary>)],
+    ) -> Result<MediaSummary, PublishError> {
         let by_step = results.iter().flatten().map(|result| &result.media).next();
         let by_attempt = || attempts.iter().rev().find_map(|(_, media)| media.as_ref());
         by_step.or_else(by_attempt).cloned().ok_or_else(|| {

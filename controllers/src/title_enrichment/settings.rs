@@ -57,6 +57,22 @@ impl TitleSettings {
         self.models.iter().find(|model| model.name == name)
     }
 
+    /// Whether a worker could work with it.
+    pub fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.child_memory_bytes > 0 && self.child_memory_bytes < self.resources.memory_bytes,
+            "childMemoryBytes ({}) must be less than resources.memoryBytes ({}): the worker itself needs memory beside its media processes",
+            self.child_memory_bytes,
+            self.resources.memory_bytes
+        );
+        anyhow::ensure!(self.max_media_seconds > 0, "maxMediaSeconds must be at least 1");
+        for (index, model) in self.models.iter().enumerate() {
+            let twice = self.models[..index].iter().any(|other| other.name == model.name);
+            anyhow::ensure!(!twice, "models: there are two models named {:?}: remove one", model.name);
+        }
+        Ok(())
+    }
+
     /// CPU threads of a worker: whole cores of its limit, at least one.
     pub fn threads(&self) -> u32 {
         (self.resources.cpu_millis / 1000).max(1)

@@ -54,7 +54,12 @@ fn set_or_remove(status: &mut TitleEnrichmentStatus, holds: bool, want: Want<'_>
 }
 
 fn outdated(status: &mut TitleEnrichmentStatus, verdict: &Verdict, generation: i64, now: Timestamp) {
-    let Some(steps) = &verdict.outdated else { return };
+    let Some(steps) = &verdict.outdated else {
+        if !status.steps.iter().any(|step| step.state == StepState::Done) {
+            conditions::remove(&mut status.conditions, condition::OUTDATED);
+        }
+        return;
+    };
     let (truth, reason, message) = if steps.is_empty() {
         (Truth::False, TitleReason::UpToDate, "results are of the newest algorithms and models".to_owned())
     } else {

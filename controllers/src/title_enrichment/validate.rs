@@ -76,15 +76,17 @@ pub struct WishedStep {
 /// Reads a spec.
 pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
     let duration = |field: &str, text: &str| {
-        parse_duration(text)
-            .ok()
-            .filter(|duration| !duration.is_zero())
-            .ok_or_else(|| Refusal::new(TitleReason::SpecInvalid, format!("{field} is {text:?}: write a duration such as 90s or 1h30m")))
+        parse_duration(text).ok().filter(|duration| !duration.is_zero()).ok_or_else(|| {
+            Refusal::new(TitleReason::SpecInvalid, format!("{field} is {text:?}: write a duration such as 90s or 1h30m"))
+        })
     };
     let sha256 = match &spec.source.sha256 {
         None => None,
         Some(hex) => Some(format!("sha256:{hex}").parse().map_err(|_| {
-            Refusal::new(TitleReason::SpecInvalid, "spec.source.sha256 must be 64 lower-case hex digits: copy them from sha256sum")
+            Refusal::new(
+                TitleReason::SpecInvalid,
+                "spec.source.sha256 must be 64 lower-case hex digits: copy them from sha256sum",
+            )
         })?),
     };
     if spec.thumbnails.enabled && !spec.shots.enabled {
@@ -106,7 +108,10 @@ pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
     })
 }
 
-fn steps(spec: &TitleEnrichmentSpec, duration: impl Fn(&str, &str) -> Result<Duration, Refusal>) -> Result<Vec<WishedStep>, Refusal> {
+fn steps(
+    spec: &TitleEnrichmentSpec,
+    duration: impl Fn(&str, &str) -> Result<Duration, Refusal>,
+) -> Result<Vec<WishedStep>, Refusal> {
     let mut steps = Vec::new();
     if spec.shots.enabled {
         steps.push(WishedStep { params: StepParams::Shots {}, chosen_models: Vec::new() });
@@ -131,7 +136,10 @@ fn steps(spec: &TitleEnrichmentSpec, duration: impl Fn(&str, &str) -> Result<Dur
         });
     }
     if steps.is_empty() {
-        return Err(Refusal::new(TitleReason::SpecInvalid, "nothing is enabled: enable at least one of shots, thumbnails and subtitles"));
+        return Err(Refusal::new(
+            TitleReason::SpecInvalid,
+            "nothing is enabled: enable at least one of shots, thumbnails and subtitles",
+        ));
     }
     Ok(steps)
 }
@@ -155,7 +163,9 @@ fn model(step: Step, name: &str, wished: &WishedStep, settings: &TitleSettings) 
         let serving = settings.models.iter().filter(|model| model.step == step && model.name != VOICE_ACTIVITY_MODEL);
         let known: Vec<_> = serving.map(|model| model.name.as_str()).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let message = format!("the catalogue has no model {name:?} for {step} (it has: {known}): name one of these, or add the model to the worker image and the operator's configuration");
+        let message = format!(
+            "the catalogue has no model {name:?} for {step} (it has: {known}): name one of these, or add the model to the worker image and the operator's configuration"
+        );
         return Err(Refusal::new(TitleReason::ModelUnknown, message));
     };
     if !settings.allowed_licences.contains(&model.licence) {
@@ -183,7 +193,8 @@ pub fn class<'a>(wish: &Wish, fallen_back: bool, config: &'a JobsConfig) -> Resu
         Accelerator::Preferred | Accelerator::Required => {
             let name = wish.class.as_deref().unwrap_or_default();
             config.class(name).ok_or_else(|| {
-                let message = format!("there is no accelerator class {name:?} (there are: {}): correct spec.execution.class", names());
+                let message =
+                    format!("there is no accelerator class {name:?} (there are: {}): correct spec.execution.class", names());
                 Refusal::new(TitleReason::ClassUnknown, message)
             })
         }

@@ -33,7 +33,7 @@ pub(crate) struct FlatRun {
     pub(crate) next: Mark,
     pub(crate) at_start: bool,
     pub(crate) at_end: bool,
-    /// Short, with the same picture on both sides.
+    /// Short, and the same picture is back soon after.
     pub(crate) flash: bool,
 }
 

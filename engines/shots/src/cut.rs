@@ -18,9 +18,11 @@ const RATIO: f32 = 1.8;
 /// A direct neighbour this close to the jump is part of it: a whip pan, an explosion, or a frame blended across the cut.
 const SHOULDER: f32 = 0.6;
 /// A disturbance of up to this many frames after which the old picture is back was a flash, not a cut.
-const FLASH: usize = 6;
+pub(crate) const FLASH: usize = 6;
 /// "The old picture is back" means less unlike than this share of the jump.
 const RETURN: f32 = 0.55;
+/// However restless the material, frames this unlike show two pictures.
+const MOST_RESTLESS: f32 = 0.9;
 /// Two cuts closer than this many frames are one: nothing shorter is seen as a shot.
 const SHORTEST: usize = 4;
 
@@ -94,7 +96,7 @@ pub(crate) fn restless_before(window: &Window, at: usize) -> f32 {
 
 /// Two frames `apart` frames from each other in material this restless show one picture when less unlike than this.
 pub(crate) fn same_picture(restless: f32, apart: usize) -> f32 {
-    FLOOR.max(restless * apart.min(FLASH) as f32)
+    (restless * apart.min(FLASH) as f32).clamp(FLOOR, MOST_RESTLESS)
 }
 
 fn second_largest(values: impl Iterator<Item = f32>) -> f32 {

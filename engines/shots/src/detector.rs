@@ -103,6 +103,8 @@ pub struct Detector {
     /// Of overlapping mixes, the best so far, and its score.
     pending: Option<(Mix, f32)>,
     flat: Option<OpenFlat>,
+    /// The last flat run, if it was short, and the frame until which it may turn out to have been a flash.
+    fading: Option<(OpenFlat, usize)>,
     found: Findings,
 }
 
@@ -127,6 +129,7 @@ impl Detector {
             mixes_judged: 0,
             pending: None,
             flat: None,
+            fading: None,
             found: Findings::default(),
         }
     }
@@ -207,15 +210,26 @@ impl Detector {
                 self.flat = Some(OpenFlat { first: here, before, restless });
             }
             (Some(open), false) => {
-                let limit = cut::same_picture(open.restless, at + 1 - open.first.index);
-                let same = open.before.as_ref().is_some_and(|b| unlikeness(b, self.window.get(at)) < limit);
-                let short = here.pts.saturating_sub(open.first.pts) <= self.base.from_millis(LONGEST_FLASH_MS);
                 let at_start = open.before.is_none();
-                let run = FlatRun { first: open.first, next: here, at_start, at_end: false, flash: same && short };
-                self.found.flats.push(run);
-                self.flat = None;
+                self.found.flats.push(FlatRun { first: open.first, next: here, at_start, at_end: false, flash: false });
+                let short = here.pts.saturating_sub(open.first.pts) <= self.base.from_millis(LONGEST_FLASH_MS);
+                self.fading = self.flat.take().filter(|_| short).map(|open| (open, at + cut::FLASH));
             }
             _ => {}
+        }
+        self.follow_flash(at);
+    }
+
+    /// Whether the picture from before a short flat run is back, at once or as its light fades: then it was a flash.
+    fn follow_flash(&mut self, at: usize) {
+        let Some((open, until)) = &self.fading else { return };
+        let limit = cut::same_picture(open.restless, at + 1 - open.first.index);
+        let back = open.before.as_ref().is_some_and(|before| unlikeness(before, self.window.get(at)) < limit);
+        if back && let Some(run) = self.found.flats.last_mut() {
+            run.flash = true;
+        }
+        if back || at >= *until || self.flat.is_some() {
+            self.fading = None;
         }
     }
 

@@ -8,6 +8,7 @@
 
 use crate::{
     compare::unlikeness,
+    cut::{restless_before, same_picture},
     feature::{Feature, correlation, gradient_product},
     window::Window,
 };
@@ -20,8 +21,6 @@ pub(crate) const LOOKAHEAD: usize = 60 + 2 * MOST_MOVES;
 const SAMPLES: usize = 13;
 /// Ends closer than this (root mean square over the coarse colour picture, in levels) are one picture.
 const LEAST_DISTANCE: f32 = 9.0;
-/// Ends less unlike than this after block matching are one picture that moved.
-const LEAST_UNLIKENESS: f32 = 0.45;
 /// Ends whose gradients correlate more than this are one picture under another light.
 const MOST_CORRELATION: f32 = 0.45;
 /// Root mean square deviation of the shares from an even ramp.
@@ -31,6 +30,8 @@ const MOST_RAMP_ERROR: f32 = 0.10;
 const MOST_RESIDUAL: f32 = 0.16;
 /// Share of the predicted loss of texture that must be seen.
 const LEAST_DIP: f32 = 0.45;
+/// The same once the ends are placed. Dissolves give 0.8 and more; a pan into the dark, whose texture fades too, 0.55.
+const LEAST_REFINED_DIP: f32 = 0.65;
 /// The share of the way that one frame may cover in a stretch of more than five frames; more is a cut.
 const MOST_STEP: f32 = 0.45;
 /// Steps by which the two ends of a found stretch are tried elsewhere.
@@ -64,11 +65,12 @@ pub(crate) fn find(window: &Window, middle: usize, low: usize, high: usize) -> O
         }
     }
     let rough = best?;
-    if different(window.get(rough.from), window.get(rough.to)) {
-        Some(refine(window, rough, low, high))
-    } else {
-        None
+    if !different(window, rough) {
+        return None;
     }
+    let refined = refine(window, rough, low, high);
+    let fit = Fit::measure(window, refined.from, refined.to)?;
+    (fit.dip >= LEAST_REFINED_DIP && fit.ramp_error <= MOST_RAMP_ERROR).then_some(refined)
 }
 
 /// How well a stretch is explained as a mix of its ends.
@@ -125,9 +127,10 @@ impl Fit {
             && (half < 3 || self.largest_step <= MOST_STEP)
     }
 
-    /// Longer stretches of the same mix have ends further apart, so distance leads and misfit holds it back.
+    /// Longer stretches of the same mix have ends further apart, so distance leads and misfit holds it back; a part of a mix
+    /// loses less texture than the whole.
     fn score(&self) -> f32 {
-        self.distance * (1.0 - 3.0 * self.ramp_error) * (1.0 - 2.0 * self.residual)
+        self.distance * (1.0 - 3.0 * self.ramp_error) * (1.0 - 2.0 * self.residual) * self.dip.clamp(0.0, 1.0)
     }
 }
 
@@ -156,10 +159,13 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Whether two pictures show different things, whatever moved and however the light changed.
-fn different(a: &Feature, b: &Feature) -> bool {
-    let correlated = correlation(&a.luma, &b.luma).is_some_and(|c| c > MOST_CORRELATION);
-    !correlated && unlikeness(a, b) >= LEAST_UNLIKENESS
+/// Whether the two ends show different things, whatever moved and however the light changed.
+fn different(window: &Window, ramp: Ramp) -> bool {
+    let (a, b) = (window.get(ramp.from), window.get(ramp.to));
+    if correlation(&a.luma, &b.luma).is_some_and(|c| c > MOST_CORRELATION) {
+        return false;
+    }
+    unlikeness(a, b) >= same_picture(restless_before(window, ramp.from + 1), ramp.to - ramp.from)
 }
 
 /// Moves each end by a frame or two for as long as that makes the fit better.

@@ -63,11 +63,7 @@ impl ViolationKind {
     pub fn is_fault(self) -> bool {
         matches!(
             self,
-            Self::Empty
-                | Self::TooManyLines { .. }
-                | Self::LineTooLong { .. }
-                | Self::Overlap { .. }
-                | Self::TooLong { .. }
+            Self::Empty | Self::TooManyLines { .. } | Self::LineTooLong { .. } | Self::Overlap { .. } | Self::TooLong { .. }
         )
     }
 }
@@ -81,9 +77,7 @@ pub fn check(cues: &[Cue], picture: &Picture<'_>, style: &Style) -> Vec<Violatio
             say(ViolationKind::Empty);
         }
         if cue.lines.len() > style.lines {
-            say(ViolationKind::TooManyLines {
-                lines: cue.lines.len(),
-            });
+            say(ViolationKind::TooManyLines { lines: cue.lines.len() });
         }
         for characters in cue.lines.iter().map(|line| line.chars().count()) {
             if characters > style.line {
@@ -98,9 +92,7 @@ pub fn check(cues: &[Cue], picture: &Picture<'_>, style: &Style) -> Vec<Violatio
             say(ViolationKind::TooLong { ticks });
         }
         if ticks < style.reading_time(cue.characters()) {
-            say(ViolationKind::TooFast {
-                characters_per_second: cue.characters() as i64 * TICKS_PER_SECOND / ticks.max(1),
-            });
+            say(ViolationKind::TooFast { characters_per_second: cue.characters() as i64 * TICKS_PER_SECOND / ticks.max(1) });
         }
         if let Some(before) = nth.checked_sub(1).map(|index| &cues[index]) {
             let gap = cue.start - before.end;

@@ -37,11 +37,7 @@ pub fn write(cues: &[Cue], language: &str) -> String {
     );
     for (nth, cue) in cues.iter().enumerate() {
         let (start, end) = cue.milliseconds();
-        let lines: Vec<String> = cue
-            .lines
-            .iter()
-            .map(|line| escape(&clean_line(line)))
-            .collect();
+        let lines: Vec<String> = cue.lines.iter().map(|line| escape(&clean_line(line))).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(
             file,
@@ -60,16 +56,12 @@ pub fn write(cues: &[Cue], language: &str) -> String {
 fn tag(language: &str) -> &str {
     let fits = !language.is_empty()
         && language.len() <= MAX_LANGUAGE
-        && language
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        && language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if fits { language } else { "und" }
 }
 
 fn escape(line: &str) -> String {
-    line.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    line.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The cues of a TTML document: every `p` with `begin` and `end` clock times.
@@ -82,21 +74,16 @@ pub fn read(file: &str) -> Result<Vec<MsCue>, ReadError> {
         nodes_limit: MAX_NODES,
         ..roxmltree::ParsingOptions::default()
     };
-    let document = roxmltree::Document::parse_with_options(file, options)
-        .map_err(|error| ReadError::Malformed(error.to_string()))?;
+    let document =
+        roxmltree::Document::parse_with_options(file, options).map_err(|error| ReadError::Malformed(error.to_string()))?;
     if document.root_element().tag_name().name() != "tt" {
         return Err(ReadError::Malformed("its root is not tt".into()));
     }
     let mut cues = Vec::new();
-    for paragraph in document
-        .descendants()
-        .filter(|node| node.has_tag_name(("http://www.w3.org/ns/ttml", "p")))
-    {
+    for paragraph in document.descendants().filter(|node| node.has_tag_name(("http://www.w3.org/ns/ttml", "p"))) {
         let time = |name| paragraph.attribute(name).and_then(clock);
         let (Some(start), Some(end)) = (time("begin"), time("end")) else {
-            return Err(ReadError::Malformed(
-                "a p without readable begin and end".into(),
-            ));
+            return Err(ReadError::Malformed("a p without readable begin and end".into()));
         };
         if cues.len() == MAX_CUES {
             return Err(ReadError::TooLarge);
@@ -105,9 +92,7 @@ pub fn read(file: &str) -> Result<Vec<MsCue>, ReadError> {
         for node in paragraph.descendants() {
             if node.tag_name().name() == "br" {
                 lines.push(String::new());
-            } else if let (true, Some(text), Some(line)) =
-                (node.is_text(), node.text(), lines.last_mut())
-            {
+            } else if let (true, Some(text), Some(line)) = (node.is_text(), node.text(), lines.last_mut()) {
                 line.push_str(text);
             }
         }
@@ -121,24 +106,13 @@ mod tests {
     use super::*;
 
     fn cue(text: &str) -> Cue {
-        Cue {
-            start: 8_000,
-            end: 40_008,
-            lines: vec![text.into(), "two".into()],
-        }
+        Cue { start: 8_000, end: 40_008, lines: vec![text.into(), "two".into()] }
     }
 
     #[test]
     fn what_is_written_reads_back_the_same() {
         let cues = read(&write(&[cue("Fish & <chips> ]]>")], "en-GB")).expect("our own file");
-        assert_eq!(
-            cues,
-            [MsCue {
-                start: 500,
-                end: 2500,
-                lines: vec!["Fish & <chips> ]]>".into(), "two".into()],
-            }]
-        );
+        assert_eq!(cues, [MsCue { start: 500, end: 2500, lines: vec!["Fish & <chips> ]]>".into(), "two".into()] }]);
     }
 
     #[test]

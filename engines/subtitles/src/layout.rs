@@ -9,25 +9,20 @@ const CLAUSE_ENDS: &[char] = &[',', ';', ':', '—', '–', '、', '，', '；',
 /// What may follow an end mark and still belong to it.
 const CLOSERS: &[char] = &['"', '\'', '”', '’', '»', ')', ']', '」', '』'];
 /// Full stops that end no sentence.
-const ABBREVIATIONS: &[&str] = &[
-    "mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "sr.", "jr.", "vs.",
-];
+const ABBREVIATIONS: &[&str] = &["mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "sr.", "jr.", "vs."];
 /// A break before these is good (TTSG: before conjunctions and prepositions). Short lists of the commonest words of
 /// the languages most asked for; in others punctuation and balance decide alone.
 const LEADERS: &[&str] = &[
-    "and", "but", "or", "nor", "so", "yet", "because", "although", "though", "while", "when",
-    "where", "which", "who", "that", "if", "unless", "until", "since", "as", "than", "of", "in",
-    "on", "at", "to", "from", "with", "without", "for", "by", "about", "after", "before", "into",
-    "over", "under", "through", "between", "y", "pero", "porque", "que", "con", "para", "et",
-    "mais", "ou", "car", "avec", "pour", "dans", "und", "aber", "oder", "weil", "dass", "mit",
-    "für", "e", "ma", "perché", "che",
+    "and", "but", "or", "nor", "so", "yet", "because", "although", "though", "while", "when", "where", "which", "who", "that",
+    "if", "unless", "until", "since", "as", "than", "of", "in", "on", "at", "to", "from", "with", "without", "for", "by",
+    "about", "after", "before", "into", "over", "under", "through", "between", "y", "pero", "porque", "que", "con", "para", "et",
+    "mais", "ou", "car", "avec", "pour", "dans", "und", "aber", "oder", "weil", "dass", "mit", "für", "e", "ma", "perché", "che",
 ];
 /// A break after these is bad: they lean on the next word.
 const LEANERS: &[&str] = &[
-    "a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "this", "these", "those",
-    "mr.", "mrs.", "ms.", "dr.", "i", "we", "he", "she", "they", "you", "it", "is", "are", "was",
-    "were", "be", "not", "no", "very", "el", "la", "los", "las", "un", "una", "le", "les", "une",
-    "des", "der", "die", "das", "ein", "eine", "il", "lo",
+    "a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "this", "these", "those", "mr.", "mrs.", "ms.", "dr.",
+    "i", "we", "he", "she", "they", "you", "it", "is", "are", "was", "were", "be", "not", "no", "very", "el", "la", "los", "las",
+    "un", "una", "le", "les", "une", "des", "der", "die", "das", "ein", "eine", "il", "lo",
 ];
 
 /// Cost of parting the text after `left`; 0 is a sentence's end, higher is worse.
@@ -44,8 +39,7 @@ pub(crate) fn break_cost(left: &Word, right: &Word, style: &Style) -> i64 {
         return if style.breaks_anywhere { 35 } else { 400 };
     }
     let leader = LEADERS.contains(&bare(&right.text).as_str());
-    let leaner = LEANERS.contains(&left.text.to_lowercase().as_str())
-        || LEADERS.contains(&bare(&left.text).as_str());
+    let leaner = LEANERS.contains(&left.text.to_lowercase().as_str()) || LEADERS.contains(&bare(&left.text).as_str());
     match (leader, leaner) {
         (true, false) => 25,
         (false, false) => 45,
@@ -61,8 +55,7 @@ pub(crate) fn ends_sentence(word: &Word) -> bool {
 }
 
 fn bare(text: &str) -> String {
-    text.trim_matches(|c: char| !c.is_alphanumeric())
-        .to_lowercase()
+    text.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
 }
 
 /// The words in one or two lines with what the break costs; `None` when they do not fit.
@@ -111,9 +104,7 @@ mod tests {
     }
 
     fn lines(text: &str) -> Vec<String> {
-        lay_out(&words(text), &Style::for_language("en"))
-            .map(|(lines, _)| lines)
-            .unwrap_or_default()
+        lay_out(&words(text), &Style::for_language("en")).map(|(lines, _)| lines).unwrap_or_default()
     }
 
     #[test]
@@ -128,10 +119,7 @@ mod tests {
     fn a_line_breaks_before_a_conjunction_and_never_after_an_article() {
         assert_eq!(
             lines("we walked along the river bank and talked about the weather"),
-            [
-                "we walked along the river bank",
-                "and talked about the weather"
-            ]
+            ["we walked along the river bank", "and talked about the weather"]
         );
     }
 

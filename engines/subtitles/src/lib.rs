@@ -51,12 +51,7 @@ pub struct Word {
 impl Word {
     /// A word that is set off by a space.
     pub fn new(text: impl Into<String>, start: i64, end: i64) -> Self {
-        Self {
-            text: text.into(),
-            start,
-            end,
-            glued: false,
-        }
+        Self { text: text.into(), start, end, glued: false }
     }
 }
 
@@ -79,10 +74,7 @@ impl Cue {
 
     /// Milliseconds at which the cue begins and ends in a file.
     pub fn milliseconds(&self) -> (i64, i64) {
-        (
-            self.start.div_euclid(TICKS_PER_MS),
-            self.end.div_euclid(TICKS_PER_MS),
-        )
+        (self.start.div_euclid(TICKS_PER_MS), self.end.div_euclid(TICKS_PER_MS))
     }
 }
 
@@ -99,9 +91,7 @@ impl Picture<'_> {
     /// The shot start nearest to `tick`, if one lies within `reach`.
     pub(crate) fn shot_near(&self, tick: i64, reach: i64) -> Option<i64> {
         let after = self.shot_starts.partition_point(|&shot| shot < tick);
-        let before = after
-            .checked_sub(1)
-            .and_then(|index| self.shot_starts.get(index));
+        let before = after.checked_sub(1).and_then(|index| self.shot_starts.get(index));
         [before, self.shot_starts.get(after)]
             .into_iter()
             .flatten()
@@ -113,8 +103,6 @@ impl Picture<'_> {
     /// Whether a shot starts strictly between the two ticks.
     pub(crate) fn has_shot_between(&self, after: i64, before: i64) -> bool {
         let index = self.shot_starts.partition_point(|&shot| shot <= after);
-        self.shot_starts
-            .get(index)
-            .is_some_and(|&shot| shot < before)
+        self.shot_starts.get(index).is_some_and(|&shot| shot < before)
     }
 }

@@ -36,8 +36,7 @@ pub(crate) fn clock(text: &str) -> Option<i64> {
     let fields: Vec<i64> = whole
         .split(':')
         .map(|field| {
-            let fits =
-                (2..=6).contains(&field.len()) && field.bytes().all(|byte| byte.is_ascii_digit());
+            let fits = (2..=6).contains(&field.len()) && field.bytes().all(|byte| byte.is_ascii_digit());
             if fits { field.parse().ok() } else { None }
         })
         .collect::<Option<_>>()?;
@@ -56,11 +55,5 @@ pub(crate) fn clock(text: &str) -> Option<i64> {
 /// Milliseconds as `HH:MM:SS.mmm`.
 pub(crate) fn stamp(milliseconds: i64) -> String {
     let ms = milliseconds.max(0);
-    format!(
-        "{:02}:{:02}:{:02}.{:03}",
-        ms / 3_600_000,
-        ms / 60_000 % 60,
-        ms / 1000 % 60,
-        ms % 1000
-    )
+    format!("{:02}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
 }

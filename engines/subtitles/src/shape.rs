@@ -37,20 +37,11 @@ pub fn shape(words: &[Word], picture: &Picture<'_>, style: &Style) -> Vec<Cue> {
 
 /// First word after the run: speech up to a pause that always ends a cue.
 fn run_end(words: &[Word], from: usize, style: &Style) -> usize {
-    (from + 1..words.len())
-        .find(|&next| words[next].start - words[next - 1].end >= style.pause)
-        .unwrap_or(words.len())
+    (from + 1..words.len()).find(|&next| words[next].start - words[next - 1].end >= style.pause).unwrap_or(words.len())
 }
 
 /// Cuts words `from..to` at least cost: dynamic programming over the last break.
-fn cut_run(
-    words: &[Word],
-    from: usize,
-    to: usize,
-    picture: &Picture<'_>,
-    style: &Style,
-    drafts: &mut Vec<Draft>,
-) {
+fn cut_run(words: &[Word], from: usize, to: usize, picture: &Picture<'_>, style: &Style, drafts: &mut Vec<Draft>) {
     let count = to - from;
     let mut best: Vec<Option<(i64, usize)>> = vec![None; count + 1];
     best[0] = Some((0, 0));
@@ -81,30 +72,13 @@ fn cut_run(
     }
     for &(begin, end) in cuts.iter().rev() {
         let part = &words[begin..end];
-        let lines = lay_out(part, style).map_or_else(
-            || part.iter().map(|word| word.text.clone()).collect(),
-            |(lines, _)| lines,
-        );
-        drafts.push(Draft {
-            start: part[0].start,
-            end: part
-                .iter()
-                .map(|word| word.end)
-                .max()
-                .unwrap_or(part[0].start),
-            lines,
-        });
+        let lines = lay_out(part, style).map_or_else(|| part.iter().map(|word| word.text.clone()).collect(), |(lines, _)| lines);
+        drafts.push(Draft { start: part[0].start, end: part.iter().map(|word| word.end).max().unwrap_or(part[0].start), lines });
     }
 }
 
 /// What one cue of words `begin..end` costs; `None` when it cannot be one cue.
-fn cue_cost(
-    words: &[Word],
-    begin: usize,
-    end: usize,
-    picture: &Picture<'_>,
-    style: &Style,
-) -> Option<i64> {
+fn cue_cost(words: &[Word], begin: usize, end: usize, picture: &Picture<'_>, style: &Style) -> Option<i64> {
     let part = &words[begin..end];
     let (lines, line_cost) = lay_out(part, style)?;
     let (first, last) = (&part[0], &part[part.len() - 1]);

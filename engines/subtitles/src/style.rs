@@ -61,10 +61,7 @@ impl Style {
     /// The same for children's programmes: at most 17 characters a second, and fewer where the language has fewer.
     #[must_use]
     pub fn for_children(self) -> Self {
-        Self {
-            reading_speed: self.reading_speed.min(17),
-            ..self
-        }
+        Self { reading_speed: self.reading_speed.min(17), ..self }
     }
 
     /// Ticks needed to read so many characters.

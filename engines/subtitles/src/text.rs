@@ -5,16 +5,12 @@ use crate::{Style, Word};
 /// Characters that no subtitle file may carry, or that would break its structure.
 pub(crate) fn is_forbidden(c: char) -> bool {
     // Bidirectional overrides could make a line read as something else than it says.
-    c.is_control()
-        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 /// A line without forbidden characters and without stray spaces.
 pub(crate) fn clean_line(line: &str) -> String {
-    let kept: String = line
-        .chars()
-        .map(|c| if is_forbidden(c) { ' ' } else { c })
-        .collect();
+    let kept: String = line.chars().map(|c| if is_forbidden(c) { ' ' } else { c }).collect();
     kept.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -60,11 +56,7 @@ fn pieces(text: &str, line: usize, glued: bool, start: i64, end: i64) -> Vec<Wor
     for (nth, part) in text.split(' ').enumerate() {
         let characters: Vec<char> = part.chars().collect();
         for (chunk_nth, chunk) in characters.chunks(line).enumerate() {
-            let joins = if chunk_nth > 0 {
-                true
-            } else {
-                nth == 0 && glued
-            };
+            let joins = if chunk_nth > 0 { true } else { nth == 0 && glued };
             parts.push((chunk.iter().collect(), joins, at));
             at += chunk.len() as i64;
         }
@@ -75,12 +67,7 @@ fn pieces(text: &str, line: usize, glued: bool, start: i64, end: i64) -> Vec<Wor
         .into_iter()
         .map(|(text, glued, at)| {
             let length = text.chars().count() as i64;
-            Word {
-                text,
-                start: time_of(at),
-                end: time_of(at + length),
-                glued,
-            }
+            Word { text, start: time_of(at), end: time_of(at + length), glued }
         })
         .collect()
 }
@@ -92,10 +79,7 @@ mod tests {
     #[test]
     fn a_word_longer_than_a_line_is_cut_and_none_of_it_lost() {
         let long = "a".repeat(100);
-        let ready = prepare(
-            &[Word::new(long.clone(), 0, 1000)],
-            &Style::for_language("en"),
-        );
+        let ready = prepare(&[Word::new(long.clone(), 0, 1000)], &Style::for_language("en"));
         assert_eq!(ready.len(), 3);
         assert_eq!(joined(&ready), long);
         assert_eq!(ready[2].end, 1000);

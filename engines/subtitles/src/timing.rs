@@ -20,14 +20,8 @@ pub(crate) fn place(drafts: &[Draft], picture: &Picture<'_>, style: &Style) -> V
         .enumerate()
         .map(|(nth, draft)| {
             let start = starts[nth];
-            let limit = starts
-                .get(nth + 1)
-                .map_or(i64::MAX, |next| next - style.gap);
-            Cue {
-                start,
-                end: end(draft, start, limit, picture, style),
-                lines: draft.lines.clone(),
-            }
+            let limit = starts.get(nth + 1).map_or(i64::MAX, |next| next - style.gap);
+            Cue { start, end: end(draft, start, limit, picture, style), lines: draft.lines.clone() }
         })
         .collect()
 }
@@ -36,10 +30,7 @@ fn starts(drafts: &[Draft], picture: &Picture<'_>, style: &Style) -> Vec<i64> {
     let mut starts: Vec<i64> = Vec::with_capacity(drafts.len());
     for (nth, draft) in drafts.iter().enumerate() {
         let earliest = match (nth.checked_sub(1), starts.last()) {
-            (Some(before), Some(start)) => Some((
-                start + LEAST_VISIBLE + style.gap,
-                drafts[before].end + style.gap,
-            )),
+            (Some(before), Some(start)) => Some((start + LEAST_VISIBLE + style.gap, drafts[before].end + style.gap)),
             _ => None,
         };
         let mut start = draft.start.max(0);
@@ -64,10 +55,7 @@ fn end(draft: &Draft, start: i64, limit: i64, picture: &Picture<'_>, style: &Sty
     let characters = draft.lines.iter().map(|line| line.chars().count()).sum();
     let readable = start + style.shortest.max(style.reading_time(characters));
     let longest = start + style.longest;
-    let mut end = (draft.end + style.linger)
-        .max(readable)
-        .min(longest)
-        .min(limit);
+    let mut end = (draft.end + style.linger).max(readable).min(longest).min(limit);
     if limit != i64::MAX && limit - end < style.chain {
         end = limit.min(longest);
     }

@@ -29,16 +29,11 @@ pub fn write(cues: &[Cue]) -> String {
 }
 
 fn escape(line: &str) -> String {
-    line.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    line.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn unescape(line: &str) -> String {
-    line.replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&nbsp;", "\u{a0}")
-        .replace("&amp;", "&")
+    line.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&")
 }
 
 /// The cues of a WebVTT file; settings, styles, regions and comments are passed over.
@@ -49,10 +44,7 @@ pub fn read(file: &str) -> Result<Vec<MsCue>, ReadError> {
     let normal = file.replace("\r\n", "\n").replace('\r', "\n");
     let body = normal.strip_prefix('\u{feff}').unwrap_or(&normal);
     let signature = body.lines().next().unwrap_or_default();
-    if signature != "WEBVTT"
-        && !signature.starts_with("WEBVTT ")
-        && !signature.starts_with("WEBVTT\t")
-    {
+    if signature != "WEBVTT" && !signature.starts_with("WEBVTT ") && !signature.starts_with("WEBVTT\t") {
         return Err(ReadError::Malformed("it does not begin with WEBVTT".into()));
     }
     let mut cues = Vec::new();
@@ -61,23 +53,15 @@ pub fn read(file: &str) -> Result<Vec<MsCue>, ReadError> {
         let Some(times) = lines.by_ref().take(2).find(|line| line.contains("-->")) else {
             continue;
         };
-        let (start, rest) = times
-            .split_once("-->")
-            .ok_or_else(|| ReadError::Malformed(format!("no times in {times:?}")))?;
+        let (start, rest) = times.split_once("-->").ok_or_else(|| ReadError::Malformed(format!("no times in {times:?}")))?;
         let end = rest.split_whitespace().next().unwrap_or_default();
         let (Some(start), Some(end)) = (clock(start.trim()), clock(end)) else {
-            return Err(ReadError::Malformed(format!(
-                "unreadable times in {times:?}"
-            )));
+            return Err(ReadError::Malformed(format!("unreadable times in {times:?}")));
         };
         if cues.len() == MAX_CUES {
             return Err(ReadError::TooLarge);
         }
-        cues.push(MsCue {
-            start,
-            end,
-            lines: lines.map(unescape).collect(),
-        });
+        cues.push(MsCue { start, end, lines: lines.map(unescape).collect() });
     }
     Ok(cues)
 }
@@ -88,25 +72,14 @@ mod tests {
 
     #[test]
     fn the_file_is_exactly_what_a_player_expects() {
-        let cue = Cue {
-            start: 16_000,
-            end: 16_000 * 3725,
-            lines: vec!["It was the best".into(), "of times,".into()],
-        };
-        assert_eq!(
-            write(&[cue]),
-            "WEBVTT\n\n1\n00:00:01.000 --> 01:02:05.000\nIt was the best\nof times,\n"
-        );
+        let cue = Cue { start: 16_000, end: 16_000 * 3725, lines: vec!["It was the best".into(), "of times,".into()] };
+        assert_eq!(write(&[cue]), "WEBVTT\n\n1\n00:00:01.000 --> 01:02:05.000\nIt was the best\nof times,\n");
     }
 
     #[test]
     fn a_word_cannot_forge_a_time_line_a_tag_or_a_new_cue() {
         let evil = "a\n\n2\n00:00:00.000 --> 99:00:00.000 <b>&lt;";
-        let file = write(&[Cue {
-            start: 0,
-            end: 16_000,
-            lines: vec![evil.into()],
-        }]);
+        let file = write(&[Cue { start: 0, end: 16_000, lines: vec![evil.into()] }]);
         assert_eq!(file.matches("-->").count(), 1);
         let cues = read(&file).expect("our own file");
         assert_eq!(cues.len(), 1);

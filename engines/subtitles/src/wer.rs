@@ -41,12 +41,7 @@ pub fn score(truth: &str, heard: &str) -> Result<Score, TooLong> {
         return Err(TooLong(longest));
     }
     // One row of Levenshtein's table, each cell with the edits that led to it.
-    let mut row: Vec<Score> = (0..=heard.len())
-        .map(|insertions| Score {
-            insertions,
-            ..Score::default()
-        })
-        .collect();
+    let mut row: Vec<Score> = (0..=heard.len()).map(|insertions| Score { insertions, ..Score::default() }).collect();
     for said in &truth {
         let mut diagonal = row[0];
         row[0].deletions += 1;
@@ -58,10 +53,7 @@ pub fn score(truth: &str, heard: &str) -> Result<Score, TooLong> {
             let mut inserted = row[nth];
             inserted.insertions += 1;
             diagonal = row[nth + 1];
-            row[nth + 1] = [kept, deleted, inserted]
-                .into_iter()
-                .min_by_key(Score::edits)
-                .unwrap_or(kept);
+            row[nth + 1] = [kept, deleted, inserted].into_iter().min_by_key(Score::edits).unwrap_or(kept);
         }
     }
     let mut total = row[heard.len()];
@@ -86,25 +78,13 @@ mod tests {
     #[test]
     fn edits_are_counted_by_kind() {
         let found = score("the cat sat on the mat", "the bat sat the mat now").expect("short");
-        assert_eq!(
-            found,
-            Score {
-                substitutions: 1,
-                deletions: 1,
-                insertions: 1,
-                words: 6
-            }
-        );
+        assert_eq!(found, Score { substitutions: 1, deletions: 1, insertions: 1, words: 6 });
         assert_eq!(found.rate(), Some(0.5));
     }
 
     #[test]
     fn case_punctuation_and_curly_quotes_do_not_count() {
-        let found = score(
-            "It was the BEST of times -- wasn't it?",
-            "it was the best of times wasn’t it",
-        )
-        .expect("short");
+        let found = score("It was the BEST of times -- wasn't it?", "it was the best of times wasn’t it").expect("short");
         assert_eq!(found.edits(), 0);
     }
 

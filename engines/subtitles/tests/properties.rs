@@ -1,9 +1,7 @@
 //! What holds for any words whatever, and how real reading comes out.
 
 use proptest::prelude::*;
-use showrunner_subtitles::{
-    Cue, Picture, Style, TICKS_PER_SECOND, Word, check, imsc, shape, webvtt,
-};
+use showrunner_subtitles::{Cue, Picture, Style, TICKS_PER_SECOND, Word, check, imsc, shape, webvtt};
 
 /// Words with any text and any times, in order or not.
 fn words() -> impl Strategy<Value = Vec<Word>> {
@@ -21,30 +19,18 @@ fn words() -> impl Strategy<Value = Vec<Word>> {
             .map(|(text, pause, long, glued)| {
                 let start = clock + pause * 16 / 4;
                 clock = start + long * 16 / 4;
-                Word {
-                    text,
-                    start,
-                    end: clock,
-                    glued,
-                }
+                Word { text, start, end: clock, glued }
             })
             .collect()
     })
 }
 
 fn letters(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_whitespace() && !c.is_control())
-        .collect()
+    text.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect()
 }
 
 fn all_text(cues: &[Cue]) -> String {
-    letters(
-        &cues
-            .iter()
-            .flat_map(|cue| cue.lines.clone())
-            .collect::<String>(),
-    )
+    letters(&cues.iter().flat_map(|cue| cue.lines.clone()).collect::<String>())
 }
 
 proptest! {
@@ -138,10 +124,7 @@ fn a_calm_reading_gives_cues_without_any_violation() {
     let cues = shape(&read_aloud(OPENING, 0.065), &Picture::default(), &style);
     assert_eq!(check(&cues, &Picture::default(), &style), []);
     assert!(
-        cues.iter().all(|cue| cue
-            .lines
-            .last()
-            .is_some_and(|line| line.ends_with([',', '.']))),
+        cues.iter().all(|cue| cue.lines.last().is_some_and(|line| line.ends_with([',', '.']))),
         "every cue of this text can end on a clause: {cues:#?}"
     );
 }
@@ -149,19 +132,10 @@ fn a_calm_reading_gives_cues_without_any_violation() {
 #[test]
 fn a_cue_moves_onto_a_shot_change_close_to_its_edge() {
     let words = read_aloud("Here we are at last.", 0.1);
-    let late: Vec<Word> = words
-        .into_iter()
-        .map(|word| Word {
-            start: word.start + 32_000,
-            end: word.end + 32_000,
-            ..word
-        })
-        .collect();
+    let late: Vec<Word> =
+        words.into_iter().map(|word| Word { start: word.start + 32_000, end: word.end + 32_000, ..word }).collect();
     let shots = [0, 32_000 - 4_000, 32_000 + 16_000 * 3];
-    let picture = Picture {
-        shot_starts: &shots,
-        end: None,
-    };
+    let picture = Picture { shot_starts: &shots, end: None };
     let style = Style::for_language("en");
     let cues = shape(&late, &picture, &style);
     assert_eq!(cues.len(), 1);
@@ -175,47 +149,26 @@ fn speech_too_fast_to_read_is_shown_and_named() {
     let cues = shape(&read_aloud(OPENING, 0.01), &Picture::default(), &style);
     let violations = check(&cues, &Picture::default(), &style);
     assert!(!violations.is_empty());
-    assert!(
-        violations
-            .iter()
-            .all(|violation| !violation.kind.is_fault())
-    );
+    assert!(violations.iter().all(|violation| !violation.kind.is_fault()));
 }
 
 #[test]
 fn text_without_spaces_is_cut_to_the_lines_of_its_language() {
     let style = Style::for_language("ja");
-    let words: Vec<Word> =
-        "それは最良の時代であり最悪の時代であり知恵の時代であり愚かさの時代でもあった"
-            .chars()
-            .enumerate()
-            .map(|(nth, c)| Word {
-                text: c.to_string(),
-                start: nth as i64 * 5_000,
-                end: nth as i64 * 5_000 + 4_000,
-                glued: nth > 0,
-            })
-            .collect();
+    let words: Vec<Word> = "それは最良の時代であり最悪の時代であり知恵の時代であり愚かさの時代でもあった"
+        .chars()
+        .enumerate()
+        .map(|(nth, c)| Word { text: c.to_string(), start: nth as i64 * 5_000, end: nth as i64 * 5_000 + 4_000, glued: nth > 0 })
+        .collect();
     let cues = shape(&words, &Picture::default(), &style);
     assert!(cues.len() > 1);
-    assert!(
-        cues.iter()
-            .flat_map(|cue| &cue.lines)
-            .all(|line| line.chars().count() <= 13 && !line.contains(' '))
-    );
+    assert!(cues.iter().flat_map(|cue| &cue.lines).all(|line| line.chars().count() <= 13 && !line.contains(' ')));
 }
 
 #[test]
 fn a_cue_never_outlasts_the_title() {
     let words = read_aloud("The end.", 0.1);
     let end = words[1].end + 800;
-    let cues = shape(
-        &words,
-        &Picture {
-            shot_starts: &[],
-            end: Some(end),
-        },
-        &Style::for_language("en"),
-    );
+    let cues = shape(&words, &Picture { shot_starts: &[], end: Some(end) }, &Style::for_language("en"));
     assert_eq!(cues.last().map(|cue| cue.end), Some(end));
 }

@@ -166,8 +166,8 @@ impl Keeper {
             spec.lease_duration_seconds = Some(1);
             spec.renew_time = Some(MicroTime(self.clock.now()));
         }
-        let put = self.api.replace(self.name, &post_params(), &lease);
-        match timed(self.params.request_timeout, put).await {
+        let params = post_params();
+        match timed(self.params.request_timeout, self.api.replace(self.name, &params, &lease)).await {
             Ok(_) => tracing::info!(lease = self.name, "released the lease"),
             Err(error) => tracing::warn!(lease = self.name, %error, "failed to release the lease; others wait for it to run out"),
         }

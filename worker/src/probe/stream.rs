@@ -345,3 +345,7 @@ fn as_text<S: serde::Serializer>(base: &TimeBase, serializer: S) -> Result<S::Ok
 fn as_number<S: serde::Serializer>(ticks: &Option<Ticks>, serializer: S) -> Result<S::Ok, S::Error> {
     ticks.map(|ticks| ticks.0).serialize(serializer)
 }
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

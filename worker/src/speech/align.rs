@@ -9,14 +9,48 @@ const SOFT: i64 = SAMPLE_RATE / 10;
 /// Longest time a single word is shown as spoken.
 const LONGEST_WORD: i64 = 2 * SAMPLE_RATE;
 
+/// Loudness is looked at in steps of 10 ms.
+const STEP: usize = SAMPLE_RATE as usize / 100;
+/// Quieter than this share of the mean voice (-22 dB) is a pause, if it lasts.
+const QUIET: f32 = 0.08;
+/// A pause shorter than this is part of a word: the closure of a stop consonant.
+const SHORT_PAUSE: i64 = SAMPLE_RATE * 15 / 100;
+
+/// The voice without the pauses in it: the detector stays on for some tenths of a second after the voice.
+///
+/// Under music nothing is quiet, and the voice stays as the detector found it.
+pub(super) fn sounding(samples: &[f32], voiced: &[Span]) -> Vec<Span> {
+    let part = |span: &Span| {
+        let place = |at: i64| at.clamp(0, samples.len() as i64) as usize;
+        &samples[place(span.start)..place(span.end)]
+    };
+    let power = |sound: &[f32]| sound.iter().map(|sample| sample * sample).sum::<f32>();
+    let (energy, count) =
+        voiced.iter().map(part).fold((0.0, 0), |(energy, count), sound| (energy + power(sound), count + sound.len()));
+    let quiet = (energy / count.max(1) as f32).sqrt() * QUIET;
+    let mut runs: Vec<Span> = Vec::new();
+    for span in voiced {
+        for (nth, step) in part(span).chunks(STEP).enumerate() {
+            if (power(step) / step.len() as f32).sqrt() < quiet {
+                continue;
+            }
+            let start = span.start + (nth * STEP) as i64;
+            let end = start + step.len() as i64;
+            match runs.last_mut() {
+                Some(run) if start - run.end < SHORT_PAUSE => run.end = end,
+                _ => runs.push(Span { start, end }),
+            }
+        }
+    }
+    runs
+}
+
 /// First frame of each token and of the end, from the path through the attention; `None` where the path has holes
 /// that cannot be filled.
 pub(super) fn token_starts(path: &[(i64, i64)], tokens: usize) -> Option<Vec<i64>> {
     let mut starts: Vec<Option<i64>> = vec![None; tokens + 1];
     for &(token, frame) in path {
-        let slot = usize::try_from(token)
-            .ok()
-            .and_then(|token| starts.get_mut(token))?;
+        let slot = usize::try_from(token).ok().and_then(|token| starts.get_mut(token))?;
         *slot = Some(slot.map_or(frame, |earlier| earlier.min(frame)));
     }
     // A token the path passes over in no time begins where the next one does.
@@ -34,17 +68,9 @@ pub(super) fn token_starts(path: &[(i64, i64)], tokens: usize) -> Option<Vec<i64
 }
 
 /// Spans of words in samples of the window, from the starts of tokens.
-pub(super) fn from_attention(
-    words: &[TokenWord],
-    starts: &[i64],
-    voiced: &[Span],
-    length: i64,
-) -> Vec<Span> {
+pub(super) fn from_attention(words: &[TokenWord], starts: &[i64], voiced: &[Span], length: i64) -> Vec<Span> {
     let at = |token: usize| starts[token.min(starts.len() - 1)] * FRAME;
-    let raw = words.iter().map(|word| Span {
-        start: at(word.first),
-        end: at(word.first + word.count),
-    });
+    let raw = words.iter().map(|word| Span { start: at(word.first), end: at(word.first + word.count) });
     tidy(raw.map(|span| to_voice(span, voiced)), length)
 }
 
@@ -54,14 +80,10 @@ pub(super) fn by_characters(words: &[TokenWord], segment: Span, length: i64) -> 
     let total: i64 = words.iter().map(size).sum::<i64>().max(1);
     let mut before = 0;
     let raw = words.iter().map(|word| {
-        let place =
-            |characters: i64| segment.start + (segment.end - segment.start) * characters / total;
+        let place = |characters: i64| segment.start + (segment.end - segment.start) * characters / total;
         let start = place(before);
         before += size(word);
-        Span {
-            start,
-            end: place(before),
-        }
+        Span { start, end: place(before) }
     });
     tidy(raw, length)
 }
@@ -103,12 +125,7 @@ mod tests {
     use super::*;
 
     fn word(first: usize, count: usize) -> TokenWord {
-        TokenWord {
-            text: "word".into(),
-            glued: false,
-            first,
-            count,
-        }
+        TokenWord { text: "word".into(), glued: false, first, count }
     }
 
     #[test]
@@ -121,60 +138,33 @@ mod tests {
 
     #[test]
     fn a_pause_before_and_after_a_word_is_no_part_of_it() {
-        let voiced = [Span {
-            start: 16_000,
-            end: 24_000,
-        }];
+        let voiced = [Span { start: 16_000, end: 24_000 }];
         let spans = from_attention(&[word(0, 1)], &[0, 100], &voiced, 48_000);
-        assert_eq!(
-            spans,
-            [Span {
-                start: 16_000 - SOFT,
-                end: 24_000 + SOFT
-            }]
-        );
+        assert_eq!(spans, [Span { start: 16_000 - SOFT, end: 24_000 + SOFT }]);
+    }
+
+    #[test]
+    fn a_pause_inside_the_voice_is_found_and_a_stop_consonant_is_none() {
+        let mut samples = vec![0.1; 48_000];
+        samples[16_000..17_600].fill(0.0);
+        samples[30_000..34_000].fill(0.001);
+        let voiced = [Span { start: 8_000, end: 48_000 }];
+        assert_eq!(sounding(&samples, &voiced), [Span { start: 8_000, end: 30_080 }, Span { start: 33_920, end: 48_000 }]);
+        assert_eq!(sounding(&[], &voiced), []);
     }
 
     #[test]
     fn words_stay_in_order_and_inside_the_window_whatever_the_path_says() {
-        let spans = from_attention(
-            &[word(0, 1), word(1, 1), word(2, 1)],
-            &[90, 10, 400, 500],
-            &[],
-            32_000,
-        );
+        let spans = from_attention(&[word(0, 1), word(1, 1), word(2, 1)], &[90, 10, 400, 500], &[], 32_000);
         assert!(spans.windows(2).all(|pair| pair[0].end <= pair[1].start));
-        assert!(
-            spans
-                .iter()
-                .all(|span| span.start <= span.end && span.end <= 32_000)
-        );
+        assert!(spans.iter().all(|span| span.start <= span.end && span.end <= 32_000));
     }
 
     #[test]
     fn without_attention_longer_words_take_longer() {
         let mut words = [word(0, 1), word(1, 1)];
         words[1].text = "wonderful".into();
-        let spans = by_characters(
-            &words,
-            Span {
-                start: 0,
-                end: 15_000,
-            },
-            48_000,
-        );
-        assert_eq!(
-            spans,
-            [
-                Span {
-                    start: 0,
-                    end: 5_000
-                },
-                Span {
-                    start: 5_000,
-                    end: 15_000
-                }
-            ]
-        );
+        let spans = by_characters(&words, Span { start: 0, end: 15_000 }, 48_000);
+        assert_eq!(spans, [Span { start: 0, end: 5_000 }, Span { start: 5_000, end: 15_000 }]);
     }
 }

@@ -62,11 +62,7 @@ pub(super) fn doubt_window(confidence: Confidence, settings: &Settings) -> Optio
     if confidence.compression > settings.max_compression {
         Some(DropReason::Repetitive)
     } else if confidence.avg_logprob < settings.min_avg_logprob {
-        if confidence.no_speech > settings.max_no_speech {
-            Some(DropReason::NoSpeech)
-        } else {
-            Some(DropReason::Uncertain)
-        }
+        if confidence.no_speech > settings.max_no_speech { Some(DropReason::NoSpeech) } else { Some(DropReason::Uncertain) }
     } else {
         None
     }
@@ -81,9 +77,7 @@ pub(super) fn doubt_segment(text: &str, voice: i64) -> Option<DropReason> {
     if NEVER_SAID.contains(&words.join(" ").as_str()) {
         return Some(DropReason::KnownPhrase);
     }
-    let circles = words
-        .windows(ROUND_IN_CIRCLES)
-        .any(|part| part.iter().all(|word| *word == part[0]));
+    let circles = words.windows(ROUND_IN_CIRCLES).any(|part| part.iter().all(|word| *word == part[0]));
     circles.then_some(DropReason::Repetitive)
 }
 
@@ -93,10 +87,7 @@ pub(super) fn compression(text: &str) -> f32 {
         return 0.0;
     }
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    let compressed = encoder
-        .write_all(text.as_bytes())
-        .and_then(|()| encoder.finish())
-        .expect("writing to memory cannot fail");
+    let compressed = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).expect("writing to memory cannot fail");
     text.len() as f32 / compressed.len() as f32
 }
 
@@ -105,54 +96,32 @@ mod tests {
     use super::*;
 
     fn confidence(avg_logprob: f32, no_speech: f32, text: &str) -> Confidence {
-        Confidence {
-            avg_logprob,
-            no_speech,
-            compression: compression(text),
-        }
+        Confidence { avg_logprob, no_speech, compression: compression(text) }
     }
 
     #[test]
     fn plain_speech_is_believed() {
         let text = "It was the epoch of belief, it was the epoch of incredulity.";
-        assert_eq!(
-            doubt_window(confidence(-0.2, 0.7, text), &Settings::default()),
-            None
-        );
+        assert_eq!(doubt_window(confidence(-0.2, 0.7, text), &Settings::default()), None);
         assert_eq!(doubt_segment(text, 1), None);
     }
 
     #[test]
     fn text_that_repeats_itself_is_not() {
         let text = "I'm going to go. ".repeat(20);
-        assert_eq!(
-            doubt_window(confidence(-0.1, 0.0, &text), &Settings::default()),
-            Some(DropReason::Repetitive)
-        );
-        assert_eq!(
-            doubt_segment(&"la ".repeat(9), 1),
-            Some(DropReason::Repetitive)
-        );
+        assert_eq!(doubt_window(confidence(-0.1, 0.0, &text), &Settings::default()), Some(DropReason::Repetitive));
+        assert_eq!(doubt_segment(&"la ".repeat(9), 1), Some(DropReason::Repetitive));
     }
 
     #[test]
     fn an_unsure_window_is_dropped_and_named_by_why() {
-        assert_eq!(
-            doubt_window(confidence(-1.2, 0.9, "you"), &Settings::default()),
-            Some(DropReason::NoSpeech)
-        );
-        assert_eq!(
-            doubt_window(confidence(-1.2, 0.1, "you"), &Settings::default()),
-            Some(DropReason::Uncertain)
-        );
+        assert_eq!(doubt_window(confidence(-1.2, 0.9, "you"), &Settings::default()), Some(DropReason::NoSpeech));
+        assert_eq!(doubt_window(confidence(-1.2, 0.1, "you"), &Settings::default()), Some(DropReason::Uncertain));
     }
 
     #[test]
     fn a_phrase_nobody_said_is_dropped_whatever_its_marks() {
-        assert_eq!(
-            doubt_segment(" Thanks for watching!", 1),
-            Some(DropReason::KnownPhrase)
-        );
+        assert_eq!(doubt_segment(" Thanks for watching!", 1), Some(DropReason::KnownPhrase));
         assert_eq!(doubt_segment("Thanks for watching over me.", 1), None);
     }
 

@@ -30,15 +30,8 @@ pub(super) struct Mel {
 
 impl Mel {
     pub(super) fn new(bands: usize) -> Self {
-        let hann = (0..WINDOW)
-            .map(|n| (0.5 - 0.5 * (2.0 * PI * n as f64 / WINDOW as f64).cos()) as f32)
-            .collect();
-        Self {
-            bands,
-            filters: filters(bands),
-            hann,
-            fft: RealFftPlanner::new().plan_fft_forward(WINDOW),
-        }
+        let hann = (0..WINDOW).map(|n| (0.5 - 0.5 * (2.0 * PI * n as f64 / WINDOW as f64).cos()) as f32).collect();
+        Self { bands, filters: filters(bands), hann, fft: RealFftPlanner::new().plan_fft_forward(WINDOW) }
     }
 
     /// `bands x FRAMES` values, band after band, of at most 30 s of sound; the rest is silence.
@@ -69,11 +62,7 @@ impl Mel {
                 *value = bin.norm_sqr();
             }
             for (band, (first, weights)) in self.filters.iter().enumerate() {
-                let sum: f32 = weights
-                    .iter()
-                    .zip(&power[*first..])
-                    .map(|(weight, value)| weight * value)
-                    .sum();
+                let sum: f32 = weights.iter().zip(&power[*first..]).map(|(weight, value)| weight * value).sum();
                 mel[band * FRAMES + frame] = sum.max(1e-10).log10();
             }
         }
@@ -95,15 +84,9 @@ fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
     let knee = KNEE_HZ / HZ_PER_MEL;
     let highest = knee + (HIGHEST_HZ / KNEE_HZ).ln() / log_step;
     let hz = |mel: f64| {
-        if mel < knee {
-            mel * HZ_PER_MEL
-        } else {
-            KNEE_HZ * ((mel - knee) * log_step).exp()
-        }
+        if mel < knee { mel * HZ_PER_MEL } else { KNEE_HZ * ((mel - knee) * log_step).exp() }
     };
-    let edges: Vec<f64> = (0..bands + 2)
-        .map(|n| hz(highest * n as f64 / (bands + 1) as f64))
-        .collect();
+    let edges: Vec<f64> = (0..bands + 2).map(|n| hz(highest * n as f64 / (bands + 1) as f64)).collect();
     edges
         .windows(3)
         .map(|edge| {
@@ -116,10 +99,7 @@ fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
             };
             let weights: Vec<f32> = (0..BINS).map(weight).collect();
             let first = weights.iter().position(|&weight| weight > 0.0).unwrap_or(0);
-            let last = weights
-                .iter()
-                .rposition(|&weight| weight > 0.0)
-                .unwrap_or(0);
+            let last = weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
             (first, weights[first..=last].to_vec())
         })
         .collect()
@@ -134,8 +114,7 @@ mod tests {
         let samples: Vec<f32> = (0..32_000)
             .map(|n| {
                 let t = f64::from(n) / 16_000.0;
-                (0.5 * (2.0 * PI * 440.0 * t).sin()
-                    + 0.25 * (2.0 * PI * (100.0 + 900.0 * t) * t).sin()) as f32
+                (0.5 * (2.0 * PI * 440.0 * t).sin() + 0.25 * (2.0 * PI * (100.0 + 900.0 * t) * t).sin()) as f32
             })
             .collect();
         let mel = Mel::new(80).of(&samples);
@@ -152,10 +131,7 @@ mod tests {
         ];
         for (band, frame, value) in golden {
             let found = mel[band * FRAMES + frame];
-            assert!(
-                (found - value).abs() < 2e-3,
-                "band {band} frame {frame}: {found} for {value}"
-            );
+            assert!((found - value).abs() < 2e-3, "band {band} frame {frame}: {found} for {value}");
         }
         let mean = mel.iter().map(|&value| f64::from(value)).sum::<f64>() / mel.len() as f64;
         assert!((mean + 0.468_615).abs() < 1e-4, "mean {mean}");
@@ -164,9 +140,6 @@ mod tests {
     #[test]
     fn silence_is_even_and_finite() {
         let mel = Mel::new(128).of(&[]);
-        assert!(
-            mel.iter()
-                .all(|value| (value - mel[0]).abs() < 1e-6 && value.is_finite())
-        );
+        assert!(mel.iter().all(|value| (value - mel[0]).abs() < 1e-6 && value.is_finite()));
     }
 }

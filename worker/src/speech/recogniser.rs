@@ -5,7 +5,7 @@ use showrunner_subtitles::Word;
 
 use super::{
     Dropped, Models, SAMPLE_RATE, Segment, Settings, Span, SpeechError, Transcript,
-    align::{by_characters, from_attention},
+    align::{by_characters, from_attention, sounding},
     guards::{doubt_segment, doubt_window},
     vad::{CHUNK, Vad},
     whisper::{Encoded, Heard, Whisper},
@@ -42,12 +42,7 @@ pub struct Recogniser {
 impl Recogniser {
     /// Loads the models. A language is a BCP 47 tag whose first part counts; without one it is detected from the
     /// first speech.
-    pub fn load(
-        onnx: &Onnx,
-        models: Models<'_>,
-        settings: Settings,
-        language: Option<&str>,
-    ) -> Result<Self, SpeechError> {
+    pub fn load(onnx: &Onnx, models: Models<'_>, settings: Settings, language: Option<&str>) -> Result<Self, SpeechError> {
         let whisper = Whisper::load(models.whisper, &settings)?;
         let mut transcript = Transcript::default();
         if let Some(asked) = language {
@@ -102,13 +97,10 @@ impl Recogniser {
     /// The next samples, 16 kHz mono, -1 to 1.
     pub fn push(&mut self, samples: &[f32]) -> Result<(), SpeechError> {
         if samples.iter().any(|sample| !sample.is_finite()) {
-            return Err(SpeechError::Sound(
-                "a sample is not a number; decode the sound again".to_owned(),
-            ));
+            return Err(SpeechError::Sound("a sample is not a number; decode the sound again".to_owned()));
         }
         for block in samples.chunks(BLOCK) {
-            self.kept
-                .extend(block.iter().map(|sample| sample.clamp(-1.0, 1.0)));
+            self.kept.extend(block.iter().map(|sample| sample.clamp(-1.0, 1.0)));
             self.position += block.len() as i64;
             self.listen()?;
         }
@@ -142,9 +134,7 @@ impl Recogniser {
         let probabilities = self.vad.probabilities(&self.kept[from..from + whole])?;
         self.analysed += whole as i64;
         for probability in probabilities {
-            let segmenter = self
-                .segmenter
-                .get_or_insert_with(|| Segmenter::new(&self.settings, self.kept_from));
+            let segmenter = self.segmenter.get_or_insert_with(|| Segmenter::new(&self.settings, self.kept_from));
             if let Some(stretch) = segmenter.push(probability) {
                 self.take_in(&stretch)?;
             }
@@ -189,10 +179,9 @@ impl Recogniser {
             if rest.is_empty() {
                 break;
             }
-            let heard_to = self.recognise(&rest).map_err(|cause| SpeechError::Engine {
-                seconds: rest.tick(0) as f64 / SAMPLE_RATE as f64,
-                cause,
-            })?;
+            let heard_to = self
+                .recognise(&rest)
+                .map_err(|cause| SpeechError::Engine { seconds: rest.tick(0) as f64 / SAMPLE_RATE as f64, cause })?;
             let Some(heard_to) = heard_to.filter(|&to| to >= LEAST_PROGRESS) else {
                 break;
             };
@@ -225,10 +214,7 @@ impl Recogniser {
         }
         if let Some(reason) = doubt_window(heard.confidence, &self.settings) {
             self.transcript.dropped.push(Dropped {
-                span: Span {
-                    start: window.tick(0),
-                    end: window.end_in_piece(length - 1, length),
-                },
+                span: Span { start: window.tick(0), end: window.end_in_piece(length - 1, length) },
                 reason,
                 text: heard.text,
             });
@@ -242,18 +228,16 @@ impl Recogniser {
         let length = window.samples.len() as i64;
         let sample = |seconds: f64| ((seconds * SAMPLE_RATE as f64) as i64).clamp(0, length);
         let starts = self.whisper.align(encoded, heard, language);
+        let runs = sounding(&window.samples, &window.voiced);
         let mut heard_to = 0;
         for (nth, phrase) in heard.phrases.iter().enumerate() {
             if phrase.end.is_none() && nth > 0 {
                 break; // broken off: the next pass begins with it
             }
-            let span = Span {
-                start: sample(phrase.start),
-                end: phrase.end.map_or(length, sample),
-            };
+            let span = Span { start: sample(phrase.start), end: phrase.end.map_or(length, sample) };
             heard_to = span.end;
             let times = match &starts {
-                Some(starts) => from_attention(&phrase.words, starts, &window.voiced, length),
+                Some(starts) => from_attention(&phrase.words, starts, &runs, length),
                 None => by_characters(&phrase.words, span, length),
             };
             let words: Vec<Word> = phrase
@@ -267,8 +251,7 @@ impl Recogniser {
                     glued: word.glued,
                 })
                 .collect();
-            let (Some(first), Some(last), Some(begin), Some(end)) =
-                (words.first(), words.last(), times.first(), times.last())
+            let (Some(first), Some(last), Some(begin), Some(end)) = (words.first(), words.last(), times.first(), times.last())
             else {
                 continue;
             };
@@ -276,11 +259,7 @@ impl Recogniser {
             let text = showrunner_subtitles::joined(&words);
             let voice = window.voice_inside(begin.start.min(span.start), end.end.max(span.end));
             if let Some(reason) = doubt_segment(&text, voice) {
-                self.transcript.dropped.push(Dropped {
-                    span: Span { start, end: stop },
-                    reason,
-                    text,
-                });
+                self.transcript.dropped.push(Dropped { span: Span { start, end: stop }, reason, text });
                 continue;
             }
             self.transcript.segments.push(Segment {

@@ -50,8 +50,7 @@ impl Default for Settings {
 impl Settings {
     /// The settings and what is fixed in code, as text that is equal only where results are.
     pub fn key(&self) -> String {
-        let settings =
-            serde_json::to_string(self).expect("numbers in named fields are always JSON");
+        let settings = serde_json::to_string(self).expect("numbers in named fields are always JSON");
         format!("speech/{ALGORITHM_VERSION} int8 temperature=0 {settings}")
     }
 }
@@ -63,10 +62,7 @@ mod tests {
     #[test]
     fn any_other_setting_is_another_key() {
         let usual = Settings::default();
-        let other = Settings {
-            beam_size: 1,
-            ..usual.clone()
-        };
+        let other = Settings { beam_size: 1, ..usual.clone() };
         assert_ne!(usual.key(), other.key());
         assert_eq!(usual.key(), Settings::default().key());
     }

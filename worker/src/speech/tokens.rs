@@ -19,9 +19,7 @@ pub(super) struct TokenWord {
 /// Seconds of a time token (`<|12.34|>`).
 pub(super) fn timestamp(token: &str) -> Option<f64> {
     let inner = token.strip_prefix("<|")?.strip_suffix("|>")?;
-    let number = inner
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number = inner.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if number { inner.parse().ok() } else { None }
 }
 
@@ -39,9 +37,7 @@ pub(super) fn words(tokens: &[&str], language: &str) -> Vec<TokenWord> {
         let opens = match groups.last() {
             None => true,
             // Without spaces a word is one whole character (or several, where one token holds them).
-            Some((_, open)) => {
-                bytes.first() == Some(&b' ') || (!spaced && std::str::from_utf8(open).is_ok())
-            }
+            Some((_, open)) => bytes.first() == Some(&b' ') || (!spaced && std::str::from_utf8(open).is_ok()),
         };
         match groups.last_mut() {
             Some((_, open)) if !opens => open.extend(bytes),
@@ -50,9 +46,7 @@ pub(super) fn words(tokens: &[&str], language: &str) -> Vec<TokenWord> {
     }
     let mut words: Vec<TokenWord> = Vec::with_capacity(groups.len());
     for (nth, (first, bytes)) in groups.iter().enumerate() {
-        let next = groups
-            .get(nth + 1)
-            .map_or(tokens.len(), |(first, _)| *first);
+        let next = groups.get(nth + 1).map_or(tokens.len(), |(first, _)| *first);
         let text = String::from_utf8_lossy(bytes);
         let glued = !spaced && !text.starts_with(' ');
         let (text, count) = (text.trim(), next - first);
@@ -63,12 +57,7 @@ pub(super) fn words(tokens: &[&str], language: &str) -> Vec<TokenWord> {
                 last.text.push_str(text);
                 last.count += count;
             }
-            _ => words.push(TokenWord {
-                text: text.to_owned(),
-                glued,
-                first: *first,
-                count,
-            }),
+            _ => words.push(TokenWord { text: text.to_owned(), glued, first: *first, count }),
         }
     }
     words.retain(|word| !word.text.is_empty());
@@ -95,9 +84,7 @@ fn byte(c: char) -> Option<u8> {
         return u8::try_from(code).ok().filter(|_| printable(code));
     }
     let nth = (code - 256) as usize;
-    (0..=255_u8)
-        .filter(|&byte| !printable(u32::from(byte)))
-        .nth(nth)
+    (0..=255_u8).filter(|&byte| !printable(u32::from(byte))).nth(nth)
 }
 
 #[cfg(test)]

@@ -29,12 +29,7 @@ impl Vad {
     pub(super) fn load(onnx: &Onnx, model: &Path) -> Result<Self, SpeechError> {
         // One thread: the model is so small that more only wait for each other.
         let session = onnx.session(model, 1)?;
-        Ok(Self {
-            session,
-            hidden: vec![0.0; STATE],
-            cell: vec![0.0; STATE],
-            context: [0.0; CONTEXT],
-        })
+        Ok(Self { session, hidden: vec![0.0; STATE], cell: vec![0.0; STATE], context: [0.0; CONTEXT] })
     }
 
     /// Probabilities of the next chunks; `samples` is a whole number of them.
@@ -49,9 +44,7 @@ impl Vad {
             input.extend_from_slice(chunk);
             self.context.copy_from_slice(&chunk[CHUNK - CONTEXT..]);
         }
-        let probabilities = self
-            .run(chunks, input)
-            .map_err(|error| SpeechError::Vad(error.to_string()))?;
+        let probabilities = self.run(chunks, input).map_err(|error| SpeechError::Vad(error.to_string()))?;
         if probabilities.len() != chunks || probabilities.iter().any(|value| !value.is_finite()) {
             return Err(SpeechError::Vad(format!(
                 "the model gave {} values for {chunks} chunks, or values that are no numbers",
@@ -65,9 +58,7 @@ impl Vad {
         let input = Tensor::from_array(([chunks, CONTEXT + CHUNK], input))?;
         let hidden = Tensor::from_array(([1, 1, STATE], self.hidden.clone()))?;
         let cell = Tensor::from_array(([1, 1, STATE], self.cell.clone()))?;
-        let outputs = self
-            .session
-            .run(ort::inputs!["input" => input, "h" => hidden, "c" => cell])?;
+        let outputs = self.session.run(ort::inputs!["input" => input, "h" => hidden, "c" => cell])?;
         let (_, probabilities) = outputs["speech_probs"].try_extract_tensor::<f32>()?;
         let (_, hidden) = outputs["hn"].try_extract_tensor::<f32>()?;
         let (_, cell) = outputs["cn"].try_extract_tensor::<f32>()?;

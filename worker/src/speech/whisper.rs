@@ -66,15 +66,10 @@ pub(super) struct Encoded {
 
 impl Whisper {
     pub(super) fn load(folder: &Path, settings: &Settings) -> Result<Self, SpeechError> {
-        let failed = |cause: String| SpeechError::Model {
-            path: folder.to_owned(),
-            cause,
-        };
+        let failed = |cause: String| SpeechError::Model { path: folder.to_owned(), cause };
         let specials = specials(folder).map_err(&failed)?;
         if !specials.contains_key(START) {
-            return Err(failed(format!(
-                "its vocabulary has no {START}: this is no Whisper model"
-            )));
+            return Err(failed(format!("its vocabulary has no {START}: this is no Whisper model")));
         }
         let config = Config {
             device: Device::CPU,
@@ -99,40 +94,22 @@ impl Whisper {
             return_no_speech_prob: true,
             ..WhisperOptions::default()
         };
-        let name = folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        Ok(Self {
-            model,
-            name,
-            mel: Mel::new(bands),
-            options,
-            specials,
-        })
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { model, name, mel: Mel::new(bands), options, specials })
     }
 
     /// The language as the model names it, for one that was asked for.
     pub(super) fn language(&self, asked: &str) -> Result<String, SpeechError> {
-        let primary = asked
-            .split(['-', '_'])
-            .next()
-            .unwrap_or_default()
-            .to_lowercase();
+        let primary = asked.split(['-', '_']).next().unwrap_or_default().to_lowercase();
         let known = if self.model.is_multilingual() {
-            self.specials.contains_key(&format!("<|{primary}|>"))
-                && (2..=3).contains(&primary.len())
+            self.specials.contains_key(&format!("<|{primary}|>")) && (2..=3).contains(&primary.len())
         } else {
             primary == "en"
         };
         if known {
             Ok(primary)
         } else {
-            Err(SpeechError::UnsupportedLanguage {
-                language: asked.to_owned(),
-                model: self.name.clone(),
-            })
+            Err(SpeechError::UnsupportedLanguage { language: asked.to_owned(), model: self.name.clone() })
         }
     }
 
@@ -140,16 +117,9 @@ impl Whisper {
     pub(super) fn encode(&self, samples: &[f32]) -> Result<Encoded, String> {
         let mut mel = self.mel.of(samples);
         let shape = [1, self.model.n_mels(), FRAMES];
-        let view =
-            StorageView::new(&shape, &mut mel, Device::CPU).map_err(|error| error.to_string())?;
-        let features = self
-            .model
-            .encode(&view, false)
-            .map_err(|error| error.to_string())?;
-        Ok(Encoded {
-            features,
-            frames: samples.len().div_ceil(HOP).clamp(1, FRAMES),
-        })
+        let view = StorageView::new(&shape, &mut mel, Device::CPU).map_err(|error| error.to_string())?;
+        let features = self.model.encode(&view, false).map_err(|error| error.to_string())?;
+        Ok(Encoded { features, frames: samples.len().div_ceil(HOP).clamp(1, FRAMES) })
     }
 
     /// The likeliest language and how likely it is.
@@ -157,28 +127,14 @@ impl Whisper {
         if !self.model.is_multilingual() {
             return Ok(("en".to_owned(), 1.0));
         }
-        let found = self
-            .model
-            .detect_language(&encoded.features)
-            .map_err(|error| error.to_string())?;
-        let best = found
-            .first()
-            .and_then(|window| window.first())
-            .ok_or("no language was detected")?;
-        let name = best
-            .language
-            .trim_start_matches("<|")
-            .trim_end_matches("|>");
+        let found = self.model.detect_language(&encoded.features).map_err(|error| error.to_string())?;
+        let best = found.first().and_then(|window| window.first()).ok_or("no language was detected")?;
+        let name = best.language.trim_start_matches("<|").trim_end_matches("|>");
         Ok((name.to_owned(), best.probability))
     }
 
     /// Decodes a window; `no_loops` forbids that a phrase is said twice.
-    pub(super) fn decode(
-        &self,
-        encoded: &Encoded,
-        language: &str,
-        no_loops: bool,
-    ) -> Result<Heard, String> {
+    pub(super) fn decode(&self, encoded: &Encoded, language: &str, no_loops: bool) -> Result<Heard, String> {
         let mut options = self.options.clone();
         if no_loops {
             options.no_repeat_ngram_size = NO_REPEAT_NGRAM;
@@ -191,20 +147,14 @@ impl Whisper {
             .into_iter()
             .next()
             .ok_or("the model gave no result")?;
-        let (Some(tokens), Some(ids)) = (result.sequences.first(), result.sequences_ids.first())
-        else {
+        let (Some(tokens), Some(ids)) = (result.sequences.first(), result.sequences_ids.first()) else {
             return Err("the model gave no sequence".to_owned());
         };
         if tokens.len() != ids.len() {
             return Err("the model gave tokens and ids of different number".to_owned());
         }
         let (phrases, text_ids) = phrases(tokens, ids, language);
-        let text = phrases
-            .iter()
-            .flat_map(|phrase| &phrase.words)
-            .map(|word| word.text.as_str())
-            .collect::<Vec<_>>()
-            .join(" ");
+        let text = phrases.iter().flat_map(|phrase| &phrase.words).map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
         // CTranslate2 gives the mean over the tokens; Whisper counts the end token too.
         let score = result.scores.first().copied().unwrap_or(f32::MIN);
         let count = tokens.len() as f32;
@@ -221,43 +171,19 @@ impl Whisper {
     }
 
     /// First encoder frame of each text token and of the end; `None` when the attention does not tell.
-    pub(super) fn align(
-        &self,
-        encoded: &Encoded,
-        heard: &Heard,
-        language: &str,
-    ) -> Option<Vec<i64>> {
-        let start: Vec<usize> = self
-            .prompt(language)
-            .iter()
-            .filter_map(|token| self.specials.get(token).copied())
-            .collect();
+    pub(super) fn align(&self, encoded: &Encoded, heard: &Heard, language: &str) -> Option<Vec<i64>> {
+        let start: Vec<usize> = self.prompt(language).iter().filter_map(|token| self.specials.get(token).copied()).collect();
         let aligned = self
             .model
-            .align(
-                &encoded.features,
-                &start,
-                std::slice::from_ref(&heard.text_ids),
-                &[encoded.frames],
-                MEDIAN_FILTER,
-            )
+            .align(&encoded.features, &start, std::slice::from_ref(&heard.text_ids), &[encoded.frames], MEDIAN_FILTER)
             .ok()?;
-        let path: Vec<(i64, i64)> = aligned
-            .first()?
-            .alignments
-            .iter()
-            .map(|step| (step.token_x, step.frame_x))
-            .collect();
+        let path: Vec<(i64, i64)> = aligned.first()?.alignments.iter().map(|step| (step.token_x, step.frame_x)).collect();
         super::align::token_starts(&path, heard.text_ids.len())
     }
 
     fn prompt(&self, language: &str) -> Vec<String> {
         if self.model.is_multilingual() {
-            vec![
-                START.to_owned(),
-                format!("<|{language}|>"),
-                TRANSCRIBE.to_owned(),
-            ]
+            vec![START.to_owned(), format!("<|{language}|>"), TRANSCRIBE.to_owned()]
         } else {
             vec![START.to_owned()]
         }
@@ -318,16 +244,9 @@ fn specials(folder: &Path) -> Result<HashMap<String, usize>, String> {
 fn read_bounded(path: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("failed to read {}: {error}", path.display());
     let mut text = String::new();
-    let read = File::open(path)
-        .map_err(failed)?
-        .take(MAX_VOCABULARY_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
+    let read = File::open(path).map_err(failed)?.take(MAX_VOCABULARY_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
     if read as u64 > MAX_VOCABULARY_BYTES {
-        return Err(format!(
-            "{} is larger than {MAX_VOCABULARY_BYTES} bytes",
-            path.display()
-        ));
+        return Err(format!("{} is larger than {MAX_VOCABULARY_BYTES} bytes", path.display()));
     }
     Ok(text)
 }
@@ -338,11 +257,8 @@ mod tests {
 
     #[test]
     fn phrases_are_parted_by_times_and_their_words_count_over_the_whole_window() {
-        let tokens: Vec<String> = [
-            "<|0.00|>", "ĠIt", "Ġwas", "<|1.20|>", "<|1.50|>", "Ġthe", "Ġb", "est",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        let tokens: Vec<String> =
+            ["<|0.00|>", "ĠIt", "Ġwas", "<|1.20|>", "<|1.50|>", "Ġthe", "Ġb", "est"].map(str::to_owned).to_vec();
         let ids: Vec<usize> = (0..tokens.len()).collect();
         let (found, text_ids) = phrases(&tokens, &ids, "en");
         assert_eq!(text_ids, [1, 2, 5, 6, 7]);

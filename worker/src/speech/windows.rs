@@ -63,12 +63,7 @@ impl Segmenter {
         self.clock += CHUNK as i64;
         let Some(open) = &mut self.open else {
             if probability >= self.on {
-                self.open = Some(Open {
-                    start: at,
-                    probabilities: vec![probability],
-                    quiet_since: None,
-                    continues: false,
-                });
+                self.open = Some(Open { start: at, probabilities: vec![probability], quiet_since: None, continues: false });
             }
             return None;
         };
@@ -78,10 +73,7 @@ impl Segmenter {
         } else if probability < self.off && open.quiet_since.is_none() {
             open.quiet_since = Some(at);
         }
-        if open
-            .quiet_since
-            .is_some_and(|since| self.clock - since >= self.silence)
-        {
+        if open.quiet_since.is_some_and(|since| self.clock - since >= self.silence) {
             return self.close();
         }
         if self.clock - open.start >= LONGEST {
@@ -98,38 +90,23 @@ impl Segmenter {
             return None;
         }
         let padding = if open.continues { 0 } else { self.padding };
-        let span = Span {
-            start: (open.start - padding).max(self.earliest),
-            end: end + self.padding,
-        };
+        let span = Span { start: (open.start - padding).max(self.earliest), end: end + self.padding };
         self.earliest = span.end;
-        Some(Stretch {
-            span,
-            voiced: self.voiced(&open.probabilities, open.start),
-        })
+        Some(Stretch { span, voiced: self.voiced(&open.probabilities, open.start) })
     }
 
     /// Cuts speech that never pauses at its quietest moment of late.
     fn split(&mut self) -> Stretch {
         let open = self.open.take().expect("only called with a stretch open");
         let count = open.probabilities.len();
-        let from = count
-            .saturating_sub((CUT_SEARCH / CHUNK as i64) as usize)
-            .max(1);
-        let quietest = (from..count)
-            .min_by(|&a, &b| open.probabilities[a].total_cmp(&open.probabilities[b]))
-            .unwrap_or(count - 1);
+        let from = count.saturating_sub((CUT_SEARCH / CHUNK as i64) as usize).max(1);
+        let quietest =
+            (from..count).min_by(|&a, &b| open.probabilities[a].total_cmp(&open.probabilities[b])).unwrap_or(count - 1);
         let cut = open.start + (quietest * CHUNK) as i64;
         let padding = if open.continues { 0 } else { self.padding };
-        let span = Span {
-            start: (open.start - padding).max(self.earliest),
-            end: cut,
-        };
+        let span = Span { start: (open.start - padding).max(self.earliest), end: cut };
         self.earliest = cut;
-        let stretch = Stretch {
-            span,
-            voiced: self.voiced(&open.probabilities[..quietest], open.start),
-        };
+        let stretch = Stretch { span, voiced: self.voiced(&open.probabilities[..quietest], open.start) };
         self.open = Some(Open {
             start: cut,
             probabilities: open.probabilities[quietest..].to_vec(),
@@ -155,13 +132,8 @@ impl Segmenter {
         let mut spans: Vec<Span> = Vec::new();
         for chunk in (0..probabilities.len()).filter(|&chunk| probabilities[chunk] >= self.on) {
             match spans.last_mut() {
-                Some(last) if tick(chunk) - last.end <= (VOICE_HOLE * CHUNK) as i64 => {
-                    last.end = tick(chunk + 1)
-                }
-                _ => spans.push(Span {
-                    start: tick(chunk),
-                    end: tick(chunk + 1),
-                }),
+                Some(last) if tick(chunk) - last.end <= (VOICE_HOLE * CHUNK) as i64 => last.end = tick(chunk + 1),
+                _ => spans.push(Span { start: tick(chunk), end: tick(chunk + 1) }),
             }
         }
         spans
@@ -197,14 +169,8 @@ impl Window {
 
     /// The span of sound to add for a stretch: with the silence before it where that is short.
     pub(super) fn wants(&self, stretch: &Stretch) -> Span {
-        let start = self
-            .end_tick()
-            .filter(|end| stretch.span.start - end <= JOIN)
-            .unwrap_or(stretch.span.start);
-        Span {
-            start,
-            end: stretch.span.end,
-        }
+        let start = self.end_tick().filter(|end| stretch.span.start - end <= JOIN).unwrap_or(stretch.span.start);
+        Span { start, end: stretch.span.end }
     }
 
     /// Whether so much more sound can be heard at once.
@@ -217,55 +183,32 @@ impl Window {
         let offset = self.samples.len() as i64;
         self.samples.extend_from_slice(sound);
         let length = sound.len() as i64;
-        self.pieces.push(Piece {
-            offset,
-            tick,
-            length,
-        });
+        self.pieces.push(Piece { offset, tick, length });
         let place = |at: i64| (at - tick).clamp(0, length) + offset;
-        self.voiced.extend(voiced.iter().map(|span| Span {
-            start: place(span.start),
-            end: place(span.end),
-        }));
+        self.voiced.extend(voiced.iter().map(|span| Span { start: place(span.start), end: place(span.end) }));
     }
 
     /// The title's tick of a sample of this window.
     pub(super) fn tick(&self, offset: i64) -> i64 {
-        let index = self
-            .pieces
-            .partition_point(|piece| piece.offset <= offset)
-            .saturating_sub(1);
-        self.pieces.get(index).map_or(0, |piece| {
-            piece.tick + (offset - piece.offset).clamp(0, piece.length)
-        })
+        let index = self.pieces.partition_point(|piece| piece.offset <= offset).saturating_sub(1);
+        self.pieces.get(index).map_or(0, |piece| piece.tick + (offset - piece.offset).clamp(0, piece.length))
     }
 
     /// The title's tick of the end of something that begins at sample `start` and ends at `end`: never beyond the
     /// piece it begins in, because what lies between two pieces was left out.
     pub(super) fn end_in_piece(&self, start: i64, end: i64) -> i64 {
-        let index = self
-            .pieces
-            .partition_point(|piece| piece.offset <= start)
-            .saturating_sub(1);
-        self.pieces.get(index).map_or(0, |piece| {
-            piece.tick + (end - piece.offset).clamp(0, piece.length)
-        })
+        let index = self.pieces.partition_point(|piece| piece.offset <= start).saturating_sub(1);
+        self.pieces.get(index).map_or(0, |piece| piece.tick + (end - piece.offset).clamp(0, piece.length))
     }
 
     /// Samples of voice at or after `offset`.
     pub(super) fn voice_after(&self, offset: i64) -> i64 {
-        self.voiced
-            .iter()
-            .map(|span| (span.end - span.start.max(offset)).max(0))
-            .sum()
+        self.voiced.iter().map(|span| (span.end - span.start.max(offset)).max(0)).sum()
     }
 
     /// Samples of voice inside a span of this window.
     pub(super) fn voice_inside(&self, start: i64, end: i64) -> i64 {
-        self.voiced
-            .iter()
-            .map(|span| (span.end.min(end) - span.start.max(start)).max(0))
-            .sum()
+        self.voiced.iter().map(|span| (span.end.min(end) - span.start.max(start)).max(0)).sum()
     }
 
     /// What is left from sample `offset` on.
@@ -277,27 +220,16 @@ impl Window {
             .filter(|piece| piece.offset + piece.length > offset)
             .map(|piece| {
                 let cut = (offset - piece.offset).max(0);
-                Piece {
-                    offset: piece.offset + cut - offset,
-                    tick: piece.tick + cut,
-                    length: piece.length - cut,
-                }
+                Piece { offset: piece.offset + cut - offset, tick: piece.tick + cut, length: piece.length - cut }
             })
             .collect();
         let voiced = self
             .voiced
             .iter()
             .filter(|span| span.end > offset)
-            .map(|span| Span {
-                start: span.start.max(offset) - offset,
-                end: span.end - offset,
-            })
+            .map(|span| Span { start: span.start.max(offset) - offset, end: span.end - offset })
             .collect();
-        Self {
-            samples: self.samples[offset as usize..].to_vec(),
-            pieces,
-            voiced,
-        }
+        Self { samples: self.samples[offset as usize..].to_vec(), pieces, voiced }
     }
 
     fn end_tick(&self) -> Option<i64> {
@@ -311,10 +243,7 @@ mod tests {
 
     fn run(probabilities: impl IntoIterator<Item = f32>) -> Vec<Stretch> {
         let mut segmenter = Segmenter::new(&Settings::default(), 0);
-        let mut found: Vec<Stretch> = probabilities
-            .into_iter()
-            .filter_map(|p| segmenter.push(p))
-            .collect();
+        let mut found: Vec<Stretch> = probabilities.into_iter().filter_map(|p| segmenter.push(p)).collect();
         found.extend(segmenter.close());
         found
     }
@@ -331,20 +260,11 @@ mod tests {
 
     #[test]
     fn a_pause_parts_two_stretches_and_padding_never_makes_them_share_a_sample() {
-        let found = run(chunks(0.0, 20)
-            .chain(chunks(0.9, 40))
-            .chain(chunks(0.0, 13))
-            .chain(chunks(0.9, 40))
-            .chain(chunks(0.0, 40)));
+        let found =
+            run(chunks(0.0, 20).chain(chunks(0.9, 40)).chain(chunks(0.0, 13)).chain(chunks(0.9, 40)).chain(chunks(0.0, 40)));
         assert_eq!(found.len(), 2);
         assert!(found[0].span.end <= found[1].span.start);
-        assert_eq!(
-            found[0].voiced,
-            [Span {
-                start: 20 * 512,
-                end: 60 * 512
-            }]
-        );
+        assert_eq!(found[0].voiced, [Span { start: 20 * 512, end: 60 * 512 }]);
         assert_eq!(found[0].span.start, 20 * 512 - 3200);
     }
 
@@ -354,41 +274,16 @@ mod tests {
         probabilities[800] = 0.6;
         let found = run(probabilities);
         assert_eq!(found[0].span.end, 800 * 512);
-        assert!(
-            found
-                .windows(2)
-                .all(|pair| pair[0].span.end == pair[1].span.start)
-        );
-        assert!(
-            found
-                .iter()
-                .all(|stretch| stretch.span.end - stretch.span.start <= mel::SAMPLES as i64)
-        );
-        assert_eq!(
-            found.last().map(|stretch| stretch.span.end),
-            Some(2000 * 512 + 3200)
-        );
+        assert!(found.windows(2).all(|pair| pair[0].span.end == pair[1].span.start));
+        assert!(found.iter().all(|stretch| stretch.span.end - stretch.span.start <= mel::SAMPLES as i64));
+        assert_eq!(found.last().map(|stretch| stretch.span.end), Some(2000 * 512 + 3200));
     }
 
     #[test]
     fn a_window_finds_its_way_back_to_the_title_across_a_silence_left_out() {
         let mut window = Window::default();
-        window.add(
-            1000,
-            &[0.0; 500],
-            &[Span {
-                start: 1100,
-                end: 1400,
-            }],
-        );
-        window.add(
-            90_000,
-            &[0.0; 700],
-            &[Span {
-                start: 90_100,
-                end: 90_600,
-            }],
-        );
+        window.add(1000, &[0.0; 500], &[Span { start: 1100, end: 1400 }]);
+        window.add(90_000, &[0.0; 700], &[Span { start: 90_100, end: 90_600 }]);
         assert_eq!(window.tick(0), 1000);
         assert_eq!(window.tick(499), 1499);
         assert_eq!(window.tick(500), 90_000);

@@ -1,6 +1,6 @@
 //! What the worker's tests share: a small store that can be made to misbehave, tiny titles, orders, and the worker itself.
 //! Serves HTTP on the loopback, runs `FFmpeg` and the worker's binary, writes temporary folders.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 pub mod store;
 pub mod titles;
@@ -52,7 +52,7 @@ pub fn subtitles() -> StepParams {
 pub fn order(store: &TestStore, steps: &[StepParams]) -> WorkOrder {
     let artefacts = artefacts();
     let size_bytes = store.object(SOURCE).map_or(0, |bytes| bytes.len() as u64);
-    let identity = SourceIdentity { store: "test".into(), path: "title.mp4".into(), version: store.etag(SOURCE), size_bytes };
+    let identity = SourceIdentity { store: "test".into(), path: "title.mp4".into(), version: store.etag(SOURCE), size_bytes, sha256: None };
     let model = |name: &str| ModelRef {
         name: name.to_owned(),
         digest: artefacts.locked_digest(name).expect("the lock file has the model"),

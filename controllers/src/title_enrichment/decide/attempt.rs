@@ -10,7 +10,7 @@ use showrunner_crds::title_enrichment::{AttemptStatus, StepState, TitleReason};
 use showrunner_kit::Next;
 use showrunner_kit::jobs::{Deadlines, JobState, Overdue, job_name};
 
-use super::types::{Act, Answer, Decision, Found, Need, Order, OrderedStep, SeenJob, price};
+use super::types::{Act, Answer, Decision, Need, Order, OrderedStep, SeenJob, price};
 use super::{Draft, Planned, failure};
 use crate::title_enrichment::{build, layout, validate, validate::Wish};
 
@@ -25,21 +25,33 @@ const NO_ACCELERATOR: [TitleReason; 2] = [TitleReason::PodUnschedulable, TitleRe
 
 impl Draft<'_> {
     /// Goes on with the attempt in hand.
-    pub(super) fn run_attempt(&mut self, wish: &Wish, deadline: Timestamp) -> Decision {
-        let Some(attempt) = self.status.attempt.clone() else { return self.next_step(wish, deadline) };
+    pub(super) fn run_attempt(&mut self, wish: &Wish) -> Decision {
+        let Some(attempt) = self.status.attempt.clone() else { return self.next_step(wish) };
         if let Some(why) = &attempt.ending {
-            let message = format!("the attempt is being ended: {why}");
-            self.stop("");
-            return self.tell(TitleReason::Planned, message, Next::WaitForChange);
+            let told =
+                self.planned.iter().filter(|p| attempt.steps.contains(&p.status.name)).find_map(|p| p.status.message.clone());
+            let outside = failure::is_outside(why);
+            let reason = if outside { failure::reason_of_step(why) } else { TitleReason::Planned };
+            let message = told.filter(|_| outside).unwrap_or_else(|| format!("the attempt is being ended: {why}"));
+            self.stop(why);
+            return self.tell(reason, message, Next::WaitForChange);
         }
         if !self.fits(&attempt) {
             self.stop(failure::SUPERSEDED);
-            return self.tell(TitleReason::Planned, "what is wanted has changed: the job in hand is stopped first".to_owned(), Next::WaitForChange);
+            return self.tell(
+                TitleReason::Planned,
+                "what is wanted has changed: the job in hand is stopped first".to_owned(),
+                Next::WaitForChange,
+            );
         }
         let Some(job) = self.job().cloned() else { return self.recreate(&attempt, wish) };
         if job.deleting {
             self.stop(failure::JOB_DELETED);
-            return self.tell(TitleReason::Retrying, "the job was deleted by somebody else: another one follows".to_owned(), Next::WaitForChange);
+            return self.tell(
+                TitleReason::Retrying,
+                "the job was deleted by somebody else: another one follows".to_owned(),
+                Next::WaitForChange,
+            );
         }
         match &job.state {
             JobState::Suspended => self.admit(&job),
@@ -65,9 +77,10 @@ impl Draft<'_> {
     /// The attempt was intended, and its Job has not been seen: create it (again). Creating is idempotent.
     fn recreate(&mut self, attempt: &AttemptStatus, wish: &Wish) -> Decision {
         if let Some(trouble) = &self.input.facts.trouble {
-            return self.trouble(&trouble.clone());
+            return self.trouble(trouble);
         }
-        let steps: Vec<usize> = (0..self.planned.len()).filter(|i| attempt.steps.contains(&self.planned[*i].status.name)).collect();
+        let steps: Vec<usize> =
+            (0..self.planned.len()).filter(|i| attempt.steps.contains(&self.planned[*i].status.name)).collect();
         match self.order(attempt.clone(), &steps, wish) {
             Ok(order) => {
                 self.acts.push(Act::Create(Box::new(order)));
@@ -77,7 +90,11 @@ impl Draft<'_> {
             // Made by another operator: what it would do now is something else.
             Err(None) => {
                 self.stop(failure::SUPERSEDED);
-                self.tell(TitleReason::Planned, "the attempt is planned anew under the current algorithms and models".to_owned(), Next::WaitForChange)
+                self.tell(
+                    TitleReason::Planned,
+                    "the attempt is planned anew under the current algorithms and models".to_owned(),
+                    Next::WaitForChange,
+                )
             }
         }
     }
@@ -100,7 +117,9 @@ impl Draft<'_> {
                 self.input.config.image
             ),
             Some(_) => {
-                format!("no node takes the pod ({pod_message}): add room, or lower the worker's resources in the operator's configuration")
+                format!(
+                    "no node takes the pod ({pod_message}): add room, or lower the worker's resources in the operator's configuration"
+                )
             }
             None if pod_reason == "Unschedulable" => format!("waits for a node of class {} to be added", job.class),
             None => "waits for the pod to start".to_owned(),
@@ -127,7 +146,9 @@ impl Draft<'_> {
 
     /// Looks how far a running attempt is. Progress that cannot be read is no trouble: the work goes on.
     fn watch(&mut self, attempt: &AttemptStatus, wish: &Wish) -> Decision {
-        let Ok(unit) = attempt.unit.parse::<Digest>() else { return self.tell(TitleReason::Working, working(attempt), Next::WaitForChange) };
+        let Ok(unit) = attempt.unit.parse::<Digest>() else {
+            return self.tell(TitleReason::Working, working(attempt), Next::WaitForChange);
+        };
         let store = wish.store.clone();
         let progress = match &self.input.seen.progress {
             Answer::NotAsked => {
@@ -138,7 +159,8 @@ impl Draft<'_> {
             Answer::Got(Some(progress)) => Some(progress.clone()),
         };
         let committed = |p: &Planned| p.is_open() && progress.as_ref().is_some_and(|progress| progress.done.contains(&p.step()));
-        let keys: Vec<_> = self.planned.iter().filter(|p| committed(p)).filter_map(|p| Some((p.step(), p.key.clone()?))).collect();
+        let keys: Vec<_> =
+            self.planned.iter().filter(|p| committed(p)).filter_map(|p| Some((p.step(), p.key.clone()?))).collect();
         match &self.input.seen.results {
             Answer::NotAsked if !keys.is_empty() => return Decision::Need(Need::Results { store, keys }),
             Answer::Got(found) => {
@@ -158,19 +180,23 @@ impl Draft<'_> {
     }
 
     /// No attempt is in hand and some step is open: begins one, or says what it waits for.
-    pub(super) fn next_step(&mut self, wish: &Wish, deadline: Timestamp) -> Decision {
+    pub(super) fn next_step(&mut self, wish: &Wish) -> Decision {
         if self.input.jobs.iter().any(|job| !job.has_ended() && !job.is_quiet()) {
             return self.tell(TitleReason::Planned, "an earlier job is still ending".to_owned(), Next::WaitForChange);
         }
         let fallen_back = self.fallen_back(wish);
-        if let Some(at) = self.status.next_attempt_at.as_ref().map(|at| at.0).filter(|at| *at > self.now && *at < deadline) {
+        if let Some(at) = self.status.next_attempt_at.as_ref().map(|at| at.0).filter(|at| *at > self.now) {
             return self.retrying(at);
         }
         if let Some(refused) = self.refused(wish, fallen_back) {
             return refused;
         }
         let open: Vec<_> = self.planned.iter().filter(|p| p.is_open()).filter_map(|p| Some((p.step(), p.key.clone()?))).collect();
-        let read = self.planned.iter().filter(|p| !p.is_open()).filter(|p| open.iter().any(|(step, _)| step.needs().contains(&p.step())));
+        let read = self
+            .planned
+            .iter()
+            .filter(|p| !p.is_open())
+            .filter(|p| open.iter().any(|(step, _)| step.needs().contains(&p.step())));
         let keys: Vec<_> = open.iter().cloned().chain(read.filter_map(|p| Some((p.step(), p.key.clone()?)))).collect();
         match &self.input.seen.results {
             Answer::NotAsked => return Decision::Need(Need::Results { store: wish.store.clone(), keys }),
@@ -263,7 +289,12 @@ impl Draft<'_> {
         let mut order = match self.order(attempt.clone(), &open, wish) {
             Ok(order) => order,
             Err(Some(decision)) => return decision,
-            Err(None) => return self.fail(TitleReason::ResultInvalid, "a step that was done before has no result any more: change spec.refresh to do it again".to_owned()),
+            Err(None) => {
+                return self.fail(
+                    TitleReason::ResultInvalid,
+                    "a step that was done before has no result any more: change spec.refresh to do it again".to_owned(),
+                );
+            }
         };
         let estimate = build::estimate(&order, self.input.settings, self.input.config);
         attempt.cost_estimate = Some(price(estimate, &self.input.config.currency));
@@ -287,34 +318,37 @@ impl Draft<'_> {
         let mut ordered = Vec::new();
         for index in steps {
             let planned = &self.planned[*index];
-            let current = planned.current.as_ref().map_err(|_| None)?;
+            let Ok(current) = &planned.current else { return Err(None) };
             if planned.key.as_ref() != Some(&current.key) {
                 return Err(None);
             }
-            ordered.push(OrderedStep { key: current.key.clone(), params: planned.params.clone(), models: current.models.clone() });
+            ordered.push(OrderedStep {
+                key: current.key.clone(),
+                params: planned.params.clone(),
+                models: current.models.clone(),
+            });
         }
         let reads = |p: &&Planned| {
-            ordered.iter().any(|step| step.params.step().needs().contains(&p.step())) && !ordered.iter().any(|step| step.params.step() == p.step())
+            ordered.iter().any(|step| step.params.step().needs().contains(&p.step()))
+                && !ordered.iter().any(|step| step.params.step() == p.step())
         };
         let needed: Vec<_> = self.planned.iter().filter(reads).filter_map(|p| Some((p.step(), p.key.clone()?))).collect();
         let mut given = Vec::new();
         if !needed.is_empty() {
             match &self.input.seen.results {
                 Answer::NotAsked => return Err(Some(Decision::Need(Need::Results { store: wish.store.clone(), keys: needed }))),
-                Answer::Trouble(trouble) => return Err(Some(self.trouble(&trouble.clone()))),
+                Answer::Trouble(trouble) => return Err(Some(self.trouble(trouble))),
                 Answer::Got(found) => {
                     for (_, key) in needed {
-                        let Some(Some(Ok::<_, String>(committed))) = found.get(&key).map(Option::as_ref).map(|found: Option<&Found>| found.cloned()) else {
-                            return Err(None);
-                        };
+                        let Some(Ok(committed)) = found.get(&key).cloned().flatten() else { return Err(None) };
                         given.push(*committed);
                     }
                 }
             }
         }
-        let class = validate::class(wish, self.fallen_back(wish), self.input.config).map_err(|_| None)?.clone();
+        let Ok(class) = validate::class(wish, self.fallen_back(wish), self.input.config) else { return Err(None) };
         let deadlines = Deadlines { run: wish.run, start: wish.start, wall: wish.start + wish.run + GRACE + GUARD, grace: GRACE };
-        Ok(Order { attempt, unit, source, sha256: wish.sha256.clone(), steps: ordered, given, class, deadlines })
+        Ok(Order { attempt, unit, source, sha256: wish.sha256.clone(), steps: ordered, given, class: class.clone(), deadlines })
     }
 }
 

@@ -121,7 +121,9 @@ pub fn reason_of_step(outcome: &str) -> TitleReason {
     match outcome {
         "NeverStarted" => TitleReason::StartDeadlineExceeded,
         "DeadlineExceeded" | "WallDeadlineExceeded" => TitleReason::RunDeadlineExceeded,
-        "Evicted" | "Disrupted" | "NodeLost" | "PodVanished" | "FailedForUnknownReason" | "OutOfScratchSpace" => TitleReason::WorkerFailed,
+        "Evicted" | "Disrupted" | "NodeLost" | "PodVanished" | "FailedForUnknownReason" | "OutOfScratchSpace" => {
+            TitleReason::WorkerFailed
+        }
         _ => TitleReason::iter().find(|reason| reason.to_string() == outcome).unwrap_or(TitleReason::StepFailed),
     }
 }
@@ -142,9 +144,12 @@ pub fn is_outside(outcome: &str) -> bool {
 /// Why a pod does not start, from what the kubelet or the scheduler says.
 pub fn of_waiting(pod_reason: &str) -> Option<TitleReason> {
     match pod_reason {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError" | "RegistryUnavailable" => {
-            Some(TitleReason::ImageUnavailable)
-        }
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "ImageInspectError"
+        | "RegistryUnavailable" => Some(TitleReason::ImageUnavailable),
         "Unschedulable" | "SchedulingGated" => Some(TitleReason::PodUnschedulable),
         _ => None,
     }
@@ -167,7 +172,9 @@ pub fn of_store(error: &StoreError) -> TitleReason {
         StoreError::CredentialsRejected { .. } | StoreError::Configuration { .. } => TitleReason::StoreCredentialsRejected,
         StoreError::AccessDenied { .. } => TitleReason::StoreAccessDenied,
         StoreError::TooLarge { .. } => TitleReason::ResultInvalid,
-        StoreError::Unavailable { .. } | StoreError::Unexpected { .. } | StoreError::PreconditionFailed { .. } => TitleReason::StoreUnavailable,
+        StoreError::Unavailable { .. } | StoreError::Unexpected { .. } | StoreError::PreconditionFailed { .. } => {
+            TitleReason::StoreUnavailable
+        }
     }
 }
 

@@ -51,18 +51,25 @@ impl Draft<'_> {
         if !over {
             return None;
         }
-        let store = self.status.source.as_ref().map(|source| source.store.clone()).or_else(|| self.input.wish.ok().map(|wish| wish.store.clone()));
+        let store = self
+            .status
+            .source
+            .as_ref()
+            .map(|source| source.store.clone())
+            .or_else(|| self.input.wish.ok().map(|wish| wish.store.clone()));
         let store = store.unwrap_or_default();
         let end = match self.end_of(&attempt, job.as_ref(), &store) {
             Ok(end) => end,
             Err(decision) => return Some(decision),
         };
-        let open = |step: &&StepStatus| attempt.steps.contains(&step.name) && matches!(step.state, StepState::Running | StepState::Waiting);
+        let open = |step: &&StepStatus| {
+            attempt.steps.contains(&step.name) && matches!(step.state, StepState::Running | StepState::Waiting)
+        };
         let keys: Vec<(Step, Digest)> = self.status.steps.iter().filter(open).filter_map(key_of).collect();
         let found = match &self.input.seen.results {
             _ if keys.is_empty() => std::collections::BTreeMap::new(),
             Answer::NotAsked => return Some(Decision::Need(Need::Results { store, keys })),
-            Answer::Trouble(trouble) => return Some(self.trouble(&trouble.clone())),
+            Answer::Trouble(trouble) => return Some(self.trouble(trouble)),
             Answer::Got(found) => found.clone(),
         };
         let mut word: Option<Failing> = None;
@@ -161,7 +168,9 @@ impl Draft<'_> {
             (_, Some(cause)) if !cause.blames_work() => Ok(plain(of_pod(cause, message), record)),
             (Some(Termination::Failure(failure)), _) => Ok(plain(of_worker(failure.reason, &failure.message), record)),
             (None, Some(cause)) => Ok(plain(of_pod(cause, message), record)),
-            (Some(Termination::Result(_)), Some(cause)) if !matches!(cause, Cause::ExitCode(_)) => Ok(plain(of_pod(cause, ""), record)),
+            (Some(Termination::Result(_)), Some(cause)) if !matches!(cause, Cause::ExitCode(_)) => {
+                Ok(plain(of_pod(cause, ""), record))
+            }
             (None, None) => Ok(plain(of_result("the worker ended well and named no result"), record)),
             (Some(Termination::Result(digest)), _) => {
                 let Ok(unit) = attempt.unit.parse::<Digest>() else {
@@ -172,9 +181,11 @@ impl Draft<'_> {
                         let folder = layout::attempt_folder(&unit, &self.input.title.uid, attempt.number);
                         Err(Decision::Need(Need::Report { store: store.to_owned(), folder, digest }))
                     }
-                    Answer::Trouble(trouble) => Err(self.trouble(&trouble.clone())),
+                    Answer::Trouble(trouble) => Err(self.trouble(trouble)),
                     Answer::Got(Err(wrong)) => Ok(plain(of_result(wrong.clone()), record)),
-                    Answer::Got(Ok(report)) if report.unit_key != unit || i64::from(report.attempt) != i64::from(attempt.number) => {
+                    Answer::Got(Ok(report))
+                        if report.unit_key != unit || i64::from(report.attempt) != i64::from(attempt.number) =>
+                    {
                         Ok(plain(of_result("the worker's result is of another unit or attempt: it is not used"), record))
                     }
                     Answer::Got(Ok(report)) => Ok(End {
@@ -206,9 +217,8 @@ fn is_wanted_end(why: &str) -> bool {
 /// Counts a failure against a step and decides whether it is tried again.
 fn fail_step(status: &mut StepStatus, failing: &Failing, retries: i32) {
     match failing.class {
-        Class::Counted => status.attempts += 1,
+        Class::Counted | Class::Final => status.attempts += 1,
         Class::Lost => status.lost += 1,
-        Class::Final => status.attempts += 1,
         Class::Outside => {}
     }
     let given_up = match failing.class {
@@ -228,7 +238,8 @@ pub(super) fn take(status: &mut StepStatus, committed: &Committed) {
     status.result = Some(committed.digest.to_string());
     status.reason = None;
     status.message = Some(cut(&figures(&committed.result.summary), MAX_STEP_MESSAGE));
-    status.models = committed.result.models.iter().take(4).map(|model| cut(&format!("{}@{}", model.name, model.digest), 160)).collect();
+    status.models =
+        committed.result.models.iter().take(4).map(|model| cut(&format!("{}@{}", model.name, model.digest), 160)).collect();
     let settings: Vec<_> = committed.result.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let settings = showrunner_kit::conditions::clean(&settings.join(" "));
     status.settings = Some(cut(&settings, MAX_SETTINGS)).filter(|settings| !settings.is_empty());
@@ -255,7 +266,9 @@ fn key_of(status: &StepStatus) -> Option<(Step, Digest)> {
 
 fn figures(summary: &StepSummary) -> String {
     match summary {
-        StepSummary::Shots { shots, cuts, dissolves, fades } => format!("{shots} shots ({cuts} cuts, {dissolves} dissolves, {fades} fades)"),
+        StepSummary::Shots { shots, cuts, dissolves, fades } => {
+            format!("{shots} shots ({cuts} cuts, {dissolves} dissolves, {fades} fades)")
+        }
         StepSummary::Thumbnails { candidates, selected, sheets } => {
             format!("{selected} thumbnails of {candidates} candidates, {sheets} trick-play sheets")
         }

@@ -81,11 +81,16 @@ impl Draft<'_> {
             return self.end_of_story();
         }
         let due = since + DELETE_WITHIN;
-        let jobs: Vec<SeenJob> = self.input.jobs.iter().filter(|job| job.held || !(job.has_ended() || job.is_quiet())).cloned().collect();
+        let jobs: Vec<SeenJob> =
+            self.input.jobs.iter().filter(|job| job.held || !(job.has_ended() || job.is_quiet())).cloned().collect();
         if self.now >= due {
             self.acts = jobs.into_iter().map(|job| Act::ForceGo { job: job.name }).collect();
             self.acts.push(Act::DropFinalizer);
-            return self.tell(TitleReason::Cancelling, "deleted; what had not ended in time was let go".to_owned(), Next::WaitForChange);
+            return self.tell(
+                TitleReason::Cancelling,
+                "deleted; what had not ended in time was let go".to_owned(),
+                Next::WaitForChange,
+            );
         }
         if let Some(job) = self.job().cloned().filter(|job| job.cancel != CancelStep::Wait) {
             self.acts.push(Act::End { job: job.name });
@@ -125,8 +130,8 @@ impl Draft<'_> {
         let refresh = self.status.refreshed != wish.refresh && (self.status.refreshed.is_some() || !self.status.steps.is_empty());
         let source = match self.source(wish, fresh, refresh) {
             Ok(source) => source,
-            Err(Decision::Need(need)) if !wish.suspend && self.now < deadline => return Decision::Need(need),
-            Err(decision) => return self.without_source(wish, deadline, decision),
+            Err(Some(need)) if !wish.suspend && self.now < deadline => return Decision::Need(need),
+            Err(_) => return self.without_source(wish, deadline),
         };
         let renewal = Renewal { retry_failed: fresh, refresh, in_hand: self.status.attempt.is_some() };
         let identity = plan::identity(&source, wish);
@@ -145,12 +150,12 @@ impl Draft<'_> {
             self.stop("DeadlineExceeded");
             return self.overdue();
         }
-        if self.status.attempt.is_some() { self.run_attempt(wish, deadline) } else { self.next_step(wish, deadline) }
+        if self.status.attempt.is_some() { self.run_attempt(wish) } else { self.next_step(wish) }
     }
 
     /// The source that counts: what the status has as long as the spec names it and it was no trouble, else what is
-    /// there now.
-    fn source(&self, wish: &Wish, fresh: bool, refresh: bool) -> Result<SourceStatus, Decision> {
+    /// there now. An error is a question, or none where the answer was trouble.
+    fn source(&self, wish: &Wish, fresh: bool, refresh: bool) -> Result<SourceStatus, Option<Need>> {
         let failed = self.status.steps.iter().any(|step| step.state == StepState::Failed);
         let known = self.status.source.as_ref().filter(|source| source.store == wish.store && source.path == wish.path);
         if let Some(source) = known {
@@ -161,12 +166,12 @@ impl Draft<'_> {
         }
         match &self.input.seen.source {
             Answer::Got(source) => Ok(source.clone()),
-            Answer::NotAsked => Err(Decision::Need(Need::Source { store: wish.store.clone(), path: wish.path.clone() })),
-            Answer::Trouble(trouble) => Err(self.trouble(trouble)),
+            Answer::NotAsked => Err(Some(Need::Source { store: wish.store.clone(), path: wish.path.clone() })),
+            Answer::Trouble(_) => Err(None),
         }
     }
 
-    fn without_source(mut self, wish: &Wish, deadline: Timestamp, decision: Decision) -> Decision {
+    fn without_source(mut self, wish: &Wish, deadline: Timestamp) -> Decision {
         let stays = self.status.source.as_ref().is_some_and(|source| source.store == wish.store && source.path == wish.path);
         // This answers the generation, so what the generation asked for must not be forgotten: look at the source again,
         // and try again what failed.
@@ -186,9 +191,11 @@ impl Draft<'_> {
             self.status.media = None;
             self.stop(failure::SUPERSEDED);
         }
-        match (decision, &self.input.seen.source) {
-            (_, Answer::Trouble(trouble)) => self.trouble(trouble),
-            (decision, _) => decision,
+        match &self.input.seen.source {
+            Answer::Trouble(trouble) => self.trouble(trouble),
+            Answer::NotAsked | Answer::Got(_) => {
+                Decision::Need(Need::Source { store: wish.store.clone(), path: wish.path.clone() })
+            }
         }
     }
 
@@ -232,7 +239,8 @@ impl Draft<'_> {
         let Some(published) = self.status.published.clone().filter(is_current) else {
             return Some(self.publish(wish, contents));
         };
-        let told = self.input.status.phase == Some(Phase::Published) && self.input.status.published.as_ref().is_some_and(is_current);
+        let told =
+            self.input.status.phase == Some(Phase::Published) && self.input.status.published.as_ref().is_some_and(is_current);
         if told || self.input.facts.alias {
             self.status.next_attempt_at = None;
             let message = format!("published as {} in {}", published.digest, published.folder);
@@ -279,7 +287,8 @@ impl Draft<'_> {
 
     /// Digest over what would be published.
     fn contents(&self) -> Digest {
-        let steps: Vec<_> = self.planned.iter().map(|p| (&p.status.name, &p.status.key, &p.status.result, &p.status.reason)).collect();
+        let steps: Vec<_> =
+            self.planned.iter().map(|p| (&p.status.name, &p.status.key, &p.status.result, &p.status.reason)).collect();
         Digest::of_json(&("showrunner.dev/contents/v1", steps))
     }
 

@@ -72,7 +72,13 @@ pub fn identity(source: &SourceStatus, wish: &Wish) -> SourceIdentity {
 }
 
 /// Plans every wanted step, dependencies first.
-pub fn plan(wish: &Wish, source: &SourceIdentity, old: &[StepStatus], renewal: Renewal, settings: &TitleSettings) -> Vec<Planned> {
+pub fn plan(
+    wish: &Wish,
+    source: &SourceIdentity,
+    old: &[StepStatus],
+    renewal: Renewal,
+    settings: &TitleSettings,
+) -> Vec<Planned> {
     let mut planned: Vec<(Planned, Digest)> = Vec::new();
     for wished in &wish.steps {
         let step = wished.params.step();
@@ -81,7 +87,8 @@ pub fn plan(wish: &Wish, source: &SourceIdentity, old: &[StepStatus], renewal: R
         };
         let wanted = wanted_key(source, &wished.params, &wished.chosen_models, &needs(&|(_, wanted)| Some(wanted.clone())));
         let needed = needs(&|(planned, _)| planned.key.clone());
-        let current = models(wished, settings).map(|models| Current { key: step_key(source, &wished.params, &models, &needed), models });
+        let current =
+            models(wished, settings).map(|models| Current { key: step_key(source, &wished.params, &models, &needed), models });
         let same = old.iter().find(|old| old.name == step.to_string() && old.wanted == wanted.as_str());
         let (key, status) = carry(step, &wanted, same, current.as_ref().ok().map(|current| &current.key), renewal);
         planned.push((Planned { params: wished.params.clone(), current, key, status }, wanted));
@@ -91,7 +98,13 @@ pub fn plan(wish: &Wish, source: &SourceIdentity, old: &[StepStatus], renewal: R
 
 /// What of the old status still answers the wish. No upgrade spends money: as long as nobody asks, a result stays, and
 /// so does the key of an attempt in hand.
-fn carry(step: Step, wanted: &Digest, same: Option<&StepStatus>, current: Option<&Digest>, renewal: Renewal) -> (Option<Digest>, StepStatus) {
+fn carry(
+    step: Step,
+    wanted: &Digest,
+    same: Option<&StepStatus>,
+    current: Option<&Digest>,
+    renewal: Renewal,
+) -> (Option<Digest>, StepStatus) {
     let anew = || {
         let key = current.map_or_else(String::new, ToString::to_string);
         (current.cloned(), waiting(step, wanted, key))
@@ -106,7 +119,9 @@ fn carry(step: Step, wanted: &Digest, same: Option<&StepStatus>, current: Option
         StepState::Failed if renewal.retry_failed => anew(),
         StepState::Running if renewal.in_hand => (Some(old_key), old.clone()),
         StepState::Done | StepState::Skipped | StepState::Failed => (Some(old_key), old.clone()),
-        StepState::Waiting | StepState::Running if is_current => (Some(old_key), StepStatus { state: StepState::Waiting, ..old.clone() }),
+        StepState::Waiting | StepState::Running if is_current => {
+            (Some(old_key), StepStatus { state: StepState::Waiting, ..old.clone() })
+        }
         StepState::Waiting | StepState::Running => anew(),
     }
 }

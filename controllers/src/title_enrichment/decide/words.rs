@@ -46,7 +46,15 @@ impl Draft<'_> {
     }
 
     /// The end of every decision: steps, verdict, and when to look again.
-    pub(super) fn verdict(&mut self, phase: Phase, reason: TitleReason, message: String, stalled: bool, percent: u8, next: Next) -> Decision {
+    pub(super) fn verdict(
+        &mut self,
+        phase: Phase,
+        reason: TitleReason,
+        message: String,
+        stalled: bool,
+        percent: u8,
+        next: Next,
+    ) -> Decision {
         if !self.planned.is_empty() {
             self.status.steps = self.planned.iter().map(|planned| planned.status.clone()).collect();
         }
@@ -58,7 +66,12 @@ impl Draft<'_> {
     }
 
     fn deadline(&self) -> Next {
-        self.status.deadline_at.as_ref().map(|at| at.0).filter(|at: &Timestamp| *at > self.now).map_or(Next::WaitForChange, Next::At)
+        self.status
+            .deadline_at
+            .as_ref()
+            .map(|at| at.0)
+            .filter(|at: &Timestamp| *at > self.now)
+            .map_or(Next::WaitForChange, Next::At)
     }
 
     fn outdated(&self) -> Option<Vec<String>> {

@@ -12,7 +12,7 @@ use std::fmt::{self, Write as _};
 use base64::Engine as _;
 use bytes::Bytes;
 use showrunner_contracts::{
-    Digest, Document as _,
+    Digest,
     documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
     manifest::{RunDocument, TitleManifest},
     time::TimeBase,
@@ -93,7 +93,11 @@ fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
     parts::attempts(page, out)?;
     parts::files(page, out)?;
     if page.files.keys().filter(|name| is_picture(name)).count() > pictures.len() {
-        write!(out, "<p class=\"note\">Some pictures are left out: together they are larger than {} MiB.</p>", MAX_PICTURE_BYTES >> 20)?;
+        write!(
+            out,
+            "<p class=\"note\">Some pictures are left out: together they are larger than {} MiB.</p>",
+            MAX_PICTURE_BYTES >> 20
+        )?;
     }
     out.push_str("</body></html>\n");
     Ok(())

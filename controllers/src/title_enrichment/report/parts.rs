@@ -18,7 +18,12 @@ const TILE_WIDTH: u32 = 160;
 
 pub(super) fn head(page: &Page<'_>, out: &mut String) -> fmt::Result {
     let media = &page.manifest.media;
-    write!(out, "<header><p class=\"kind\">TitleEnrichment</p><h1>{}</h1><p class=\"sub\">namespace {}</p></header>", text(page.name), text(page.namespace))?;
+    write!(
+        out,
+        "<header><p class=\"kind\">TitleEnrichment</p><h1>{}</h1><p class=\"sub\">namespace {}</p></header>",
+        text(page.name),
+        text(page.namespace)
+    )?;
     out.push_str("<section><h2>Source</h2><dl class=\"facts\">");
     fact(out, "File", &format!("{} in {}", page.manifest.source.path, page.manifest.source.store))?;
     fact(out, "Size", &format!("{} bytes", page.manifest.source.size_bytes))?;
@@ -50,7 +55,13 @@ fn fact(out: &mut String, name: &str, value: &str) -> fmt::Result {
 pub(super) fn steps(page: &Page<'_>, out: &mut String) -> fmt::Result {
     out.push_str("<section><h2>Steps</h2><table><thead><tr><th>Step</th><th>Result</th><th class=\"n\">Wall time</th><th class=\"n\">CPU time</th><th>Models</th></tr></thead><tbody>");
     for step in &page.manifest.steps {
-        let outcome = page.run.attempts.iter().rev().flat_map(|attempt| &attempt.steps).find(|told| told.key == step.key && told.wall_ms > 0);
+        let outcome = page
+            .run
+            .attempts
+            .iter()
+            .rev()
+            .flat_map(|attempt| &attempt.steps)
+            .find(|told| told.key == step.key && told.wall_ms > 0);
         let result = match (&step.summary, step.skipped) {
             (Some(summary), _) => figures(summary),
             (None, Some(reason)) => format!("skipped: {reason}"),
@@ -73,8 +84,12 @@ pub(super) fn steps(page: &Page<'_>, out: &mut String) -> fmt::Result {
 
 fn figures(summary: &StepSummary) -> String {
     match summary {
-        StepSummary::Shots { shots, cuts, dissolves, fades } => format!("{shots} shots: {cuts} cuts, {dissolves} dissolves, {fades} fades"),
-        StepSummary::Thumbnails { candidates, selected, sheets } => format!("{selected} thumbnails of {candidates} candidates, {sheets} trick-play sheets"),
+        StepSummary::Shots { shots, cuts, dissolves, fades } => {
+            format!("{shots} shots: {cuts} cuts, {dissolves} dissolves, {fades} fades")
+        }
+        StepSummary::Thumbnails { candidates, selected, sheets } => {
+            format!("{selected} thumbnails of {candidates} candidates, {sheets} trick-play sheets")
+        }
         StepSummary::Subtitles { language, cues, words, speech_ms, dropped } => {
             format!("{cues} cues, {words} words in {language}, {} of speech, {dropped} segments dropped", clock(*speech_ms))
         }
@@ -90,7 +105,13 @@ pub(super) fn thumbnails(document: &ThumbnailsDocument, pictures: &BTreeMap<Stri
     for pick in document.picks.iter().take(MAX_ROWS) {
         out.push_str("<figure>");
         match pictures.get(&pick.name) {
-            Some(uri) => write!(out, "<img src=\"{uri}\" width=\"{}\" height=\"{}\" alt=\"{}\">", pick.width, pick.height, text(&pick.name))?,
+            Some(uri) => write!(
+                out,
+                "<img src=\"{uri}\" width=\"{}\" height=\"{}\" alt=\"{}\">",
+                pick.width,
+                pick.height,
+                text(&pick.name)
+            )?,
             None => out.push_str("<div class=\"blank\"></div>"),
         }
         write!(
@@ -109,13 +130,24 @@ pub(super) fn thumbnails(document: &ThumbnailsDocument, pictures: &BTreeMap<Stri
     Ok(())
 }
 
-pub(super) fn shots(document: &ShotsDocument, tiles: &[Tile], pictures: &BTreeMap<String, String>, out: &mut String) -> fmt::Result {
+pub(super) fn shots(
+    document: &ShotsDocument,
+    tiles: &[Tile],
+    pictures: &BTreeMap<String, String>,
+    out: &mut String,
+) -> fmt::Result {
     let total = millis(document.duration, document.time_base).max(1);
     write!(out, "<section><h2>Shots <small>{}</small></h2><div class=\"strip\">", document.shots.len())?;
     for (index, shot) in document.shots.iter().take(MAX_ROWS).enumerate() {
         let (start, end) = (millis(shot.span.start, document.time_base), millis(shot.span.end, document.time_base));
         let share = end.saturating_sub(start) as f64 * 100.0 / total as f64;
-        write!(out, "<i class=\"{}\" style=\"width:{share:.3}%\" title=\"shot {}, {}\"></i>", begins(&shot.begins_with), index + 1, clock(start))?;
+        write!(
+            out,
+            "<i class=\"{}\" style=\"width:{share:.3}%\" title=\"shot {}, {}\"></i>",
+            begins(&shot.begins_with),
+            index + 1,
+            clock(start)
+        )?;
     }
     out.push_str("</div><div class=\"grid\">");
     for (index, shot) in document.shots.iter().take(MAX_ROWS).enumerate() {
@@ -165,12 +197,22 @@ fn begins(transition: &Transition) -> &'static str {
 pub(super) fn subtitles(document: &SubtitlesDocument, manifest: &TitleManifest, out: &mut String) -> fmt::Result {
     let total = millis(manifest.media.duration, manifest.media.time_base).max(1);
     let how = if document.language_detected { "detected" } else { "stated" };
-    write!(out, "<section><h2>Subtitles <small>{} ({how}), {} cues</small></h2><div class=\"strip cues\">", text(&document.language), document.cues.len())?;
+    write!(
+        out,
+        "<section><h2>Subtitles <small>{} ({how}), {} cues</small></h2><div class=\"strip cues\">",
+        text(&document.language),
+        document.cues.len()
+    )?;
     let mut drawn = 0.0f64;
     for cue in document.cues.iter().take(MAX_ROWS) {
         let from = cue.start_ms as f64 * 100.0 / total as f64;
         let width = cue.end_ms.saturating_sub(cue.start_ms) as f64 * 100.0 / total as f64;
-        write!(out, "<i style=\"margin-left:{:.3}%;width:{width:.3}%\" title=\"{}\"></i>", (from - drawn).max(0.0), text(&cue.lines.join(" ")))?;
+        write!(
+            out,
+            "<i style=\"margin-left:{:.3}%;width:{width:.3}%\" title=\"{}\"></i>",
+            (from - drawn).max(0.0),
+            text(&cue.lines.join(" "))
+        )?;
         drawn = from + width;
     }
     out.push_str("</div><table class=\"cues\"><tbody>");
@@ -231,7 +273,13 @@ pub(super) fn attempts(page: &Page<'_>, out: &mut String) -> fmt::Result {
 pub(super) fn files(page: &Page<'_>, out: &mut String) -> fmt::Result {
     out.push_str("<section><h2>Files</h2><table class=\"files\"><thead><tr><th>Name</th><th class=\"n\">Bytes</th><th>blobs/…</th></tr></thead><tbody>");
     for output in page.manifest.steps.iter().flat_map(|step| &step.outputs) {
-        write!(out, "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"hash\">{}</td></tr>", text(&output.name), output.size_bytes, output.sha256.hex())?;
+        write!(
+            out,
+            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"hash\">{}</td></tr>",
+            text(&output.name),
+            output.size_bytes,
+            output.sha256.hex()
+        )?;
     }
     out.push_str("</tbody></table></section>");
     Ok(())

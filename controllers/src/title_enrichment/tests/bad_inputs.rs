@@ -3,7 +3,8 @@
 use showrunner_contracts::{Digest, Document as _, result::Reason, step::Step};
 use showrunner_crds::title_enrichment::{Phase, StepState, TitleReason};
 
-use super::world::{Script, World, committed, step_result};
+use super::fixtures::{committed, step_result};
+use super::world::{Script, World};
 use super::{ALL, SHOTS};
 use crate::title_enrichment::dereference::check_result;
 use crate::title_enrichment::{layout, validate};
@@ -11,9 +12,17 @@ use crate::title_enrichment::{layout, validate};
 #[test]
 fn what_the_configuration_does_not_have_is_refused_with_what_it_has() {
     let cases: [(&str, TitleReason, &str); 3] = [
-        ("{ source: { path: a.mov }, subtitles: { model: whisper-huge } }", TitleReason::ModelUnknown, "whisper-base, whisper-large"),
+        (
+            "{ source: { path: a.mov }, subtitles: { model: whisper-huge } }",
+            TitleReason::ModelUnknown,
+            "whisper-base, whisper-large",
+        ),
         ("{ source: { path: a.mov }, subtitles: { model: silero-vad } }", TitleReason::ModelUnknown, "silero-vad"),
-        ("{ source: { path: a.mov }, execution: { accelerator: Required, class: h900 } }", TitleReason::ClassUnknown, "plain, t4"),
+        (
+            "{ source: { path: a.mov }, execution: { accelerator: Required, class: h900 } }",
+            TitleReason::ClassUnknown,
+            "plain, t4",
+        ),
     ];
     for (spec, reason, text) in cases {
         let mut world = World::new(spec);

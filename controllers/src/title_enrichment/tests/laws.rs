@@ -7,7 +7,8 @@ use showrunner_crds::title_enrichment::{Phase, StepState};
 use showrunner_kit::Next;
 use showrunner_kit::jobs::{Cause, JobState};
 
-use super::world::{Script, World, class, model, step_result};
+use super::fixtures::{class, model, step_result};
+use super::world::{Script, World};
 use super::{ALL, SHOTS};
 use crate::title_enrichment::decide::DELETE_WITHIN;
 use crate::title_enrichment::layout;
@@ -64,7 +65,9 @@ fn a_crash_after_any_single_write_converges_to_the_same_end_and_repeats_nothing(
                 for (name, job) in &world.jobs {
                     assert!(job.admitted <= 1 && job.settled == 1, "{name} {what}: {job:?}");
                 }
-                let ends = |world: &World| world.status.history.iter().map(|past| (past.outcome.clone(), past.counted)).collect::<Vec<_>>();
+                let ends = |world: &World| {
+                    world.status.history.iter().map(|past| (past.outcome.clone(), past.counted)).collect::<Vec<_>>()
+                };
                 assert_eq!(ends(&world), ends(&straight), "{what}");
             }
         }
@@ -137,10 +140,8 @@ fn suspending_stops_the_job_and_resuming_redoes_only_what_was_not_finished() {
 #[test]
 fn no_upgrade_spends_money_and_refresh_redoes_what_is_outdated() {
     let mut world = published(ALL);
-    world.settings.models = vec![
-        model("whisper-base", Step::Subtitles, "base, better"),
-        model("silero-vad", Step::Subtitles, "vad"),
-    ];
+    world.settings.models =
+        vec![model("whisper-base", Step::Subtitles, "base, better"), model("silero-vad", Step::Subtitles, "vad")];
     world.settle();
     assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 1));
     assert!(world.has("Outdated"));
@@ -176,7 +177,9 @@ fn only_what_its_key_depends_on_is_redone() {
     let mut world = published(ALL);
     world.edit(|spec| spec.subtitles.model = "whisper-large".into());
     world.settle();
-    let steps = |world: &World, n: usize| world.jobs[&world.names[n]].order.steps.iter().map(|step| step.params.step()).collect::<Vec<_>>();
+    let steps = |world: &World, n: usize| {
+        world.jobs[&world.names[n]].order.steps.iter().map(|step| step.params.step()).collect::<Vec<_>>()
+    };
     assert_eq!(steps(&world, 1), [Step::Subtitles]);
     world.edit(|spec| spec.thumbnails.select = 3);
     world.settle();
@@ -270,10 +273,12 @@ fn a_pod_that_never_starts_gives_its_job_back_and_names_the_cause() {
 
 #[test]
 fn a_preferred_accelerator_that_does_not_start_is_given_up_for_cpu_at_once() {
-    let mut world = World::new("
+    let mut world = World::new(
+        "
 source: { store: media, path: in/clip.mov }
 execution: { accelerator: Preferred, class: t4 }
-");
+",
+    );
     world.scripts = vec![Script::NeverStarts("Unschedulable"), Script::Dies(vec![], Cause::Evicted)];
     world.settle();
     let classes: Vec<_> = world.names.iter().map(|name| world.jobs.get(name).map(|job| job.order.class.name.as_str())).collect();
@@ -283,10 +288,12 @@ execution: { accelerator: Preferred, class: t4 }
 
 #[test]
 fn a_node_pool_that_starts_at_zero_is_no_trouble() {
-    let mut world = World::new("
+    let mut world = World::new(
+        "
 source: { store: media, path: in/clip.mov }
 execution: { accelerator: Required, class: t4 }
-");
+",
+    );
     world.config.classes[1].scale_from_zero = true;
     world.scripts = vec![Script::NeverStarts("Unschedulable")];
     world.settle_until(|world| matches!(world.jobs.values().next().map(|job| &job.state), Some(JobState::Pending { reason, .. }) if reason == "Unschedulable"));

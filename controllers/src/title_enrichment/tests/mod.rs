@@ -1,8 +1,10 @@
 //! The whole pipeline without a cluster: YAML in, decisions, a world in memory, golden objects.
 
 mod bad_inputs;
+mod fixtures;
 mod golden;
 mod laws;
+mod pods;
 mod world;
 
 /// A title with all steps and every default.

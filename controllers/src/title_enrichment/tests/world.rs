@@ -8,24 +8,21 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{
     Digest, Document as _,
-    lock::CatalogueModel,
-    manifest::{MediaSummary, StepSummary, VideoSummary},
-    result::{Failure, Outcome, Output, Reason, RunRecord, StepOutcome, StepResult, Termination, UnitResult},
+    result::{Reason, StepResult, UnitResult},
     step::Step,
-    time::TimeBase,
 };
 use showrunner_crds::title_enrichment::{PublishedStatus, SourceStatus, TitleEnrichmentSpec, TitleEnrichmentStatus, TitleReason};
 use showrunner_kit::Next;
-use showrunner_kit::jobs::{AcceleratorClass, CancelStep, Cause, JobState, JobsConfig, Overdue, PodRecord, Prices};
+use showrunner_kit::jobs::{CancelStep, Cause, JobState, JobsConfig, Overdue, Prices};
 
-use crate::title_enrichment::decide::{Act, Answer, Committed, Decision, Facts, Input, Need, Order, Seen, SeenJob, Title, Trouble, decide};
+use super::fixtures::{ROOT, class, media, model};
+use crate::title_enrichment::decide::{Act, Answer, Decision, Facts, Input, Need, Order, Seen, SeenJob, Title, Trouble, decide};
 use crate::title_enrichment::dereference::check_result;
 use crate::title_enrichment::settings::TitleSettings;
 use crate::title_enrichment::validate::{VOICE_ACTIVITY_MODEL, wish};
-use crate::title_enrichment::{layout, publish, status};
+use crate::title_enrichment::{publish, status};
 
 pub(super) const UID: &str = "0a1b2c3d-1111-2222-3333-444455556666";
-const ROOT: &str = "root/";
 
 /// What the pods of a Job do, one entry per Job in the order they are created; when it is used up they do their work.
 #[derive(Clone, Debug)]
@@ -52,7 +49,7 @@ pub(super) struct FakeJob {
     pub(super) admitted_at: Option<Timestamp>,
     pub(super) held: bool,
     pub(super) settled: u32,
-    script: Script,
+    pub(super) script: Script,
 }
 
 /// The process died.
@@ -69,7 +66,7 @@ pub(super) struct World {
     pub(super) jobs: BTreeMap<String, FakeJob>,
     pub(super) names: Vec<String>,
     pub(super) results: BTreeMap<Digest, Vec<u8>>,
-    reports: BTreeMap<String, Vec<u8>>,
+    pub(super) reports: BTreeMap<String, Vec<u8>>,
     pub(super) source: Result<SourceStatus, TitleReason>,
     pub(super) store_down: bool,
     pub(super) published: BTreeSet<String>,
@@ -82,61 +79,6 @@ pub(super) struct World {
     pub(super) reads: usize,
     pub(super) events: Vec<TitleReason>,
     pub(super) crash: Option<(usize, bool)>,
-}
-
-pub(super) fn model(name: &str, step: Step, content: &str) -> CatalogueModel {
-    CatalogueModel { name: name.into(), digest: Digest::of(content.as_bytes()), licence: "MIT".into(), step }
-}
-
-pub(super) fn class(name: &str, resource: Option<&str>) -> AcceleratorClass {
-    AcceleratorClass { name: name.into(), resource: resource.map(str::to_owned), count: 1, price_per_hour: "0.50".parse().unwrap(), ..AcceleratorClass::default() }
-}
-
-pub(super) fn media() -> MediaSummary {
-    MediaSummary {
-        container: "mov,mp4".into(),
-        duration: 900_000,
-        time_base: TimeBase { num: 1, den: 90_000 },
-        video: Some(VideoSummary {
-            codec: "h264".into(),
-            width: 1280,
-            height: 720,
-            sample_aspect: None,
-            rotation: 0,
-            field_order: None,
-            average_frame_rate: Some("25/1".into()),
-            bit_depth: Some(8),
-            pixel_format: Some("yuv420p".into()),
-            primaries: None,
-            transfer: None,
-            matrix: None,
-            range: None,
-            hdr: Vec::new(),
-            captions: false,
-            timecode: None,
-        }),
-        audio: None,
-        streams: 1,
-    }
-}
-
-pub(super) fn step_result(step: Step, key: &Digest, folder: &str) -> StepResult {
-    let name = step.slots().pop().unwrap();
-    StepResult {
-        schema: StepResult::SCHEMA.into(),
-        step,
-        key: key.clone(),
-        folder: format!("{ROOT}{folder}/"),
-        media: media(),
-        outputs: vec![Output { name, media_type: "application/json".into(), sha256: Digest::of(key.as_str().as_bytes()), size_bytes: 71 }],
-        summary: match step {
-            Step::Shots => StepSummary::Shots { shots: 3, cuts: 2, dissolves: 0, fades: 0 },
-            Step::Thumbnails => StepSummary::Thumbnails { candidates: 10, selected: 8, sheets: 1 },
-            Step::Subtitles => StepSummary::Subtitles { language: "en".into(), cues: 2, words: 9, speech_ms: 4000, dropped: 0 },
-        },
-        models: Vec::new(),
-        settings: BTreeMap::new(),
-    }
 }
 
 impl World {
@@ -193,7 +135,7 @@ impl World {
 
     /// Reconciles, lets pods go on and time pass, until nothing is written and nothing moves.
     pub(super) fn settle(&mut self) {
-        for _ in 0..400 {
+        for _ in 0..5000 {
             if self.gone {
                 return;
             }
@@ -212,12 +154,18 @@ impl World {
 
     /// Reconciles until a Job is running (or what `until` says), and no further.
     pub(super) fn settle_until(&mut self, until: impl Fn(&Self) -> bool) {
-        for _ in 0..200 {
+        for _ in 0..5000 {
             if until(self) {
                 return;
             }
-            if self.reconcile().is_ok() && !until(self) {
-                self.pods();
+            let before = self.writes;
+            let Ok(next) = self.reconcile() else { continue };
+            if until(self) {
+                return;
+            }
+            let moved = self.pods();
+            if let (Next::At(at), false, true) = (next, moved, self.writes == before) {
+                self.now = at.max(self.now);
             }
         }
         panic!("it does not come to that: {:#?}", self.status);
@@ -261,7 +209,8 @@ impl World {
             };
             let harvested = steps.verdict.is_none();
             let mut new = steps.status;
-            let notes = steps.verdict.map(|verdict| status::tell(&mut new, &verdict, self.generation, self.now)).unwrap_or_default();
+            let notes =
+                steps.verdict.map(|verdict| status::tell(&mut new, &verdict, self.generation, self.now)).unwrap_or_default();
             let mut again = false;
             if without_times(&new) != without_times(&self.status) {
                 self.write(|world| world.status = new)?;
@@ -318,20 +267,21 @@ impl World {
 
     fn answer(&mut self, need: Need, seen: &mut Seen) {
         self.reads += 1;
-        let trouble = |reason: TitleReason| Trouble { reason, message: format!("{reason}"), retry_at: self.now + Duration::from_secs(30) };
+        let trouble =
+            |reason: TitleReason| Trouble { reason, message: format!("{reason}"), retry_at: self.now + Duration::from_secs(30) };
         let down = self.store_down.then(|| trouble(TitleReason::StoreUnavailable));
         match need {
-            Need::Source { .. } => {
+            Need::Source { store, path } => {
                 seen.source = match (down, &self.source) {
                     (Some(trouble), _) => Answer::Trouble(trouble),
-                    (None, Ok(source)) => Answer::Got(source.clone()),
+                    (None, Ok(source)) => Answer::Got(SourceStatus { store, path, ..source.clone() }),
                     (None, Err(reason)) => Answer::Trouble(trouble(*reason)),
                 };
             }
             Need::Results { keys, .. } => {
-                let found = keys.iter().map(|(step, key)| {
-                    (key.clone(), self.results.get(key).map(|bytes| check_result(bytes, *step, key, ROOT)))
-                });
+                let found = keys
+                    .iter()
+                    .map(|(step, key)| (key.clone(), self.results.get(key).map(|bytes| check_result(bytes, *step, key, ROOT))));
                 seen.results = down.map_or_else(|| Answer::Got(found.collect()), Answer::Trouble);
             }
             Need::Report { folder, digest, .. } => {
@@ -356,11 +306,19 @@ impl World {
                 world.gone = world.deleting.is_some();
             })?,
             Act::Create(order) => {
-                assert_eq!(self.status.attempt.as_ref().map(|a| &a.job), Some(&order.attempt.job), "the intent is stored before the Job is created");
+                assert_eq!(
+                    self.status.attempt.as_ref().map(|a| &a.job),
+                    Some(&order.attempt.job),
+                    "the intent is stored before the Job is created"
+                );
                 self.write(|world| world.create(*order))?;
             }
             Act::Publish(edition) => {
-                let results: Vec<_> = edition.steps.iter().map(|step| Some(StepResult::from_bytes(&self.results[&step.key]).unwrap()).filter(|_| step.result.is_ok())).collect();
+                let results: Vec<_> = edition
+                    .steps
+                    .iter()
+                    .map(|step| step.result.is_ok().then(|| StepResult::from_bytes(&self.results[&step.key]).unwrap()))
+                    .collect();
                 let digest = Digest::of(&publish::manifest(&edition, &results, media()).to_bytes());
                 self.write(|world| {
                     world.published.insert(digest.to_string());
@@ -374,7 +332,11 @@ impl World {
                 return Ok(true);
             }
             Act::Alias { digest, .. } => {
-                assert_eq!(self.status.published.as_ref().map(|p| p.digest.as_str()), Some(digest.as_str()), "the status is the truth before the alias is");
+                assert_eq!(
+                    self.status.published.as_ref().map(|p| p.digest.as_str()),
+                    Some(digest.as_str()),
+                    "the status is the truth before the alias is"
+                );
                 self.write(|world| world.alias = Some(digest))?;
                 facts.alias = true;
                 return Ok(true);
@@ -405,119 +367,6 @@ impl World {
         Ok(false)
     }
 
-    fn create(&mut self, order: Order) {
-        let name = order.attempt.job.clone();
-        if self.jobs.contains_key(&name) {
-            return;
-        }
-        assert!(!self.names.contains(&name), "a name that was used before is used again");
-        self.names.push(name.clone());
-        let script = if self.scripts.is_empty() { Script::Work } else { self.scripts.remove(0) };
-        self.jobs.insert(name, FakeJob { order, state: JobState::Suspended, admitted: 0, admitted_at: None, held: true, settled: 0, script });
-    }
-
-    /// One step of ending a Job, as the kit does it.
-    fn end(&mut self, name: &str) {
-        let job = self.jobs.get_mut(name).unwrap();
-        match &job.state {
-            JobState::Pending { .. } | JobState::Running { .. } => {
-                job.state = JobState::Stopping;
-                job.admitted_at = None;
-            }
-            JobState::Stopping => {}
-            _ if job.held => {
-                job.held = false;
-                job.settled += 1;
-            }
-            _ => {
-                self.jobs.remove(name);
-            }
-        }
-    }
-
-    /// Pods go on by one step. Says whether something moved.
-    pub(super) fn pods(&mut self) -> bool {
-        let mut moved = false;
-        for name in self.jobs.keys().cloned().collect::<Vec<_>>() {
-            let mut job = self.jobs[&name].clone();
-            let next = match (&job.state, &job.script) {
-                (JobState::Stopping, _) => JobState::Suspended,
-                (JobState::Pending { reason, .. }, Script::NeverStarts(why)) if reason != why => {
-                    JobState::Pending { since: job.admitted_at, reason: (*why).into(), message: "0/1 nodes".into() }
-                }
-                (JobState::Pending { .. }, Script::NeverStarts(_)) | (JobState::Running { .. }, Script::Hangs) => continue,
-                (JobState::Pending { .. }, _) => JobState::Running { since: self.now },
-                (JobState::Running { .. }, script) => {
-                    let script = script.clone();
-                    self.work(&job, &script)
-                }
-                _ => continue,
-            };
-            moved = true;
-            job.state = next;
-            self.jobs.insert(name, job);
-        }
-        moved
-    }
-
-    /// What a pod does from start to end.
-    fn work(&mut self, job: &FakeJob, script: &Script) -> JobState {
-        let folder = layout::attempt_folder(&job.order.unit, UID, job.order.attempt.number);
-        let commits = |step: Step| match script {
-            Script::Dies(steps, _) => steps.contains(&step),
-            Script::Fails(steps, _) => !steps.contains(&step),
-            Script::NoSound => step.is_visual(),
-            _ => true,
-        };
-        let mut told = Vec::new();
-        for ordered in &job.order.steps {
-            let step = ordered.params.step();
-            let outcome = if commits(step) {
-                let bytes = self.results.entry(ordered.key.clone()).or_insert_with(|| step_result(step, &ordered.key, &folder).to_bytes());
-                Outcome::Done { result: Digest::of(bytes) }
-            } else {
-                match script {
-                    Script::NoSound => Outcome::Skipped(Reason::NoSound),
-                    Script::Fails(_, reason) => Outcome::Failed(Failure::new(*reason, "as the script says")),
-                    _ => continue,
-                }
-            };
-            told.push(StepOutcome { step, key: ordered.key.clone(), outcome, wall_ms: 1200, cpu_ms: None });
-        }
-        let record = |message: String, exit_code| PodRecord {
-            pod: "pod".into(),
-            node: "node".into(),
-            class: job.order.class.name.clone(),
-            started: Some(self.now),
-            finished: Some(self.now),
-            exit_code: Some(exit_code),
-            cause: None,
-            reason: String::new(),
-            message,
-        };
-        if let Script::Dies(_, cause) = script {
-            return JobState::Failed { cause: *cause, message: "gone".into(), record: Some(record(String::new(), 137)) };
-        }
-        let failed = told.iter().any(|told| matches!(told.outcome, Outcome::Failed(_)));
-        let report = UnitResult {
-            schema: UnitResult::SCHEMA.into(),
-            unit_key: job.order.unit.clone(),
-            attempt: u32::try_from(job.order.attempt.number).unwrap(),
-            media: Some(media()),
-            steps: told,
-            run: RunRecord::default(),
-        };
-        let bytes = report.to_bytes();
-        let message = serde_json::to_string(&Termination::Result(Digest::of(&bytes))).unwrap();
-        let ended = record(message, if failed { 10 } else { 0 });
-        self.reports.insert(folder, bytes);
-        if failed {
-            JobState::Failed { cause: Cause::ExitCode(10), message: String::new(), record: Some(ended) }
-        } else {
-            JobState::Succeeded { record: Some(ended) }
-        }
-    }
-
     /// The step of this name in the status.
     pub(super) fn step(&self, name: &str) -> &showrunner_crds::title_enrichment::StepStatus {
         self.status.steps.iter().find(|step| step.name == name).unwrap()
@@ -531,12 +380,6 @@ impl World {
     pub(super) fn has(&self, condition: &str) -> bool {
         showrunner_kit::conditions::is_true(&self.status.conditions, condition)
     }
-}
-
-/// A checked result, as a decision sees it.
-pub(super) fn committed(step: Step, key: &Digest, folder: &str) -> Committed {
-    let result = step_result(step, key, folder);
-    Committed { digest: Digest::of(&result.to_bytes()), result }
 }
 
 fn without_times(status: &TitleEnrichmentStatus) -> TitleEnrichmentStatus {

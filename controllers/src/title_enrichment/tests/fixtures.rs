@@ -1,0 +1,90 @@
+//! Small things that tests are made of.
+
+use std::collections::BTreeMap;
+
+use showrunner_contracts::{
+    Digest, Document as _,
+    lock::CatalogueModel,
+    manifest::{MediaSummary, StepSummary, VideoSummary},
+    result::{Output, StepResult},
+    step::Step,
+    time::TimeBase,
+};
+use showrunner_kit::jobs::AcceleratorClass;
+
+use crate::title_enrichment::decide::Committed;
+
+/// What every key in the store begins with.
+pub(super) const ROOT: &str = "root/";
+
+pub(super) fn model(name: &str, step: Step, content: &str) -> CatalogueModel {
+    CatalogueModel { name: name.into(), digest: Digest::of(content.as_bytes()), licence: "MIT".into(), step }
+}
+
+pub(super) fn class(name: &str, resource: Option<&str>) -> AcceleratorClass {
+    AcceleratorClass {
+        name: name.into(),
+        resource: resource.map(str::to_owned),
+        count: 1,
+        price_per_hour: "0.50".parse().unwrap(),
+        ..AcceleratorClass::default()
+    }
+}
+
+pub(super) fn media() -> MediaSummary {
+    MediaSummary {
+        container: "mov,mp4".into(),
+        duration: 900_000,
+        time_base: TimeBase { num: 1, den: 90_000 },
+        video: Some(VideoSummary {
+            codec: "h264".into(),
+            width: 1280,
+            height: 720,
+            sample_aspect: None,
+            rotation: 0,
+            field_order: None,
+            average_frame_rate: Some("25/1".into()),
+            bit_depth: Some(8),
+            pixel_format: Some("yuv420p".into()),
+            primaries: None,
+            transfer: None,
+            matrix: None,
+            range: None,
+            hdr: Vec::new(),
+            captions: false,
+            timecode: None,
+        }),
+        audio: None,
+        streams: 1,
+    }
+}
+
+pub(super) fn step_result(step: Step, key: &Digest, folder: &str) -> StepResult {
+    let name = step.slots().pop().unwrap();
+    StepResult {
+        schema: StepResult::SCHEMA.into(),
+        step,
+        key: key.clone(),
+        folder: format!("{ROOT}{folder}/"),
+        media: media(),
+        outputs: vec![Output {
+            name,
+            media_type: "application/json".into(),
+            sha256: Digest::of(key.as_str().as_bytes()),
+            size_bytes: 71,
+        }],
+        summary: match step {
+            Step::Shots => StepSummary::Shots { shots: 3, cuts: 2, dissolves: 0, fades: 0 },
+            Step::Thumbnails => StepSummary::Thumbnails { candidates: 10, selected: 8, sheets: 1 },
+            Step::Subtitles => StepSummary::Subtitles { language: "en".into(), cues: 2, words: 9, speech_ms: 4000, dropped: 0 },
+        },
+        models: Vec::new(),
+        settings: BTreeMap::new(),
+    }
+}
+
+/// A checked result, as a decision sees it.
+pub(super) fn committed(step: Step, key: &Digest, folder: &str) -> Committed {
+    let result = step_result(step, key, folder);
+    Committed { digest: Digest::of(&result.to_bytes()), result }
+}

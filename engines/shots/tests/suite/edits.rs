@@ -1,0 +1,109 @@
+//! Shots found in moving pictures whose true edit list is known.
+
+use crate::reel::{Dice, Reel, Scene, Score};
+use showrunner_shots::Transition;
+use showrunner_timeline::Ticks;
+
+/// Frames of a shot: two dissolves of a second leave a second of it pure.
+const SHOT: usize = 72;
+
+fn shot(seed: u64) -> Vec<crate::reel::Rgb> {
+    Scene::new(seed).shoot(SHOT)
+}
+
+/// Reels of five changes each.
+fn score(reels: u64, mut change: impl FnMut(&mut Reel, Vec<crate::reel::Rgb>, &mut Dice)) -> Score {
+    let mut score = Score::default();
+    for seed in 0..reels {
+        let mut dice = Dice(seed + 7);
+        let mut reel = Reel::starting(shot(seed * 100));
+        for n in 1..=5 {
+            change(&mut reel, shot(seed * 100 + n), &mut dice);
+        }
+        score.add(&reel);
+    }
+    println!("{score:?}: precision {:.3}, recall {:.3}", score.precision(), score.recall());
+    score
+}
+
+#[test]
+fn cuts_between_panning_and_shaking_shots_are_found_to_the_frame() {
+    let score = score(5, |reel, next, _| reel.cut(next));
+    assert!(score.recall() >= 0.97 && score.precision() >= 0.97);
+    assert_eq!((score.right_kind, score.worst_end), (score.hits, 0));
+}
+
+#[test]
+fn dissolves_of_half_a_second_and_a_second_are_found_with_their_ends() {
+    let score = score(6, |reel, next, dice| reel.dissolve(next, [12, 24][dice.below(2)]));
+    assert!(score.recall() >= 0.9 && score.precision() >= 0.95);
+    assert!(score.right_kind * 10 >= score.hits * 9);
+    assert!(score.worst_end <= 4, "an end is {} frames off", score.worst_end);
+}
+
+#[test]
+fn fades_through_black_and_white_are_found_with_their_ends() {
+    let score = score(5, |reel, next, dice| {
+        let colour = [0, 255][dice.below(2)];
+        reel.fade(next, [6, 12, 16][dice.below(3)], [0, 1, 8][dice.below(3)], colour);
+    });
+    assert!(score.recall() >= 0.97 && score.precision() >= 0.97);
+    assert!(score.right_kind * 20 >= score.hits * 19);
+    assert!(score.worst_end <= 3, "an end is {} frames off", score.worst_end);
+}
+
+#[test]
+fn flashes_are_not_cuts() {
+    let score = score(5, |reel, next, dice| {
+        let lights: [&[f32]; 4] = [&[1.0], &[0.8], &[1.0, 0.6, 0.3], &[0.7, 0.7]];
+        reel.flash(20, lights[dice.below(4)]);
+        reel.cut(next);
+    });
+    assert!(score.precision() >= 0.97 && score.recall() >= 0.97);
+}
+
+#[test]
+fn a_single_shot_however_it_moves_stays_one() {
+    for seed in 500..516 {
+        let reel = Reel::starting(Scene::new(seed).shoot(120));
+        assert_eq!(reel.shots().len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_change_of_light_is_not_a_dissolve() {
+    let mut frames = shot(3);
+    for (n, frame) in frames.iter_mut().enumerate() {
+        let gain = 1.0 - 0.6 * (n as f32 / SHOT as f32);
+        for value in frame {
+            *value = (f32::from(*value) * gain) as u8;
+        }
+    }
+    assert_eq!(Reel::starting(frames).shots().len(), 1);
+}
+
+#[test]
+fn mixed_edits_are_told_apart() {
+    let score = score(6, |reel, next, dice| match dice.below(4) {
+        0 => reel.dissolve(next, 16),
+        1 => reel.fade(next, 10, 3, 0),
+        _ => reel.cut(next),
+    });
+    assert!(score.recall() >= 0.95 && score.precision() >= 0.95);
+    assert!(score.right_kind * 20 >= score.hits * 19);
+}
+
+#[test]
+fn a_title_from_black_to_black_says_so_and_starts_at_its_first_frame() {
+    let black = vec![0u8; crate::reel::WIDTH * crate::reel::HEIGHT * 3];
+    let mut reel = Reel { frames: vec![black.clone(); 5], truth: Vec::new() };
+    reel.fade(shot(1), 1, 0, 0);
+    reel.cut(shot(2));
+    let end = vec![vec![0u8; crate::reel::WIDTH * crate::reel::HEIGHT * 3]; 24];
+    reel.fade(end, 12, 0, 0);
+    let shots = reel.shots();
+    assert_eq!(shots.len(), 2);
+    assert_eq!(shots[0].start, Ticks(0));
+    assert!(matches!(shots[0].transition_in, Some(Transition::Fade { start: Ticks(0), .. })));
+    assert!(matches!(shots[1].transition_out, Some(Transition::Fade { start, .. }) if (2 * SHOT as i64 - 8..=2 * SHOT as i64 - 5).contains(&start.0)), "{:?}", shots[1]);
+}
