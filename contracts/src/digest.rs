@@ -6,9 +6,7 @@ use sha2::{Digest as _, Sha256};
 use std::{fmt, str::FromStr};
 
 /// The SHA-256 of some bytes; shown and stored as `sha256:<64 hex>`.
-#[derive(
-    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(#[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))] String);
 
@@ -52,11 +50,7 @@ impl TryFrom<String> for Digest {
     fn try_from(text: String) -> Result<Self, DigestError> {
         let hex = text.strip_prefix(Self::PREFIX).ok_or(DigestError)?;
         let good = hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if good {
-            Ok(Self(text))
-        } else {
-            Err(DigestError)
-        }
+        if good { Ok(Self(text)) } else { Err(DigestError) }
     }
 }
 
@@ -86,22 +80,14 @@ mod tests {
     #[test]
     fn the_digest_of_nothing_is_the_published_one() {
         let empty = Digest::of(b"");
-        assert_eq!(
-            empty.as_str(),
-            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
+        assert_eq!(empty.as_str(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(empty.as_str().parse(), Ok(empty));
     }
 
     #[test]
     fn upper_case_short_and_unprefixed_texts_are_refused() {
         let good = Digest::of(b"a");
-        for bad in [
-            good.hex().to_owned(),
-            good.as_str().to_uppercase(),
-            good.as_str()[..70].to_owned(),
-            String::new(),
-        ] {
+        for bad in [good.hex().to_owned(), good.as_str().to_uppercase(), good.as_str()[..70].to_owned(), String::new()] {
             assert_eq!(bad.parse::<Digest>(), Err(DigestError), "{bad}");
         }
     }

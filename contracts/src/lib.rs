@@ -36,9 +36,7 @@ pub enum ReadError {
         source: serde_json::Error,
     },
     /// A schema this version does not know.
-    #[error(
-        "document has schema {found:?}, this version reads {expected:?}: upgrade the older of the two sides"
-    )]
+    #[error("document has schema {found:?}, this version reads {expected:?}: upgrade the older of the two sides")]
     WrongSchema {
         /// The schema the document names (first 80 characters).
         found: String,
@@ -69,16 +67,10 @@ pub trait Document: Serialize + DeserializeOwned {
         if bytes.len() > MAX_DOCUMENT_BYTES {
             return Err(ReadError::TooLarge(bytes.len()));
         }
-        let malformed = |source| ReadError::Malformed {
-            schema: Self::SCHEMA,
-            source,
-        };
+        let malformed = |source| ReadError::Malformed { schema: Self::SCHEMA, source };
         let head: Head = serde_json::from_slice(bytes).map_err(malformed)?;
         if head.schema != Self::SCHEMA {
-            return Err(ReadError::WrongSchema {
-                found: head.schema.chars().take(80).collect(),
-                expected: Self::SCHEMA,
-            });
+            return Err(ReadError::WrongSchema { found: head.schema.chars().take(80).collect(), expected: Self::SCHEMA });
         }
         serde_json::from_slice(bytes).map_err(malformed)
     }

@@ -162,10 +162,7 @@ pub enum Reason {
 impl Reason {
     /// Whether another attempt at the same unit may end differently.
     pub const fn is_worth_a_retry(self) -> bool {
-        matches!(
-            self,
-            Self::StoreUnavailable | Self::StoreDenied | Self::LimitExceeded | Self::Internal
-        )
+        matches!(self, Self::StoreUnavailable | Self::StoreDenied | Self::LimitExceeded | Self::Internal)
     }
 }
 
@@ -185,11 +182,7 @@ impl Failure {
 
     /// A failure whose message is cut to its limit and freed of control characters: parts of it may come from a hostile file.
     pub fn new(reason: Reason, message: &str) -> Self {
-        let message = message
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(Self::MAX_MESSAGE)
-            .collect();
+        let message = message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(Self::MAX_MESSAGE).collect();
         Self { reason, message }
     }
 }
@@ -249,10 +242,7 @@ mod tests {
 
     #[test]
     fn the_largest_termination_message_fits_the_kubelets_limit() {
-        let worst = Termination::Failure(Failure::new(
-            Reason::WorkerVersionMismatch,
-            &"\u{10ffff}".repeat(600),
-        ));
+        let worst = Termination::Failure(Failure::new(Reason::WorkerVersionMismatch, &"\u{10ffff}".repeat(600)));
         assert!(serde_json::to_vec(&worst).expect("serialises").len() <= 4096);
     }
 }

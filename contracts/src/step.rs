@@ -13,20 +13,7 @@ pub const SOUND_RECIPE: u32 = 1;
 
 /// One step of a title's enrichment.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    Display,
-    EnumIter,
-    IntoStaticStr,
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Display, EnumIter, IntoStaticStr,
 )]
 #[serde(rename_all = "camelCase")]
 #[strum(serialize_all = "camelCase")]
@@ -72,11 +59,7 @@ impl Step {
                 .chain((0..MAX_SPRITE_SHEETS).map(|n| format!("sprite-{n}.jpg")))
                 .chain(["sprite.vtt".into(), "thumbnails.json".into()])
                 .collect(),
-            Self::Subtitles => vec![
-                "subtitles.vtt".into(),
-                "subtitles.imsc1.xml".into(),
-                "subtitles.json".into(),
-            ],
+            Self::Subtitles => vec!["subtitles.vtt".into(), "subtitles.imsc1.xml".into(), "subtitles.json".into()],
         }
     }
 }
@@ -151,37 +134,15 @@ pub struct SourceIdentity {
 
 /// What people asked for: changes only when a person changes something. `models` are the names they chose, `needs` the
 /// wanted keys of the steps that this one reads.
-pub fn wanted_key(
-    source: &SourceIdentity,
-    params: &StepParams,
-    models: &[String],
-    needs: &[Digest],
-) -> Digest {
+pub fn wanted_key(source: &SourceIdentity, params: &StepParams, models: &[String], needs: &[Digest]) -> Digest {
     Digest::of_json(&("showrunner.dev/wanted/v1", source, params, models, needs))
 }
 
 /// Everything a step's result depends on: the key its result is kept under. `needs` are the keys of the steps it reads.
-pub fn step_key(
-    source: &SourceIdentity,
-    params: &StepParams,
-    models: &[ModelRef],
-    needs: &[Digest],
-) -> Digest {
+pub fn step_key(source: &SourceIdentity, params: &StepParams, models: &[ModelRef], needs: &[Digest]) -> Digest {
     let step = params.step();
-    let recipe = if step.is_visual() {
-        PICTURE_RECIPE
-    } else {
-        SOUND_RECIPE
-    };
-    Digest::of_json(&(
-        "showrunner.dev/step/v1",
-        source,
-        params,
-        step.algorithm_version(),
-        recipe,
-        models,
-        needs,
-    ))
+    let recipe = if step.is_visual() { PICTURE_RECIPE } else { SOUND_RECIPE };
+    Digest::of_json(&("showrunner.dev/step/v1", source, params, step.algorithm_version(), recipe, models, needs))
 }
 
 /// The key of a unit: the steps that share one decode.
@@ -196,47 +157,18 @@ mod tests {
     use super::*;
 
     fn source() -> SourceIdentity {
-        SourceIdentity {
-            store: "s".into(),
-            path: "a.mp4".into(),
-            version: "\"e\"".into(),
-            size_bytes: 7,
-            sha256: None,
-        }
+        SourceIdentity { store: "s".into(), path: "a.mp4".into(), version: "\"e\"".into(), size_bytes: 7, sha256: None }
     }
 
     #[test]
     fn a_key_changes_with_everything_the_result_depends_on_and_with_nothing_else() {
-        let params = StepParams::Thumbnails {
-            select: 8,
-            sprite_interval_ms: 10_000,
-        };
-        let model = ModelRef {
-            name: "m".into(),
-            digest: Digest::of(b"m"),
-            licence: "MIT".into(),
-        };
+        let params = StepParams::Thumbnails { select: 8, sprite_interval_ms: 10_000 };
+        let model = ModelRef { name: "m".into(), digest: Digest::of(b"m"), licence: "MIT".into() };
         let base = step_key(&source(), &params, &[], &[]);
         assert_eq!(base, step_key(&source(), &params.clone(), &[], &[]));
         let others = [
-            step_key(
-                &SourceIdentity {
-                    version: "\"f\"".into(),
-                    ..source()
-                },
-                &params,
-                &[],
-                &[],
-            ),
-            step_key(
-                &source(),
-                &StepParams::Thumbnails {
-                    select: 7,
-                    sprite_interval_ms: 10_000,
-                },
-                &[],
-                &[],
-            ),
+            step_key(&SourceIdentity { version: "\"f\"".into(), ..source() }, &params, &[], &[]),
+            step_key(&source(), &StepParams::Thumbnails { select: 7, sprite_interval_ms: 10_000 }, &[], &[]),
             step_key(&source(), &params, &[model], &[]),
             step_key(&source(), &params, &[], &[Digest::of(b"shots")]),
         ];

@@ -26,10 +26,7 @@ pub const RECONCILE_AT: &str = "showrunner.dev/reconcile-at";
 pub struct SourceSpec {
     /// Name of the store profile, as the operator's configuration lists it. Default: `default`.
     #[serde(default = "default_store")]
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub store: String,
     /// Path of the media file below the profile's prefix, without a leading slash, such as `ingest/tt-4711/mezzanine.mov`.
     #[schemars(length(min = 1, max = 512))]
@@ -71,10 +68,7 @@ pub struct ExecutionSpec {
     pub accelerator: Accelerator,
     /// Name of the accelerator class, as the operator's configuration lists it, such as `t4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub class: Option<String>,
     /// How many more attempts a unit of work is given after one that failed through no fault of the source. 0 to 10,
     /// default 3. Pods lost to evictions and node failures count apart, up to 6.
@@ -84,18 +78,12 @@ pub struct ExecutionSpec {
     /// How long a pod may wait to start before its job is suspended again and the condition says what it waits for.
     /// A duration such as `90s`, `15m`, `1h30m`. Default: `15m`.
     #[serde(default = "default_start_deadline")]
-    #[schemars(
-        length(min = 2, max = 16),
-        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
-    )]
+    #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     #[x_kube(validation = ("duration(self) >= duration('10s') && duration(self) <= duration('24h')", "startDeadline must be between 10s and 24h"))]
     pub start_deadline: String,
     /// How long one attempt may run, from the pod's start. A duration such as `30m`, `2h`. Default: `2h`.
     #[serde(default = "default_max_duration")]
-    #[schemars(
-        length(min = 2, max = 16),
-        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
-    )]
+    #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     #[x_kube(validation = ("duration(self) >= duration('30s') && duration(self) <= duration('24h')", "maxDuration must be between 30s and 24h"))]
     pub max_duration: String,
 }
@@ -124,9 +112,7 @@ impl Default for ExecutionSpec {
 
 /// A duration was not written as hours, minutes and seconds.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "{0:?} is not a duration: write hours, minutes and seconds in that order, such as 1h30m or 90s"
-)]
+#[error("{0:?} is not a duration: write hours, minutes and seconds in that order, such as 1h30m or 90s")]
 pub struct DurationError(pub String);
 
 /// Reads a duration as the schema's pattern allows it: `([0-9]+h)?([0-9]+m)?([0-9]+s)?`, not empty.
@@ -136,19 +122,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     for (unit, scale) in [('h', 3600u64), ('m', 60), ('s', 1)] {
         if let Some(at) = rest.find(unit) {
             let number: u64 = rest[..at].parse().map_err(|_| error())?;
-            seconds = number
-                .checked_mul(scale)
-                .and_then(|n| seconds.checked_add(n))
-                .ok_or_else(error)?;
+            seconds = number.checked_mul(scale).and_then(|n| seconds.checked_add(n)).ok_or_else(error)?;
             rest = &rest[at + 1..];
             any = true;
         }
     }
-    if any && rest.is_empty() {
-        Ok(Duration::from_secs(seconds))
-    } else {
-        Err(error())
-    }
+    if any && rest.is_empty() { Ok(Duration::from_secs(seconds)) } else { Err(error()) }
 }
 
 #[cfg(test)]
@@ -158,23 +137,9 @@ mod tests {
     #[test]
     fn durations_are_read_as_people_write_them() {
         for (text, seconds) in [("90s", 90), ("15m", 900), ("1h30m", 5400), ("2h0m5s", 7205)] {
-            assert_eq!(
-                parse_duration(text),
-                Ok(Duration::from_secs(seconds)),
-                "{text}"
-            );
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for bad in [
-            "",
-            "5",
-            "m",
-            "-5m",
-            "5m1h",
-            "1d",
-            "1.5h",
-            "99999999999999999999h",
-            "18446744073709551615h",
-        ] {
+        for bad in ["", "5", "m", "-5m", "5m1h", "1d", "1.5h", "99999999999999999999h", "18446744073709551615h"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

@@ -25,29 +25,10 @@ use strum::{Display, EnumIter, IntoStaticStr};
            Results are published as files with digests in the object store; status.published says where.",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
-        priority = 1
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
-        priority = 1
-    ),
-    printcolumn(
-        name = "Manifest",
-        type_ = "string",
-        json_path = ".status.published.digest",
-        priority = 1
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, priority = 1),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, priority = 1),
+    printcolumn(name = "Manifest", type_ = "string", json_path = ".status.published.digest", priority = 1)
 )]
 #[x_kube(validation = ("self.shots.enabled || self.thumbnails.enabled || self.subtitles.enabled",
     "enable at least one of shots, thumbnails and subtitles"))]
@@ -71,10 +52,7 @@ pub struct TitleEnrichmentSpec {
     /// How long the whole title may take, from its creation or its last change of spec, waiting included.
     /// A duration such as `4h`. Default: `4h`.
     #[serde(default = "default_deadline")]
-    #[schemars(
-        length(min = 2, max = 16),
-        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
-    )]
+    #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     #[x_kube(validation = ("duration(self) >= duration('1m') && duration(self) <= duration('720h')", "deadline must be between 1m and 720h"))]
     pub deadline: String,
     /// `true` stops the running job and starts none; finished steps are kept. `false` goes on where it stopped. Default: `false`.
@@ -113,10 +91,7 @@ pub struct ThumbnailsSpec {
     pub select: u8,
     /// Time between trick-play pictures, widened for titles too long for 16 sheets. A duration such as `5s`. Default: `10s`.
     #[serde(default = "default_sprite_interval")]
-    #[schemars(
-        length(min = 2, max = 16),
-        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
-    )]
+    #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     #[x_kube(validation = ("duration(self) >= duration('1s') && duration(self) <= duration('10m')", "spriteInterval must be between 1s and 10m"))]
     pub sprite_interval: String,
 }
@@ -130,17 +105,11 @@ pub struct SubtitlesSpec {
     pub enabled: bool,
     /// Language of the speech as a BCP 47 tag such as `en`; leave it out to have it detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 2, max = 12),
-        regex(pattern = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")
-    )]
+    #[schemars(length(min = 2, max = 12), regex(pattern = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$"))]
     pub language: Option<String>,
     /// Speech model, by its name in the operator's catalogue. Default: `whisper-base`.
     #[serde(default = "default_speech_model")]
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub model: String,
     /// Reading speed the cues are shaped for, characters a second: 20 for adults, 17 for children. 10 to 30, default 20.
     #[serde(default = "default_reading_speed")]
@@ -171,21 +140,12 @@ impl Default for ShotsSpec {
 }
 impl Default for ThumbnailsSpec {
     fn default() -> Self {
-        Self {
-            enabled: true,
-            select: default_select(),
-            sprite_interval: default_sprite_interval(),
-        }
+        Self { enabled: true, select: default_select(), sprite_interval: default_sprite_interval() }
     }
 }
 impl Default for SubtitlesSpec {
     fn default() -> Self {
-        Self {
-            enabled: true,
-            language: None,
-            model: default_speech_model(),
-            max_chars_per_second: default_reading_speed(),
-        }
+        Self { enabled: true, language: None, model: default_speech_model(), max_chars_per_second: default_reading_speed() }
     }
 }
 

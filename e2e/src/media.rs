@@ -9,7 +9,8 @@ use std::{
 
 /// The folder of models and media tools.
 pub fn artefacts() -> Result<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("SHOWRUNNER_ARTEFACTS").context("SHOWRUNNER_ARTEFACTS is not set: run `make e2e-test`")?);
+    let folder =
+        PathBuf::from(std::env::var_os("SHOWRUNNER_ARTEFACTS").context("SHOWRUNNER_ARTEFACTS is not set: run `make e2e-test`")?);
     if !folder.join("bin/ffmpeg").is_file() {
         bail!("there is no bin/ffmpeg in {}: run scripts/fetch-artefacts", folder.display());
     }
@@ -38,8 +39,24 @@ pub fn small_title(seed: u32) -> Result<Vec<u8>> {
     ffmpeg(
         "small.mp4",
         &[
-            "-f", "lavfi", "-i", "sine=f=440:d=6:r=48000", "-filter_complex", &graph, "-map", "[v]", "-map", "0:a", "-c:v", "libx264",
-            "-preset", "veryfast", "-c:a", "aac", "-t", "6",
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=f=440:d=6:r=48000",
+            "-filter_complex",
+            &graph,
+            "-map",
+            "[v]",
+            "-map",
+            "0:a",
+            "-c:v",
+            "libx264",
+            "-preset",
+            "veryfast",
+            "-c:a",
+            "aac",
+            "-t",
+            "6",
         ],
     )
 }

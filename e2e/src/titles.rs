@@ -23,7 +23,8 @@ pub struct Namespaced {
 impl Namespaced {
     /// Makes a namespace under the restricted pod security standard, named after the test.
     pub async fn make(client: Client, test: &str) -> Result<Self> {
-        let prefix: String = test.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).take(40).collect();
+        let prefix: String =
+            test.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).take(40).collect();
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {
             "generateName": format!("{}-", prefix.trim_matches('-')),
             "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}))?;
@@ -38,12 +39,19 @@ impl Namespaced {
 
     /// Applies a title with this spec, as kubectl would.
     pub async fn apply(&self, name: &str, spec: Value) -> Result<TitleEnrichment> {
-        let object = json!({"apiVersion": "showrunner.dev/v1alpha1", "kind": "TitleEnrichment", "metadata": {"name": name}, "spec": spec});
+        let object =
+            json!({"apiVersion": "showrunner.dev/v1alpha1", "kind": "TitleEnrichment", "metadata": {"name": name}, "spec": spec});
         Ok(self.titles().patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(object)).await?)
     }
 
     /// Waits until the title is as wanted; says how it stood when that took too long.
-    pub async fn wait(&self, name: &str, what: &str, limit: Duration, wanted: impl Fn(&TitleEnrichment) -> bool) -> Result<TitleEnrichment> {
+    pub async fn wait(
+        &self,
+        name: &str,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&TitleEnrichment) -> bool,
+    ) -> Result<TitleEnrichment> {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let mut stream = watcher(self.titles(), config).default_backoff().applied_objects().boxed();
         let mut last = None;

@@ -2,6 +2,7 @@
 //!
 //! Writes to standard error.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,7 @@ pub fn init(filter: &str, format: LogFormat) -> Result<LogLevel, LogLevelError> 
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = match format {
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
-        LogFormat::Text => layer.boxed(),
+        LogFormat::Text => layer.with_ansi(std::io::stderr().is_terminal()).boxed(),
     };
     let started = tracing_subscriber::registry().with(filter_layer).with(layer).try_init();
     started.map_err(|error| LogLevelError { filter: filter.to_owned(), message: error.to_string() })?;

@@ -3,11 +3,12 @@
 //! Reads (lists and watches) from the API server; writes nothing there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
 use kube::core::DeserializeGuard;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,11 @@ use crate::object::{Object, ObjectKey};
 const PAGE_SIZE: u32 = 500;
 /// Longest error text kept of a malformed object, in bytes; the text may quote the object.
 const MALFORMED_TEXT: usize = 500;
+
+/// Wait after a first failure of a watch; doubles with each further one.
+const BACKOFF_BASE: Duration = Duration::from_millis(800);
+/// Longest wait of a watch after a failure.
+const BACKOFF_CAP: Duration = Duration::from_secs(15);
 
 /// Which objects of a kind are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +67,7 @@ impl<K: Object> Watch<K> {
         self.listeners.push(listener);
     }
 
-    /// Watches until `stop`. Errors are logged, counted and retried with kube's backoff; none ends the watch.
+    /// Watches until `stop`. Errors are logged, counted and retried with a backoff; none ends the watch.
     pub async fn run(self, client: Client, metrics: Arc<Metrics>, clock: Clock, stop: CancellationToken) {
         let shards = self.cache.shards().into_iter().enumerate();
         let all = join_all(shards.map(|(shard, namespace)| self.run_shard(shard, namespace, &client, &metrics, clock)));
@@ -81,18 +87,29 @@ impl<K: Object> Watch<K> {
         if let Select::Labels(selector) = &self.select {
             config = config.labels(selector);
         }
-        let mut events = watcher(api, config).default_backoff().boxed();
+        let mut events = watcher(api, config).boxed();
+        let mut failures: u32 = 0;
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
                     metrics.watch_event(&kind, clock.mono());
+                    // The start of a list says nothing yet about whether it will work.
+                    if !matches!(event, watcher::Event::Init) {
+                        failures = 0;
+                    }
                     for change in self.digest(shard, event) {
                         self.listeners.iter().for_each(|listener| listener(&change));
                     }
                 }
                 Err(error) => {
+                    failures = failures.saturating_add(1);
                     metrics.watch_error(&kind);
-                    tracing::warn!(kind, namespace, %error, "failed to watch; retrying with backoff");
+                    // kube's own backoff is reset by the start of each list, and so never grows where lists fail.
+                    let wait = backoff(failures, shard);
+                    if failures.is_power_of_two() {
+                        tracing::warn!(kind, namespace, %error, failures, ?wait, "failed to watch; trying again");
+                    }
+                    tokio::time::sleep(wait).await;
                 }
             }
         }
@@ -121,6 +138,13 @@ impl<K: Object> Watch<K> {
     }
 }
 
+/// Wait after so many failures in a row: doubled up to the cap, and less by up to a fifth, so that watches spread out.
+fn backoff(failures: u32, shard: usize) -> Duration {
+    let plain = BACKOFF_BASE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(BACKOFF_CAP);
+    let spread = (u64::from(failures) * 7 + shard as u64 * 13) % 10;
+    plain - plain.mul_f64(0.02 * spread as f64)
+}
+
 /// What was understood of an object, without the managedFields, which are half of it and which nobody reads.
 fn parse<K: Object>(object: DeserializeGuard<K>) -> Parsed<K> {
     match object.0 {
@@ -134,5 +158,19 @@ fn parse<K: Object>(object: DeserializeGuard<K>) -> Parsed<K> {
             tracing::warn!(kind = %K::kind(&()), object = %key, error, "failed to read object; it is left alone until it changes");
             Err(Malformed { key, error })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_fails_waits_longer_each_time_up_to_a_bound() {
+        let waits: Vec<_> = (1..12).map(|failures| backoff(failures, 0)).collect();
+        assert!(waits[0] >= BACKOFF_BASE.mul_f64(0.8));
+        assert!(waits[..4].windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= BACKOFF_CAP) && waits[10] >= BACKOFF_CAP.mul_f64(0.8));
+        assert_ne!(backoff(3, 0), backoff(3, 1), "namespaces do not come back all at once");
     }
 }

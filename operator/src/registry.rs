@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use showrunner_controllers::title_enrichment;
-use showrunner_kit::Wiring;
+use showrunner_kit::controller::Wiring;
 
 /// Wires one kind with its settings.
 type Register = Box<dyn Fn(&mut Wiring, Value) -> anyhow::Result<()>>;

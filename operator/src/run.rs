@@ -10,6 +10,7 @@ use serde_json::json;
 use showrunner_kit::admin::Admin;
 use showrunner_kit::admission::AdmitAll;
 use showrunner_kit::clock::Clock;
+use showrunner_kit::controller::Wiring;
 use showrunner_kit::controller::wiring::{Started, WiringConfig};
 use showrunner_kit::crd_check::CrdCheck;
 use showrunner_kit::lease::Leadership;
@@ -18,7 +19,7 @@ use showrunner_kit::metrics::Metrics;
 use showrunner_kit::names::LEASE_NAME;
 use showrunner_kit::store::Stores;
 use showrunner_kit::telemetry::LogLevel;
-use showrunner_kit::{Wiring, kube_client, shutdown};
+use showrunner_kit::{kube_client, shutdown};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;

@@ -137,7 +137,13 @@ fn identify(path: &Path) -> io::Result<SourceIdentity> {
         }
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(SourceIdentity { store: STORE.to_owned(), path: name, version: Digest::from_hash(&hasher.finalize()).into(), size_bytes, sha256: None })
+    Ok(SourceIdentity {
+        store: STORE.to_owned(),
+        path: name,
+        version: Digest::from_hash(&hasher.finalize()).into(),
+        size_bytes,
+        sha256: None,
+    })
 }
 
 fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Artefacts) -> Result<Vec<StepOrder>, Failure> {

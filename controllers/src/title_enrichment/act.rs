@@ -75,10 +75,6 @@ impl Actor<'_> {
         self.touched.insert(name.to_owned()).then(|| Arc::clone(job))
     }
 
-    fn key_of(&self, job: &Job) -> ObjectKey {
-        ObjectKey::of(&job.metadata)
-    }
-
     async fn add_finalizer(&mut self) -> Result<bool, ReconcileError> {
         let mut finalizers = self.title.metadata.finalizers.clone().unwrap_or_default();
         if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
@@ -151,7 +147,7 @@ impl Actor<'_> {
             )
         })?;
         let reservation = Reservation {
-            job: self.key_of(&job),
+            job: ObjectKey::of(&job.metadata),
             owner_kind: "TitleEnrichment".to_owned(),
             owner_uid: self.uid.clone(),
             class: text(ANNOTATION_CLASS),
@@ -172,7 +168,7 @@ impl Actor<'_> {
     async fn end(&mut self, name: &str) -> Result<bool, ReconcileError> {
         let Some(job) = self.untouched(name) else { return Ok(false) };
         if next_cancel_step(&job, self.pods, self.now) == CancelStep::Settle {
-            self.kit.admission.settle(&self.key_of(&job), spent(&job)).await?;
+            self.kit.admission.settle(&ObjectKey::of(&job.metadata), spent(&job)).await?;
         }
         self.kit.jobs.cancel(&job, self.pods, self.now).await?;
         Ok(false)
@@ -185,7 +181,7 @@ impl Actor<'_> {
         let job = self.kit.jobs.release_pods(&job, self.pods, self.now).await?;
         // A pod that is seen as running belongs to an older view than the Job: it is let go when it is seen as ended.
         if waiting == 0 {
-            self.kit.admission.settle(&self.key_of(&job), spent(&job)).await?;
+            self.kit.admission.settle(&ObjectKey::of(&job.metadata), spent(&job)).await?;
             self.kit.jobs.settle(&job, KEEP_JOB).await?;
         }
         Ok(false)
@@ -199,7 +195,7 @@ impl Actor<'_> {
         );
         self.kit.events.publish(&self.title, Severity::Warning, "Released", "Release", &note).await;
         let bound = annotation(&job.metadata, ANNOTATION_COST_ESTIMATE).and_then(|text| text.parse().ok()).unwrap_or_default();
-        self.kit.admission.settle(&self.key_of(&job), bound).await?;
+        self.kit.admission.settle(&ObjectKey::of(&job.metadata), bound).await?;
         for pod in held_pods(&job, self.pods) {
             let patch = json!({ "metadata": { "finalizers": without(pod.metadata.finalizers.as_ref(), FINALIZER_OBSERVE) } });
             match self.kit.writer.patch_versioned(pod.as_ref(), patch).await {

@@ -54,7 +54,10 @@ async fn missing(suite: Arc<Suite>) -> Result<()> {
 
 async fn truncated(suite: Arc<Suite>) -> Result<()> {
     // The index lies at the file's start, so that only the pictures are missing.
-    let whole = media::ffmpeg("t.mp4", &["-f", "lavfi", "-i", "testsrc2=s=320x180:r=24:d=20", "-pix_fmt", "yuv420p", "-movflags", "+faststart"])?;
+    let whole = media::ffmpeg(
+        "t.mp4",
+        &["-f", "lavfi", "-i", "testsrc2=s=320x180:r=24:d=20", "-pix_fmt", "yuv420p", "-movflags", "+faststart"],
+    )?;
     let half = whole[..whole.len() / 2].to_vec();
     bad(suite, "truncated", half, "SourceTruncated", "ends").await
 }

@@ -58,7 +58,9 @@ async fn at_rest(suite: Arc<Suite>) -> Result<()> {
     here.apply("a", spec).await?;
     here.wait_for("a", Phase::Published, A_JOB).await?;
     // Settling the Job is the last write; after it a nudge makes the operator look once more.
-    let settled = |jobs: Vec<k8s_openapi::api::batch::v1::Job>| jobs.iter().all(|job| job.finalizers().iter().all(|f| !f.contains("showrunner")));
+    let settled = |jobs: Vec<k8s_openapi::api::batch::v1::Job>| {
+        jobs.iter().all(|job| job.finalizers().iter().all(|f| !f.contains("showrunner")))
+    };
     let started = std::time::Instant::now();
     while !settled(here.jobs().await?) {
         ensure!(started.elapsed() < SOON, "the Job is not settled");
@@ -117,8 +119,10 @@ async fn kills(suite: Arc<Suite>) -> Result<()> {
 
     here.apply("disturbed", spec.clone()).await?;
     for moment in moments(seed) {
-        here.wait("disturbed", "at work", A_TITLE, |title| title.status.as_ref().is_some_and(|s| s.attempt.is_some() || s.published.is_some()))
-            .await?;
+        here.wait("disturbed", "at work", A_TITLE, |title| {
+            title.status.as_ref().is_some_and(|s| s.attempt.is_some() || s.published.is_some())
+        })
+        .await?;
         tokio::time::sleep(moment).await;
         for pod in pods(&suite.client, NAMESPACE, "app.kubernetes.io/component=operator").await? {
             kill(&suite.client, &pod).await?;
@@ -134,7 +138,10 @@ async fn kills(suite: Arc<Suite>) -> Result<()> {
 
     let folder = disturbed.status.and_then(|s| s.published).context("it is published")?.folder;
     let keys = suite.store.list(&folder).await?;
-    let manifests: Vec<_> = keys.iter().filter(|key| key.ends_with(".json") && !key.ends_with("/manifest.json") && !key.ends_with("/run.json")).collect();
+    let manifests: Vec<_> = keys
+        .iter()
+        .filter(|key| key.ends_with(".json") && !key.ends_with("/manifest.json") && !key.ends_with("/run.json"))
+        .collect();
     ensure!(manifests.len() == 1, "more than one manifest was published: {manifests:?}");
 
     // The same bytes at another path share no result: what an undisturbed run publishes must differ only in the source's name.
@@ -144,7 +151,12 @@ async fn kills(suite: Arc<Suite>) -> Result<()> {
     let calm = here.wait_for("calm", Phase::Published, A_TITLE).await?;
     let calm = verify(&suite.store, &calm).await?;
     let files = |manifest: &showrunner_contracts::manifest::TitleManifest| {
-        manifest.steps.iter().flat_map(|step| &step.outputs).map(|output| (output.name.clone(), output.sha256.clone())).collect::<Vec<_>>()
+        manifest
+            .steps
+            .iter()
+            .flat_map(|step| &step.outputs)
+            .map(|output| (output.name.clone(), output.sha256.clone()))
+            .collect::<Vec<_>>()
     };
     ensure!(files(&manifest) == files(&calm), "the disturbed run published other files than the calm one ({digest})");
     here.end().await
@@ -171,6 +183,9 @@ async fn credentials(suite: Arc<Suite>) -> Result<()> {
     ensure!(message?.contains("default"), "the condition does not name the store");
     here.wait_for("a", Phase::Published, A_TITLE).await?;
     let operators = Api::<Deployment>::namespaced(suite.client.clone(), NAMESPACE).list(&ListParams::default()).await?;
-    ensure!(operators.items.iter().all(|found| found.status.as_ref().and_then(|s| s.ready_replicas) == Some(2)), "the operator is not ready");
+    ensure!(
+        operators.items.iter().all(|found| found.status.as_ref().and_then(|s| s.ready_replicas) == Some(2)),
+        "the operator is not ready"
+    );
     here.end().await
 }

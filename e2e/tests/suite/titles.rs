@@ -34,7 +34,11 @@ pub(crate) async fn verify(store: &Store, title: &TitleEnrichment) -> Result<Tit
     let manifest = TitleManifest::from_bytes(&bytes)?;
     for output in manifest.steps.iter().flat_map(|step| &step.outputs) {
         let blob = store.read(&format!("{folder}/blobs/{}", output.sha256.hex())).await?;
-        ensure!(Digest::of(&blob) == output.sha256 && blob.len() as u64 == output.size_bytes, "{} differs from the manifest", output.name);
+        ensure!(
+            Digest::of(&blob) == output.sha256 && blob.len() as u64 == output.size_bytes,
+            "{} differs from the manifest",
+            output.name
+        );
     }
     for beside in ["report.html", "run.json"] {
         store.read(&format!("{folder}/{beside}")).await?;
@@ -44,7 +48,8 @@ pub(crate) async fn verify(store: &Store, title: &TitleEnrichment) -> Result<Tit
 
 /// The bytes of one published file.
 pub(crate) async fn output(store: &Store, title: &TitleEnrichment, manifest: &TitleManifest, name: &str) -> Result<bytes::Bytes> {
-    let folder = title.status.as_ref().and_then(|status| status.published.as_ref()).context("nothing is published")?.folder.clone();
+    let folder =
+        title.status.as_ref().and_then(|status| status.published.as_ref()).context("nothing is published")?.folder.clone();
     let found = manifest.steps.iter().flat_map(|step| &step.outputs).find(|output| output.name == name);
     let hex = found.with_context(|| format!("{name} is not in the manifest"))?.sha256.hex().to_owned();
     store.read(&format!("{}/blobs/{hex}", folder.trim_end_matches('/'))).await
@@ -90,7 +95,10 @@ async fn cached(suite: Arc<Suite>) -> Result<()> {
     let second = here.wait_for("second", Phase::Published, A_JOB).await?;
     let owner = second.uid().context("it has a UID")?;
     let jobs = here.jobs().await?;
-    ensure!(!jobs.iter().any(|job| job.owner_references().iter().any(|reference| reference.uid == owner)), "a Job was made for results that were there");
+    ensure!(
+        !jobs.iter().any(|job| job.owner_references().iter().any(|reference| reference.uid == owner)),
+        "a Job was made for results that were there"
+    );
     let digest = |title: &TitleEnrichment| title.status.as_ref().and_then(|s| s.published.as_ref()).map(|p| p.digest.clone());
     ensure!(digest(&first) == digest(&second), "the same source gave another manifest");
     verify(&suite.store, &second).await?;
@@ -114,7 +122,12 @@ async fn unchanged(suite: Arc<Suite>) -> Result<()> {
     suspended["suspend"] = json!(true);
     here.apply("a", suspended).await?;
     here.wait_for("a", Phase::Suspended, A_JOB).await?;
-    here.apply("a", { let mut on = spec; on["suspend"] = json!(false); on }).await?;
+    here.apply("a", {
+        let mut on = spec;
+        on["suspend"] = json!(false);
+        on
+    })
+    .await?;
     let after = here.wait_for("a", Phase::Published, A_JOB).await?;
     ensure!(job_names(&here).await?.is_subset(&jobs), "a Job was made though nothing changed");
     let digest = |title: &TitleEnrichment| title.status.as_ref().and_then(|s| s.published.as_ref()).map(|p| p.digest.clone());
@@ -137,7 +150,8 @@ async fn one_step(suite: Arc<Suite>) -> Result<()> {
     ensure!(result(&before, "shots") == result(&after, "shots"), "shots were redone");
     ensure!(result(&before, "thumbnails") != result(&after, "thumbnails"), "thumbnails were not redone");
     let manifest = verify(&suite.store, &after).await?;
-    let pictures = manifest.steps.iter().flat_map(|step| &step.outputs).filter(|output| output.name.starts_with("thumbnail-")).count();
+    let pictures =
+        manifest.steps.iter().flat_map(|step| &step.outputs).filter(|output| output.name.starts_with("thumbnail-")).count();
     ensure!(pictures == 2, "{pictures} thumbnails are published, 2 were asked for");
     here.end().await
 }

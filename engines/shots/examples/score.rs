@@ -1,6 +1,7 @@
-//! Runs the detector over a file of raw rgb24 frames and compares with a true edit list.
-//! `score FILE.rgb WIDTH HEIGHT [cut@F | dissolve@F-T | fade@F-T]...`, frames counted from 0, one tick per frame.
-#![allow(clippy::unwrap_used, missing_docs)]
+//! Runs the detector over a file of raw rgb24 frames and compares what it finds with a true edit list. Reads the file, prints.
+//!
+//! Usage: `score FILE.rgb WIDTH HEIGHT [cut@F | dissolve@F-T | fade@F-T]...`, frames counted from 0, one tick per frame.
+#![allow(clippy::unwrap_used)]
 
 use std::{fs::File, io::Read, time::Instant};
 
@@ -46,13 +47,15 @@ fn main() {
         } else {
             false_alarms += 1;
         }
-        println!("{kind:<9}{from}-{to} at {}  {}", shot.start, hit.map_or("FALSE".to_owned(), |(_, t)| format!("{} {}-{}", t.0, t.1, t.2)));
+        println!(
+            "{kind:<9}{from}-{to} at {}  {}",
+            shot.start,
+            hit.map_or("FALSE".to_owned(), |(_, t)| format!("{} {}-{}", t.0, t.1, t.2))
+        );
     }
     for (t, _) in truth.iter().zip(&matched).filter(|(_, m)| !**m) {
         println!("MISSED {t:?}");
     }
-    let f1 = 2.0 * f64::from(hits) / f64::from(hits + false_alarms + hits).max(1.0);
-    let _ = f1;
     let missed = truth.len() as i32 - hits;
     println!(
         "{count} frames, {:.0} fps: {hits} found, {missed} missed, {false_alarms} false, {right_kind} of the right kind, F1 {:.3}; in {:?} out {:?}",

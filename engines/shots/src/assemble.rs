@@ -66,7 +66,11 @@ pub(crate) fn assemble(mut found: Findings, end: Ticks) -> Vec<Shot> {
     let (mut opening, mut closing) = (None, None);
     for run in std::mem::take(&mut found.flats) {
         let into = found.mixes.iter().position(|m| m.from.index < run.first.index && near(m.to.index, &run));
-        let out = found.mixes.iter().position(|m| m.to.index >= run.next.index && near(m.from.index, &run) && Some(m.from.index) != into.map(|i| found.mixes[i].from.index));
+        let out = found.mixes.iter().position(|m| {
+            m.to.index >= run.next.index
+                && near(m.from.index, &run)
+                && Some(m.from.index) != into.map(|i| found.mixes[i].from.index)
+        });
         let first = into.map_or(run.first, |i| found.mixes[i].from);
         let next = out.map_or(run.next, |i| found.mixes[i].to);
         let flash = run.flash && into.is_none() && out.is_none();

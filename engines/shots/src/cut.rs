@@ -8,7 +8,7 @@ pub(crate) const LOOKAHEAD: usize = 8;
 /// Frames on either side that tell how restless the material is.
 const SURROUND: usize = 8;
 /// No jump below this is a cut. Hand-held cycling footage stays under 0.37, the cuts in it start at 0.96.
-const FLOOR: f32 = 0.5;
+pub(crate) const FLOOR: f32 = 0.5;
 /// No jump below this is a cut even in calm material: a title line appearing stays below.
 const CALM_FLOOR: f32 = 0.33;
 /// Between the two floors a cut stands out from the calm around it by at least this factor.
@@ -100,8 +100,6 @@ pub(crate) fn same_picture(restless: f32, apart: usize) -> f32 {
 }
 
 fn second_largest(values: impl Iterator<Item = f32>) -> f32 {
-    let (_, second) = values.fold((0f32, 0f32), |(first, second), v| {
-        if v > first { (v, first) } else { (first, second.max(v)) }
-    });
+    let (_, second) = values.fold((0f32, 0f32), |(first, second), v| if v > first { (v, first) } else { (first, second.max(v)) });
     second
 }

@@ -42,7 +42,8 @@ pub struct Frame<'a> {
 /// What is known about a frame as soon as it was pushed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observed {
-    /// Mean movement of the picture's blocks since the frame before, as a share of the picture's width (0 to about 0.1).
+    /// Mean movement of the picture's blocks since the frame before, as a share of the picture's width (0 to about 0.1); 0
+    /// where the picture jumped.
     pub motion: f32,
 }
 
@@ -82,7 +83,10 @@ impl fmt::Display for Error {
                 write!(f, "failed to place a frame: time {given} does not follow {before}; give frames in presentation order")
             }
             Self::TooManyChanges => {
-                write!(f, "failed to keep shots: more than {MAX_CHANGES} shot changes; check that the source is a video of pictures")
+                write!(
+                    f,
+                    "failed to keep shots: more than {MAX_CHANGES} shot changes; check that the source is a video of pictures"
+                )
             }
             Self::NoFrames => f.write_str("failed to find shots: the title has no video frame"),
         }
@@ -164,7 +168,9 @@ impl Detector {
         if self.found.changes() > MAX_CHANGES {
             return Err(Error::TooManyChanges);
         }
-        Ok(Observed { motion: motion / LUMA_W as f32 })
+        // Blocks matched across a jump moved nowhere.
+        let jumped = self.window.step(self.window.end() - 1) >= cut::FLOOR;
+        Ok(Observed { motion: if jumped { 0.0 } else { motion / LUMA_W as f32 } })
     }
 
     /// Ends the title at `end` (the last frame's time plus its duration) and gives its shots.
@@ -187,7 +193,13 @@ impl Detector {
         }
         if let Some(open) = self.flat.take() {
             let next = Mark { index: self.window.end(), pts: end };
-            self.found.flats.push(FlatRun { first: open.first, next, at_start: open.before.is_none(), at_end: true, flash: false });
+            self.found.flats.push(FlatRun {
+                first: open.first,
+                next,
+                at_start: open.before.is_none(),
+                at_end: true,
+                flash: false,
+            });
         }
         Ok(assemble(self.found, end))
     }
@@ -271,5 +283,21 @@ impl Detector {
         if mix.to.pts.saturating_sub(mix.from.pts) <= self.base.from_millis(LONGEST_MIX_MS) {
             self.found.mixes.push(mix);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_a_window_however_long_the_title() {
+        let mut detector = Detector::new(TimeBase::MILLIS);
+        let rgb: Vec<u8> = (0..48 * 27 * 3).map(|i| (i * 31 % 251) as u8).collect();
+        for n in 0..1_000 {
+            detector.push(Frame { rgb: &rgb, width: 48, height: 27, pts: Ticks(n * 40) }).expect("frames are in order");
+            assert!(detector.times.len() <= WINDOW && detector.window.end() - detector.window.first() == detector.times.len());
+        }
+        assert_eq!(detector.found.changes(), 0);
     }
 }

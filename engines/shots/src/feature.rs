@@ -58,8 +58,7 @@ impl Feature {
     /// Half the L1 distance between two frames' histograms, luma and chroma taken equally: 0 same colours, 1 disjoint.
     pub(crate) fn colour_distance(&self, other: &Self) -> f32 {
         let mass = LUMA_W * LUMA_H * 2 * SOFT as usize;
-        let difference: i64 =
-            self.histogram.iter().zip(&other.histogram).map(|(a, b)| i64::from((a - b).abs())).sum();
+        let difference: i64 = self.histogram.iter().zip(&other.histogram).map(|(a, b)| i64::from((a - b).abs())).sum();
         difference as f32 / (2 * mass) as f32
     }
 }

@@ -32,6 +32,14 @@ const MOST_RESIDUAL: f32 = 0.16;
 const LEAST_DIP: f32 = 0.45;
 /// The same once the ends are placed. Dissolves give 0.8 and more; a pan into the dark, whose texture fades too, 0.55.
 const LEAST_REFINED_DIP: f32 = 0.65;
+/// A half of a mix is at least this unlike its end after block matching (0.42 to 1.1 in dissolves of real footage).
+const LEAST_HALF: f32 = 0.4;
+/// Mixes of more frames than this leave a camera time to turn away...
+const LONG: usize = 30;
+/// ...so their halves have to differ more (a slow tilt gave 0.44, dissolves this long 0.72 and more).
+const LEAST_LONG_HALF: f32 = 0.55;
+/// Mean gradient energy below which a picture has no texture.
+const NO_TEXTURE: f32 = 4.0;
 /// The share of the way that one frame may cover in a stretch of more than five frames; more is a cut.
 const MOST_STEP: f32 = 0.45;
 /// Steps by which the two ends of a found stretch are tried elsewhere.
@@ -70,7 +78,8 @@ pub(crate) fn find(window: &Window, middle: usize, low: usize, high: usize) -> O
     }
     let refined = refine(window, rough, low, high);
     let fit = Fit::measure(window, refined.from, refined.to)?;
-    (fit.dip >= LEAST_REFINED_DIP && fit.ramp_error <= MOST_RAMP_ERROR).then_some(refined)
+    let fits = fit.dip >= LEAST_REFINED_DIP && fit.ramp_error <= MOST_RAMP_ERROR;
+    (fits && unexplained_by_movement(window, refined)).then_some(refined)
 }
 
 /// How well a stretch is explained as a mix of its ends.
@@ -168,13 +177,24 @@ fn different(window: &Window, ramp: Ramp) -> bool {
     unlikeness(a, b) >= same_picture(restless_before(window, ramp.from + 1), ramp.to - ramp.from)
 }
 
+/// Whether the middle is unlike at least one end even after block matching. A camera that slowly turns away also reaches another
+/// picture, but by halves that movement explains; and where there is no texture, movement cannot be told from mixing.
+fn unexplained_by_movement(window: &Window, ramp: Ramp) -> bool {
+    let (a, b) = (window.get(ramp.from), window.get(ramp.to));
+    let middle = window.get(usize::midpoint(ramp.from, ramp.to));
+    let least = if ramp.to - ramp.from > LONG { LEAST_LONG_HALF } else { LEAST_HALF };
+    a.energy.max(b.energy) >= NO_TEXTURE && unlikeness(a, middle).max(unlikeness(middle, b)) >= least
+}
+
 /// Moves each end by a frame or two for as long as that makes the fit better.
 fn refine(window: &Window, rough: Ramp, low: usize, high: usize) -> Ramp {
     let mut best = rough;
     for _ in 0..MOST_MOVES {
         let mut moved = best;
         for (from_by, to_by) in MOVES {
-            let (Some(from), Some(to)) = (best.from.checked_add_signed(from_by), best.to.checked_add_signed(to_by)) else { continue };
+            let (Some(from), Some(to)) = (best.from.checked_add_signed(from_by), best.to.checked_add_signed(to_by)) else {
+                continue;
+            };
             if from < low || to > high || to < from + SHORTEST {
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{compare::unlikeness_of, compare::match_blocks, feature::Feature};
+use crate::{compare::match_blocks, compare::unlikeness_of, feature::Feature};
 
 struct Entry {
     feature: Feature,

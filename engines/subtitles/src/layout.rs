@@ -38,9 +38,9 @@ pub(crate) fn break_cost(left: &Word, right: &Word, style: &Style) -> i64 {
         // Inside a word, unless the language has no spaces.
         return if style.breaks_anywhere { 35 } else { 400 };
     }
-    let leader = LEADERS.contains(&bare(&right.text).as_str());
-    let leaner = LEANERS.contains(&left.text.to_lowercase().as_str()) || LEADERS.contains(&bare(&left.text).as_str());
-    match (leader, leaner) {
+    let leads = LEADERS.contains(&bare(&right.text).as_str());
+    let leans_on_next = LEANERS.contains(&left.text.to_lowercase().as_str()) || LEADERS.contains(&bare(&left.text).as_str());
+    match (leads, leans_on_next) {
         (true, false) => 25,
         (false, false) => 45,
         (true, true) => 60,

@@ -27,19 +27,15 @@ impl Hash {
 
     pub(crate) fn of(work: &Work) -> Self {
         let (width, height) = (work.width, work.height);
-        let mut luma: Vec<f32> = work
-            .rgb
-            .iter()
-            .map(|p| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]))
-            .collect();
+        let mut luma: Vec<f32> =
+            work.rgb.iter().map(|p| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2])).collect();
         for _ in 0..2 {
             blur(&mut luma, height, width, 1, window(width)); // along rows
             blur(&mut luma, width, 1, width, window(height)); // along columns
         }
         let at = |i: usize, side: usize| (2 * i + 1) * side / (2 * SAMPLED);
-        let sampled: Vec<f32> = (0..SAMPLED * SAMPLED)
-            .map(|i| luma[at(i / SAMPLED, height) * width + at(i % SAMPLED, width)])
-            .collect();
+        let sampled: Vec<f32> =
+            (0..SAMPLED * SAMPLED).map(|i| luma[at(i / SAMPLED, height) * width + at(i % SAMPLED, width)]).collect();
         Self::from_coefficients(&cosines(&sampled))
     }
 

@@ -71,7 +71,7 @@ pub fn measure(picture: &Picture<'_>, pts: Ticks, motion: f32, model: &mut dyn Q
     let content = picture.content();
     let work = picture.reduce(content);
     let attention = Attention::of(&work);
-    let mut quality = Quality::of(&work, &attention);
+    let mut quality = Quality::of(&work, attention);
     let score = model.score(picture, content, &quality)?;
     if !(0.0..=1.0).contains(&score) {
         return Err(QualityError::Score(format!("{score} of model {}", model.name())));
@@ -87,7 +87,9 @@ pub fn measure(picture: &Picture<'_>, pts: Ticks, motion: f32, model: &mut dyn Q
         Some(Reject::Flat)
     } else if quality.sharpness < BLURRED {
         Some(Reject::Blurred)
-    } else if quality.exposure < LOST_EXPOSURE && work.luma.iter().filter(|l| (16..240).contains(*l)).count() * 10 < work.luma.len() {
+    } else if quality.exposure < LOST_EXPOSURE
+        && work.luma.iter().filter(|l| (16..240).contains(*l)).count() * 10 < work.luma.len()
+    {
         Some(Reject::Lost)
     } else {
         None

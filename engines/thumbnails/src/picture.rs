@@ -28,7 +28,10 @@ pub struct PictureError {
 impl fmt::Display for PictureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { bytes, width, height } = self;
-        write!(f, "failed to read a picture: {bytes} bytes for {width}x{height} rgb24, need width * height * 3 and sides of 1 to {MAX_SIDE}")
+        write!(
+            f,
+            "failed to read a picture: {bytes} bytes for {width}x{height} rgb24, need width * height * 3 and sides of 1 to {MAX_SIDE}"
+        )
     }
 }
 
@@ -107,7 +110,12 @@ impl<'a> Picture<'a> {
         // One more line than found: scaling leaves a grey seam along the bar.
         let seam = |bar: usize| if bar == 0 { 0 } else { bar as u32 + 1 };
         let (top, bottom, left, right) = (seam(top), seam(bottom), seam(left), seam(right));
-        Crop { x: left, y: top, width: self.width.saturating_sub(left + right).max(1), height: self.height.saturating_sub(top + bottom).max(1) }
+        Crop {
+            x: left,
+            y: top,
+            width: self.width.saturating_sub(left + right).max(1),
+            height: self.height.saturating_sub(top + bottom).max(1),
+        }
     }
 
     /// All of the picture.

@@ -109,7 +109,7 @@ impl QualityModel for ClassicalQuality {
 }
 
 impl Quality {
-    pub(crate) fn of(work: &Work, attention: &Attention) -> Self {
+    pub(crate) fn of(work: &Work, attention: Attention) -> Self {
         let sharpness = 1.0 - (-sharpest(work) / LAPLACIAN_SCALE).exp();
         let (mean, deviation) = moments(work.luma.iter().map(|l| f32::from(*l)));
         let clipped = work.luma.iter().filter(|l| **l <= SHADOW || **l >= BURNT).count() as f32 / work.luma.len() as f32;
@@ -145,7 +145,8 @@ fn sharpest(work: &Work) -> f32 {
     for top in starts(work.height) {
         for left in starts(work.width) {
             let (bottom, right) = ((top + BLOCK).min(work.height - 1), (left + BLOCK).min(work.width - 1));
-            let values = (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y))).map(|(x, y)| laplacian(work, x, y) as f32);
+            let values =
+                (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y))).map(|(x, y)| laplacian(work, x, y) as f32);
             let (_, deviation) = moments(values);
             blocks.push(deviation * deviation);
         }
@@ -224,7 +225,10 @@ impl Attention {
         let near = |index: usize| {
             let (x, y) = (((index % columns) as f32 + 0.5) / columns as f32, ((index / columns) as f32 + 0.5) / rows as f32);
             let points = [(1.0, 1.0), (2.0, 1.0), (1.0, 2.0), (2.0, 2.0), (1.5, 1.5)];
-            points.iter().map(|(px, py)| (-((x - px / 3.0).powi(2) + (y - py / 3.0).powi(2)) / THIRDS_REACH.powi(2)).exp()).fold(0f32, f32::max)
+            points
+                .iter()
+                .map(|(px, py)| (-((x - px / 3.0).powi(2) + (y - py / 3.0).powi(2)) / THIRDS_REACH.powi(2)).exp())
+                .fold(0f32, f32::max)
         };
         let thirds = weights.iter().enumerate().map(|(i, w)| w * near(i)).sum::<f32>() / total;
         let entropy: f32 = weights.iter().map(|w| w / total).filter(|p| *p > 0.0).map(|p| -p * p.ln()).sum();

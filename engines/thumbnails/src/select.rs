@@ -133,7 +133,9 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fewer { given, wanted } => write!(f, "{given} of {wanted} pictures: the title has no more that differ"),
-            Self::Alike { distance, wanted } => write!(f, "two pictures differ in {distance} of {HASH_BITS} hash bits, {wanted} wanted"),
+            Self::Alike { distance, wanted } => {
+                write!(f, "two pictures differ in {distance} of {HASH_BITS} hash bits, {wanted} wanted")
+            }
             Self::NearTransitions => f.write_str("every shot is too short to stay clear of its transitions"),
             Self::OnlyPoor => f.write_str("every candidate was black, flat, blurred or badly exposed"),
             Self::FewShots { given, wanted } => write!(f, "pictures from {given} shots, {wanted} wanted"),
@@ -189,7 +191,14 @@ pub fn select(candidates: &[Candidate], shots: &[ShotSpan], settings: &Settings)
             let candidate = &candidates[entrant.candidate];
             let (category, confidence) = categorise(candidate, level);
             let crop = bars.crop(candidate);
-            Pick { candidate: entrant.candidate, shot: entrant.shot, category, confidence, score: entrant.worth.clamp(0.0, 1.0), crop }
+            Pick {
+                candidate: entrant.candidate,
+                shot: entrant.shot,
+                category,
+                confidence,
+                score: entrant.worth.clamp(0.0, 1.0),
+                crop,
+            }
         })
         .collect();
     selection
@@ -225,7 +234,9 @@ fn enter(candidates: &[Candidate], shots: &[ShotSpan], notes: &mut Vec<Note>) ->
         .map(|&(candidate, shot)| {
             let c = &candidates[candidate];
             let still = 1.0 - (c.motion / (2.0 * level)).min(1.0);
-            let worth = QUALITY_WEIGHT * c.quality.overall + TYPICAL_WEIGHT * typical(candidates, &open, candidate, shot) + STILL_WEIGHT * still;
+            let worth = QUALITY_WEIGHT * c.quality.overall
+                + TYPICAL_WEIGHT * typical(candidates, &open, candidate, shot)
+                + STILL_WEIGHT * still;
             Entrant { candidate, shot, worth }
         })
         .collect()
@@ -244,7 +255,13 @@ fn typical(candidates: &[Candidate], open: &[(usize, usize)], candidate: usize, 
     1.0 - ((squared / own.len() as f32).sqrt() / UNTYPICAL).min(1.0)
 }
 
-fn best<'a>(candidates: &[Candidate], entrants: &'a [Entrant], chosen: &[&Entrant], distance: u32, new_only: bool) -> Option<&'a Entrant> {
+fn best<'a>(
+    candidates: &[Candidate],
+    entrants: &'a [Entrant],
+    chosen: &[&Entrant],
+    distance: u32,
+    new_only: bool,
+) -> Option<&'a Entrant> {
     let mut best: Option<(f32, &Entrant)> = None;
     for entrant in entrants {
         let used = chosen.iter().filter(|c| c.shot == entrant.shot).count();
@@ -270,7 +287,14 @@ fn count_shots(shots: impl Iterator<Item = usize>) -> usize {
     shots.collect::<std::collections::BTreeSet<_>>().len()
 }
 
-fn tell(candidates: &[Candidate], chosen: &[&Entrant], settings: &Settings, wanted: usize, shots_wanted: usize, notes: &mut Vec<Note>) {
+fn tell(
+    candidates: &[Candidate],
+    chosen: &[&Entrant],
+    settings: &Settings,
+    wanted: usize,
+    shots_wanted: usize,
+    notes: &mut Vec<Note>,
+) {
     if chosen.len() < wanted {
         notes.push(Note::Fewer { given: chosen.len(), wanted });
     }
@@ -324,6 +348,11 @@ impl Bars {
             let side = if i % 2 == 0 { width } else { height };
             (own[i].min(self.shares[i]) * side as f32).round() as u32
         });
-        Crop { x: left, y: top, width: width.saturating_sub(left + right).max(1), height: height.saturating_sub(top + bottom).max(1) }
+        Crop {
+            x: left,
+            y: top,
+            width: width.saturating_sub(left + right).max(1),
+            height: height.saturating_sub(top + bottom).max(1),
+        }
     }
 }

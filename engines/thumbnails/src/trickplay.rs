@@ -75,7 +75,9 @@ impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "failed to lay out trick-play pictures: the title's duration and the interval must be above 0",
-            Self::Grid => "failed to lay out trick-play pictures: tiles and grid must be above 0, a sheet at most 16384 pixels a side",
+            Self::Grid => {
+                "failed to lay out trick-play pictures: tiles and grid must be above 0, a sheet at most 16384 pixels a side"
+            }
             Self::TooMany => "failed to lay out trick-play pictures: more than 20000; choose a longer interval",
         })
     }
@@ -102,7 +104,8 @@ pub fn layout(duration: Ticks, interval: Ticks, grid: Grid) -> Result<Layout, La
     if duration.0 <= 0 || interval.0 <= 0 {
         return Err(LayoutError::Empty);
     }
-    let fits = |tile: u32, count: u32| tile > 0 && count > 0 && tile.checked_mul(count).is_some_and(|side| side <= MAX_SHEET_SIDE);
+    let fits =
+        |tile: u32, count: u32| tile > 0 && count > 0 && tile.checked_mul(count).is_some_and(|side| side <= MAX_SHEET_SIDE);
     if !fits(grid.tile_width, grid.columns) || !fits(grid.tile_height, grid.rows) {
         return Err(LayoutError::Grid);
     }

@@ -11,8 +11,8 @@ const LONGEST_WORD: i64 = 2 * SAMPLE_RATE;
 
 /// Loudness is looked at in steps of 10 ms.
 const STEP: usize = SAMPLE_RATE as usize / 100;
-/// Quieter than this share of the mean voice (-22 dB) is a pause, if it lasts.
-const QUIET: f32 = 0.08;
+/// Quieter than this share of the mean voice (-14 dB) is a pause, if it lasts; weak consonants are, but never last.
+const QUIET: f32 = 0.2;
 /// A pause shorter than this is part of a word: the closure of a stop consonant.
 const SHORT_PAUSE: i64 = SAMPLE_RATE * 15 / 100;
 
@@ -90,7 +90,8 @@ pub(super) fn by_characters(words: &[TokenWord], segment: Span, length: i64) -> 
 
 /// The attention puts the pause before a word into the word; the voice does not.
 fn to_voice(word: Span, voiced: &[Span]) -> Span {
-    let Some(run) = voiced.iter().find(|run| run.end > word.start) else {
+    // A run that ends just after the word begins is the tail of the word before.
+    let Some(run) = voiced.iter().find(|run| run.end > word.start + SOFT) else {
         return word;
     };
     let mut span = word;
@@ -141,6 +142,13 @@ mod tests {
         let voiced = [Span { start: 16_000, end: 24_000 }];
         let spans = from_attention(&[word(0, 1)], &[0, 100], &voiced, 48_000);
         assert_eq!(spans, [Span { start: 16_000 - SOFT, end: 24_000 + SOFT }]);
+    }
+
+    #[test]
+    fn the_tail_of_the_word_before_does_not_hold_a_word_back() {
+        let voiced = [Span { start: 0, end: 10_000 }, Span { start: 18_000, end: 30_000 }];
+        let spans = from_attention(&[word(0, 1)], &[28, 90], &voiced, 48_000);
+        assert_eq!(spans, [Span { start: 18_000 - SOFT, end: 90 * FRAME }]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What Whisper makes up when nobody speaks, and how it is told from speech. No I/O.
 //!
-//! Sources: the thresholds of OpenAI's `transcribe`; the phrases are those reported again and again for silence and
+//! Sources: the thresholds of Whisper's own `transcribe`; the phrases are those reported again and again for silence and
 //! music (whisper.cpp 1507, faster-whisper 621).
 
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! Log-mel spectrogram exactly as Whisper was trained on: Hann window of 25 ms every 10 ms, Slaney mel bands, log10,
 //! the quietest kept 8 below the loudest. No I/O.
 //!
-//! Source: `log_mel_spectrogram` of OpenAI's Whisper.
+//! Source: `log_mel_spectrogram` of Whisper's own code.
 
 use std::f64::consts::PI;
 use std::sync::Arc;

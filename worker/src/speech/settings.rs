@@ -22,11 +22,11 @@ pub struct Settings {
     pub speech_ms: i64,
     /// Sound kept on both sides of speech, in milliseconds.
     pub padding_ms: i64,
-    /// Text that shrinks more than this under compression repeats itself (OpenAI's Whisper: 2.4).
+    /// Text that shrinks more than this under compression repeats itself (Whisper's own: 2.4).
     pub max_compression: f32,
-    /// Less certain text than this is not believed (OpenAI's Whisper: -1.0).
+    /// Less certain text than this is not believed (Whisper's own: -1.0).
     pub min_avg_logprob: f32,
-    /// A window more likely than this to hold no speech, and uncertain besides, is silence (OpenAI's Whisper: 0.6).
+    /// A window more likely than this to hold no speech, and uncertain besides, is silence (Whisper's own: 0.6).
     pub max_no_speech: f32,
 }
 
@@ -49,6 +49,7 @@ impl Default for Settings {
 
 impl Settings {
     /// The settings and what is fixed in code, as text that is equal only where results are.
+    #[expect(clippy::missing_panics_doc, reason = "it cannot: numbers in named fields are always JSON")]
     pub fn key(&self) -> String {
         let settings = serde_json::to_string(self).expect("numbers in named fields are always JSON");
         format!("speech/{ALGORITHM_VERSION} int8 temperature=0 {settings}")

@@ -21,7 +21,7 @@ const MAX_VOCABULARY_BYTES: u64 = 8 << 20;
 const MAX_BANDS: usize = 256;
 /// Samples between two frames of the spectrogram.
 const HOP: usize = 160;
-/// Width of the median filter over the attention, as in OpenAI's `word_timestamps`.
+/// Width of the median filter over the attention, as in Whisper's own `word_timestamps`.
 const MEDIAN_FILTER: i64 = 7;
 /// Forbids loops when a first decoding went round in circles. Deterministic, where a higher temperature is not.
 const NO_REPEAT_NGRAM: usize = 4;

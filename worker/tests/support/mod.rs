@@ -52,7 +52,8 @@ pub fn subtitles() -> StepParams {
 pub fn order(store: &TestStore, steps: &[StepParams]) -> WorkOrder {
     let artefacts = artefacts();
     let size_bytes = store.object(SOURCE).map_or(0, |bytes| bytes.len() as u64);
-    let identity = SourceIdentity { store: "test".into(), path: "title.mp4".into(), version: store.etag(SOURCE), size_bytes, sha256: None };
+    let identity =
+        SourceIdentity { store: "test".into(), path: "title.mp4".into(), version: store.etag(SOURCE), size_bytes, sha256: None };
     let model = |name: &str| ModelRef {
         name: name.to_owned(),
         digest: artefacts.locked_digest(name).expect("the lock file has the model"),

@@ -198,7 +198,12 @@ fn get(inner: &mut Inner, key: &str, headers: &HeaderMap) -> Response {
     let body = match fault {
         Some(Fault::CutAfter(count)) => {
             let head = part.slice(..count.min(part.len()));
-            Body::from_stream(stream::iter([Ok(head), Err(std::io::Error::other("cut"))]))
+            // Giving way once lets the server send the head before it meets the error and drops the connection.
+            let cut = stream::once(async {
+                tokio::task::yield_now().await;
+                Err(std::io::Error::other("cut"))
+            });
+            Body::from_stream(stream::iter([Ok(head)]).chain(cut.boxed()))
         }
         Some(Fault::Hang) => Body::from_stream(stream::iter([Ok::<_, std::io::Error>(part.slice(..1))]).chain(stream::pending())),
         _ => Body::from(part),

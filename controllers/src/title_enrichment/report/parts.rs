@@ -149,7 +149,11 @@ pub(super) fn shots(
             clock(start)
         )?;
     }
-    out.push_str("</div><div class=\"grid\">");
+    out.push_str("</div><p class=\"legend\">");
+    for kind in ["start", "cut", "dissolve", "fade"] {
+        write!(out, "<span><i class=\"{kind}\"></i>{kind}</span>")?;
+    }
+    out.push_str("</p><div class=\"grid\">");
     for (index, shot) in document.shots.iter().take(MAX_ROWS).enumerate() {
         let (start, end) = (millis(shot.span.start, document.time_base), millis(shot.span.end, document.time_base));
         out.push_str("<figure>");

@@ -114,9 +114,13 @@ fn what_a_generation_asks_for_is_not_forgotten_while_the_store_is_away() {
     world.edit(|spec| spec.deadline = "6h".into());
     world.reconcile().unwrap();
     assert_eq!(world.reason(), "StoreUnavailable");
+    if let Ok(source) = &mut world.source {
+        source.version = "\"v2\"".into();
+    }
     world.store_down = false;
     world.settle();
     assert_eq!(world.status.phase, Some(Phase::Published));
+    assert_eq!(world.status.source.as_ref().unwrap().version, "\"v2\"", "the source was looked at again");
 }
 
 #[test]

@@ -83,6 +83,21 @@ fn a_change_of_light_is_not_a_dissolve() {
 }
 
 #[test]
+fn a_slope_of_two_colours_that_turns_is_not_a_dissolve() {
+    use crate::reel::{HEIGHT, WIDTH};
+    let frames = (0..150).map(|n| {
+        let (sin, cos) = (n as f32 * 0.02).sin_cos();
+        let pixel = |i: usize| {
+            let (x, y) = ((i % WIDTH) as f32 / WIDTH as f32 - 0.5, (i / WIDTH) as f32 / HEIGHT as f32 - 0.5);
+            let share = (0.5 + 2.0 * (x * cos + y * sin)).clamp(0.0, 1.0);
+            [20.0 + 190.0 * share, 200.0 - 90.0 * share, 10.0 + 40.0 * share].map(|v| v as u8)
+        };
+        (0..WIDTH * HEIGHT).flat_map(pixel).collect()
+    });
+    assert_eq!(Reel::starting(frames.collect()).shots().len(), 1);
+}
+
+#[test]
 fn mixed_edits_are_told_apart() {
     let score = score(6, |reel, next, dice| match dice.below(4) {
         0 => reel.dissolve(next, 16),
@@ -105,5 +120,9 @@ fn a_title_from_black_to_black_says_so_and_starts_at_its_first_frame() {
     assert_eq!(shots.len(), 2);
     assert_eq!(shots[0].start, Ticks(0));
     assert!(matches!(shots[0].transition_in, Some(Transition::Fade { start: Ticks(0), .. })));
-    assert!(matches!(shots[1].transition_out, Some(Transition::Fade { start, .. }) if (2 * SHOT as i64 - 8..=2 * SHOT as i64 - 5).contains(&start.0)), "{:?}", shots[1]);
+    assert!(
+        matches!(shots[1].transition_out, Some(Transition::Fade { start, .. }) if (2 * SHOT as i64 - 8..=2 * SHOT as i64 - 5).contains(&start.0)),
+        "{:?}",
+        shots[1]
+    );
 }

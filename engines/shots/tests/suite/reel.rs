@@ -8,7 +8,7 @@ pub const HEIGHT: usize = 90;
 
 pub type Rgb = Vec<u8>;
 
-/// A small generator of repeatable numbers (SplitMix64).
+/// A small generator of repeatable numbers (`SplitMix64`).
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -143,10 +143,10 @@ impl Reel {
     pub fn fade(&mut self, mut shot: Vec<Rgb>, over: usize, hold: usize, colour: u8) {
         let flat = vec![colour; WIDTH * HEIGHT * 3];
         let first = self.frames.len() - over;
-        for n in 0..over {
+        for (n, rising) in shot.iter_mut().enumerate().take(over) {
             let share = (n + 1) as f32 / over as f32;
             self.frames[first + n] = mix(&self.frames[first + n], &flat, share);
-            shot[n] = mix(&flat, &shot[n], share);
+            *rising = mix(&flat, rising, share);
         }
         self.frames.extend((0..hold).map(|_| flat.clone()));
         self.truth.push(Truth { kind: "fade", from: first - 1, to: self.frames.len() + over - 1 });

@@ -82,8 +82,9 @@ fn nothing_black_and_nothing_near_a_transition_is_picked_while_there_is_better()
         candidates.push(candidate(&blur(&scene(n + 30), 1), at + 60, 0.0));
         candidates.push(candidate(&scene(n + 60), at + 85, 0.0)); // inside the dissolve that leaves the shot
     }
-    let spans: Vec<ShotSpan> =
-        (0..3).map(|n| ShotSpan::new(Ticks(n * 100), Ticks(n * 100 + 100), Ticks(n * 100), Ticks(n * 100 + 80), Ticks(4))).collect();
+    let spans: Vec<ShotSpan> = (0..3)
+        .map(|n| ShotSpan::new(Ticks(n * 100), Ticks(n * 100 + 100), Ticks(n * 100), Ticks(n * 100 + 80), Ticks(4)))
+        .collect();
     let selection = select(&candidates, &spans, &Settings::default());
     let mut picked: Vec<usize> = selection.picks.iter().map(|p| p.candidate).collect();
     picked.sort_unstable();
@@ -109,7 +110,8 @@ fn the_category_follows_its_rules_and_character_needs_a_face() {
     candidates[2].motion = 0.05;
     candidates[4].face = Some(0.1);
     candidates[5].face = Some(0.1);
-    let key: Vec<u8> = (0..WIDTH * HEIGHT).flat_map(|i| if i % WIDTH > WIDTH * 4 / 5 { [200, 190, 170] } else { [(i % 23) as u8; 3] }).collect();
+    let key: Vec<u8> =
+        (0..WIDTH * HEIGHT).flat_map(|i| if i % WIDTH > WIDTH * 4 / 5 { [200, 190, 170] } else { [(i % 23) as u8; 3] }).collect();
     candidates[7] = candidate(&key, 250, 0.0);
     candidates[6] = candidates[7].clone();
     candidates[8] = candidates[7].clone();

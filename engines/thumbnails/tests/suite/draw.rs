@@ -8,7 +8,7 @@ pub const HEIGHT: usize = 180;
 
 pub type Rgb = Vec<u8>;
 
-/// A small generator of repeatable numbers (SplitMix64).
+/// A small generator of repeatable numbers (`SplitMix64`).
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -41,7 +41,8 @@ pub fn scene(seed: u64) -> Rgb {
     for n in 0..90 {
         let size = if n < 12 { 90.0 } else { 24.0 };
         let (w, h) = (4 + (dice.unit() * size) as usize, 4 + (dice.unit() * size) as usize);
-        let (left, top) = ((dice.unit() * (WIDTH - w) as f32) as usize, (dice.unit() * (HEIGHT.saturating_sub(h)) as f32) as usize);
+        let (left, top) =
+            ((dice.unit() * (WIDTH - w) as f32) as usize, (dice.unit() * (HEIGHT.saturating_sub(h)) as f32) as usize);
         let colour: [u8; 3] = std::array::from_fn(|_| dice.roll() as u8);
         for y in top..(top + h).min(HEIGHT) {
             for x in left..left + w {

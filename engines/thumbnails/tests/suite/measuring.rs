@@ -5,7 +5,7 @@ use showrunner_timeline::Ticks;
 
 use crate::draw::{HEIGHT, WIDTH, barred, blur, candidate, map, noisy, scene};
 
-/// Spearman's rank correlation of scores with how little was distorted, over all levels of one picture.
+/// Whether more distortion always means a lower score: a rank correlation of 1.
 fn falls(levels: &[f32]) -> bool {
     levels.windows(2).all(|pair| pair[0] > pair[1])
 }
@@ -23,9 +23,9 @@ fn every_step_of_blur_lowers_sharpness_and_the_verdict() {
 #[test]
 fn every_step_of_darkness_and_of_light_lowers_exposure() {
     for seed in 0..6 {
-        let picture = scene(seed);
+        let picture = map(&scene(seed), |v| 64.0 + v * 0.5);
         let dark = [0.8, 0.5, 0.3, 0.15].map(|gain| candidate(&map(&picture, |v| v * gain), 0, 0.0).quality.exposure);
-        let light = [0.0, 60.0, 110.0, 160.0].map(|lift| candidate(&map(&picture, |v| v + lift), 0, 0.0).quality.exposure);
+        let light = [10.0, 40.0, 60.0, 80.0].map(|lift| candidate(&map(&picture, |v| v + lift), 0, 0.0).quality.exposure);
         assert!(falls(&dark) && falls(&light), "seed {seed}: {dark:?} {light:?}");
     }
 }
@@ -44,7 +44,8 @@ fn grey_pictures_are_less_colourful_and_flat_ones_have_less_contrast() {
     let picture = scene(4);
     let grey: Vec<u8> = picture.chunks(3).flat_map(|p| [p[1]; 3]).collect();
     let dull = map(&picture, |v| 128.0 + (v - 128.0) * 0.3);
-    let (full, grey, dull) = (candidate(&picture, 0, 0.0).quality, candidate(&grey, 0, 0.0).quality, candidate(&dull, 0, 0.0).quality);
+    let (full, grey, dull) =
+        (candidate(&picture, 0, 0.0).quality, candidate(&grey, 0, 0.0).quality, candidate(&dull, 0, 0.0).quality);
     assert!(grey.colourfulness < 0.05 && full.colourfulness > 0.4);
     assert!(dull.contrast < full.contrast * 0.5);
 }
@@ -57,7 +58,8 @@ fn black_flat_blurred_and_lost_pictures_are_rejected_and_good_ones_are_not() {
     assert_eq!(reject(&map(&picture, |v| v * 0.1)), Some(Reject::Black));
     assert_eq!(reject(&vec![140; WIDTH * HEIGHT * 3]), Some(Reject::Flat));
     assert_eq!(reject(&blur(&blur(&picture, 14), 14)), Some(Reject::Blurred));
-    assert_eq!(reject(&map(&picture, |v| if v > 50.0 { 255.0 } else { 0.0 }).iter().map(|v| *v).collect::<Vec<_>>()), Some(Reject::Lost));
+    let burnt: Vec<u8> = picture.chunks(3).flat_map(|p| [if p[1] > 20 { 255 } else { 0 }; 3]).collect();
+    assert_eq!(reject(&burnt), Some(Reject::Lost));
 }
 
 #[test]
@@ -69,7 +71,7 @@ fn a_sharp_subject_before_a_soft_background_is_sharp() {
         mixed[row.clone()].copy_from_slice(&picture[row]);
     }
     let (all, part, none) = (candidate(&picture, 0, 0.0), candidate(&mixed, 0, 0.0), candidate(&blur(&picture, 6), 0, 0.0));
-    assert!(part.quality.sharpness > all.quality.sharpness * 0.8 && none.quality.sharpness < 0.5 * part.quality.sharpness);
+    assert!(part.quality.sharpness > 0.5 * all.quality.sharpness && none.quality.sharpness < 0.2 * part.quality.sharpness);
 }
 
 #[test]
@@ -107,7 +109,7 @@ impl QualityModel for Fixed {
 fn a_model_replaces_the_verdict_and_its_nonsense_is_refused() {
     let rgb = scene(6);
     let picture = Picture::new(&rgb, WIDTH as u32, HEIGHT as u32).unwrap();
-    let mut judge = |score| measure(&picture, Ticks(0), 0.0, &mut Fixed(score));
+    let judge = |score| measure(&picture, Ticks(0), 0.0, &mut Fixed(score));
     assert!((judge(Ok(0.25)).unwrap().quality.overall - 0.25).abs() < f32::EPSILON);
     for bad in [f32::NAN, -0.1, 1.5, f32::INFINITY] {
         let error = judge(Ok(bad)).unwrap_err();
