@@ -79,6 +79,8 @@ impl Cluster {
 
     /// A client with the administrator's rights.
     pub async fn client(&self) -> Result<kube::Client> {
+        // Two providers are linked (kube's and reqwest's), and rustls refuses to choose. Set already: as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let file = kube::config::Kubeconfig::read_from(self.var("KUBECONFIG")?)?;
         let config = kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default()).await?;
         Ok(kube::Client::try_from(config)?)

@@ -32,6 +32,9 @@ const MOST_RESIDUAL: f32 = 0.16;
 const LEAST_DIP: f32 = 0.45;
 /// The same once the ends are placed. Dissolves give 0.8 and more; a pan into the dark, whose texture fades too, 0.55.
 const LEAST_REFINED_DIP: f32 = 0.65;
+/// Frames that each of the two pictures is seen by itself, unless it is a flat colour: what fills all the room between two cuts
+/// is one moving shot.
+const PURE: usize = 3;
 /// A half of a mix is at least this unlike its end after block matching (0.42 to 1.1 in dissolves of real footage).
 const LEAST_HALF: f32 = 0.4;
 /// Mixes of more frames than this leave a camera time to turn away...
@@ -78,6 +81,11 @@ pub(crate) fn find(window: &Window, middle: usize, low: usize, high: usize) -> O
     }
     let refined = refine(window, rough, low, high);
     let fit = Fit::measure(window, refined.from, refined.to)?;
+    let pure_before = window.get(refined.from).flat || refined.from >= low + PURE;
+    let pure_after = window.get(refined.to).flat || refined.to + PURE <= high;
+    if !pure_before || !pure_after {
+        return None;
+    }
     let fits = fit.dip >= LEAST_REFINED_DIP && fit.ramp_error <= MOST_RAMP_ERROR;
     (fits && unexplained_by_movement(window, refined)).then_some(refined)
 }

@@ -53,7 +53,9 @@ pub fn encode(width: u32, height: u32, pixels: &[u8], quality: u8) -> Result<Vec
     let mut file = Vec::new();
     let mut encoder = Encoder::new(&mut file, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
-    encoder.set_optimized_huffman_tables(true);
+    // Optimised Huffman tables would save a twentieth, but this encoder then writes one scan per component, which not every
+    // decoder reads right (zune-jpeg 0.5.15 does not).
+    encoder.set_optimized_huffman_tables(false);
     let encoded = encoder.encode(pixels, side(width)?, side(height)?, ColorType::Rgb);
     encoded.map_err(|error| internal(format_args!("failed to encode a picture: {error}")))?;
     Ok(file)

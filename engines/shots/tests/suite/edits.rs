@@ -85,16 +85,18 @@ fn a_change_of_light_is_not_a_dissolve() {
 #[test]
 fn a_slope_of_two_colours_that_turns_is_not_a_dissolve() {
     use crate::reel::{HEIGHT, WIDTH};
-    let frames = (0..150).map(|n| {
-        let (sin, cos) = (n as f32 * 0.02).sin_cos();
-        let pixel = |i: usize| {
-            let (x, y) = ((i % WIDTH) as f32 / WIDTH as f32 - 0.5, (i / WIDTH) as f32 / HEIGHT as f32 - 0.5);
-            let share = (0.5 + 2.0 * (x * cos + y * sin)).clamp(0.0, 1.0);
-            [20.0 + 190.0 * share, 200.0 - 90.0 * share, 10.0 + 40.0 * share].map(|v| v as u8)
-        };
-        (0..WIDTH * HEIGHT).flat_map(pixel).collect()
-    });
-    assert_eq!(Reel::starting(frames.collect()).shots().len(), 1);
+    for (turn, steep) in [(0.02, 1.0), (0.033, 1.0), (0.033, 2.0), (0.05, 1.5)] {
+        let frames = (0..150).map(|n| {
+            let (sin, cos) = (n as f32 * turn).sin_cos();
+            let pixel = |i: usize| {
+                let (x, y) = ((i % WIDTH) as f32 / WIDTH as f32 - 0.5, (i / WIDTH) as f32 / HEIGHT as f32 - 0.5);
+                let share = (0.5 + steep * (x * cos + y * sin)).clamp(0.0, 1.0);
+                [20.0 + 190.0 * share, 200.0 - 90.0 * share, 10.0 + 40.0 * share].map(|v| v as u8)
+            };
+            (0..WIDTH * HEIGHT).flat_map(pixel).collect()
+        });
+        assert_eq!(Reel::starting(frames.collect()).shots().len(), 1, "turn {turn}, steep {steep}");
+    }
 }
 
 #[test]
