@@ -45,10 +45,10 @@ test: unit-test ## Run every test that needs no cluster
 unit-test: deps artefacts
 	@$(STEP) "unit tests" cargo test --release --locked --workspace
 e2e-test: tools images ## Run the tests on a real cluster, started and ended by them
-	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test suite
+	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test cluster
 test-long: test e2e-test ## The tests, with every seed and the two-cluster check
 	@$(STEP) "two clusters side by side" e2e/cluster/test
-	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "tests on a real cluster, all seeds" cargo test --release --locked --workspace --test suite
+	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "tests on a real cluster, all seeds" cargo test --release --locked --workspace --test cluster
 
 .PHONY: gen
 gen: helm binaries ## Write the generated files anew: CRDs, schemas, reference, dist/install.yaml

@@ -2,8 +2,6 @@
 //!
 //! Constants only: no I/O.
 
-/// API group of all our kinds.
-pub const GROUP: &str = "showrunner.dev";
 /// Value of [`LABEL_MANAGED_BY`] on every object we create; the selector of our caches.
 pub const MANAGED_BY: &str = "showrunner";
 /// The recommended label that says who manages an object.
