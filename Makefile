@@ -43,7 +43,7 @@ cluster-down: ## End it and remove all of it (NAME=showrunner)
 .PHONY: test unit-test e2e-test test-long
 test: unit-test ## Run every test that needs no cluster
 unit-test: deps artefacts
-	@$(STEP) "unit tests" cargo test --release --locked --workspace
+	@$(STEP) "unit tests" cargo test --release --locked --workspace --all-targets
 e2e-test: tools images ## Run the tests on a real cluster, started and ended by them
 	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test cluster
 test-long: test e2e-test ## The tests, with every seed and the two-cluster check
