@@ -59,7 +59,7 @@ async fn truncated(suite: Arc<Suite>) -> Result<()> {
         &["-f", "lavfi", "-i", "testsrc2=s=320x180:r=24:d=20", "-pix_fmt", "yuv420p", "-movflags", "+faststart"],
     )?;
     let half = whole[..whole.len() / 2].to_vec();
-    bad(suite, "truncated", half, "SourceTruncated", "ends").await
+    bad(suite, "truncated", half, "SourceTruncated", "breaks off").await
 }
 
 async fn wrong_digest(suite: Arc<Suite>) -> Result<()> {
