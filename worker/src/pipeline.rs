@@ -202,14 +202,14 @@ fn listen(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decod
         decodes.sound.fetch_add(1, Ordering::Relaxed);
         let all_seconds = seconds(probed);
         let mut stopped = None;
-        let sounded = sound::decode(work.sandbox, work.source, probed, child_limits(work.limits), &mut |chunk| {
+        let decoded = sound::decode(work.sandbox, work.source, probed, child_limits(work.limits), &mut |chunk| {
             work.tracker.at(Pass::Sound, clock.to_seconds(chunk.start), all_seconds);
             subtitles.hear(&chunk).map_err(|error| {
                 stopped = Some(failure_in(error));
                 "the step subtitles failed".into()
             })
         });
-        match (stopped, sounded) {
+        match (stopped, decoded) {
             (Some(failure), _) => Err(failure),
             (None, Err(error)) => Err(of_decode(&error)),
             (None, Ok(summary)) => match summary.shortfall {

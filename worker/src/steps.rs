@@ -28,11 +28,8 @@ pub fn failure_in(error: StepError) -> Failure {
 }
 
 /// A document as people and machines read it: indented, with a newline at its end.
-///
-/// # Panics
-/// Never: our documents have string keys and no failing serializers.
 pub fn pretty(document: &impl Document) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(document).expect("see above");
+    let mut bytes = serde_json::to_vec_pretty(document).expect("our documents have string keys and no failing serializers");
     bytes.push(b'\n');
     bytes
 }

@@ -56,8 +56,8 @@ pub fn encode(width: u32, height: u32, pixels: &[u8], quality: u8) -> Result<Vec
     // Optimised Huffman tables would save a twentieth, but this encoder then writes one scan per component, which not every
     // decoder reads right (zune-jpeg 0.5.15 does not).
     encoder.set_optimized_huffman_tables(false);
-    let written = encoder.encode(pixels, side(width)?, side(height)?, ColorType::Rgb);
-    written.map_err(|error| internal(format_args!("failed to encode a picture: {error}")))?;
+    let encoded = encoder.encode(pixels, side(width)?, side(height)?, ColorType::Rgb);
+    encoded.map_err(|error| internal(format_args!("failed to encode a picture: {error}")))?;
     Ok(file)
 }
 
