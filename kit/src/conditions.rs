@@ -63,6 +63,7 @@ pub enum Change {
 }
 
 /// Sets one condition of a list that is a map by type; adds it at the end when it is new.
+#[allow(clippy::needless_pass_by_value)] // a wish is made for one call, and reads better without a reference
 pub fn set(conditions: &mut Vec<Condition>, want: Want<'_>, generation: i64, now: Timestamp) -> Change {
     let message = clean(&want.message);
     let status = want.status.as_str();

@@ -204,7 +204,9 @@ impl Metrics {
             refresh(self);
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a String cannot fail");
+        if let Err(error) = encode(&mut text, &self.registry) {
+            tracing::error!(%error, "failed to write the metrics");
+        }
         text
     }
 

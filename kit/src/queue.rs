@@ -237,7 +237,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             return None;
         }
         let (_, key) = self.ready.pop_first()?;
-        let entry = self.entries.get_mut(&key).expect("a ready key has an entry: both are written by make_ready");
+        let entry = self.entries.get_mut(&key)?; // a ready key has an entry: make_ready writes both
         let since = entry.ready.take().map_or(now, |(since, _)| since);
         entry.running = Some(Running { since: now, again: None, new_intent: false });
         self.running += 1;

@@ -142,7 +142,7 @@ impl<K: Object> Watch<K> {
 fn backoff(failures: u32, shard: usize) -> Duration {
     let plain = BACKOFF_BASE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(BACKOFF_CAP);
     let spread = (u64::from(failures) * 7 + shard as u64 * 13) % 10;
-    plain - plain.mul_f64(0.02 * spread as f64)
+    plain.mul_f64(1.0 - 0.02 * spread as f64)
 }
 
 /// What was understood of an object, without the managedFields, which are half of it and which nobody reads.

@@ -252,7 +252,7 @@ fn apply_body<K: Object>(wanted: &K) -> Result<(Value, String), WriteError> {
             metadata.remove(server_side);
         }
     }
-    let digest: String = Sha256::digest(body.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = crate::jobs::hex(&Sha256::digest(body.to_string()));
     body["metadata"]["annotations"][ANNOTATION_APPLIED] = digest.clone().into();
     Ok((body, digest))
 }

@@ -174,18 +174,12 @@ pub fn observe(job: &Job, pods: &[Arc<Pod>]) -> JobState {
         return if has_live_pods(job, &pods) { JobState::Stopping } else { JobState::Suspended };
     }
     let since = annotation(&job.metadata, names::ANNOTATION_ADMITTED_AT).and_then(|at| at.parse().ok());
-    match latest {
-        None => {
-            JobState::Pending { since, reason: "NoPod".to_owned(), message: "the job controller has made no pod yet".to_owned() }
-        }
-        Some(pod) => match started(pod) {
-            Some(since) => JobState::Running { since },
-            None => {
-                let (reason, message) = waiting(pod);
-                JobState::Pending { since, reason, message }
-            }
-        },
+    if let Some(since) = latest.and_then(started) {
+        return JobState::Running { since };
     }
+    let none = || ("NoPod".to_owned(), "the job controller has made no pod yet".to_owned());
+    let (reason, message) = latest.map_or_else(none, waiting);
+    JobState::Pending { since, reason, message }
 }
 
 /// Whether an admitted attempt has waited longer than its start deadline.

@@ -39,7 +39,7 @@ pub(crate) fn request(class: &str) -> JobRequest {
         class: config().class(class).unwrap().clone(),
         resources: Resources { cpu_millis: 2000, cpu_request_millis: 500, memory_bytes: 2 << 30, scratch_bytes: 10 << 30 },
         deadlines: Deadlines {
-            run: Duration::from_mins(60),
+            run: Duration::from_hours(1),
             start: Duration::from_mins(10),
             wall: Duration::from_hours(2),
             grace: Duration::from_secs(30),

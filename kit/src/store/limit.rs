@@ -41,6 +41,6 @@ mod tests {
         let waits: Vec<_> = (0..15).map(|_| limit.book(Mono::ZERO).as_millis()).collect();
         assert_eq!(&waits[..10], [0; 10]);
         assert_eq!(&waits[10..], [100, 200, 300, 400, 500]);
-        assert_eq!(limit.book(Duration::from_secs(60)), Duration::ZERO, "an idle while fills the bucket, once");
+        assert_eq!(limit.book(Duration::from_mins(1)), Duration::ZERO, "an idle while fills the bucket, once");
     }
 }

@@ -145,7 +145,8 @@ pub(super) mod tests {
 
     #[test]
     fn nonsense_is_refused_with_a_reason() {
-        let cases: [(fn(&mut Profile), &str); 8] = [
+        type Break = fn(&mut Profile);
+        let cases: [(Break, &str); 8] = [
             (|p| p.name = "Media".into(), "lower-case"),
             (|p| p.endpoint = "ftp://s3.example".parse().unwrap(), "http(s)"),
             (|p| p.endpoint = "http://s3.example/bucket".parse().unwrap(), "nothing more"),
