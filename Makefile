@@ -41,12 +41,12 @@ cluster-down: ## End it and remove all of it (NAME=showrunner)
 	@e2e/cluster/cluster down $(NAME)
 
 .PHONY: test unit-test e2e-test test-long
-test: unit-test ## Run every test that needs no cluster
+test: unit-test e2e-test ## Run every test: first those that need no cluster, then those on a real one, started and ended by them
 unit-test: deps artefacts
 	@$(STEP) "unit tests" cargo test --release --locked --workspace --all-targets
-e2e-test: tools images ## Run the tests on a real cluster, started and ended by them
+e2e-test: tools images ## Run the tests on a real cluster
 	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test cluster
-test-long: test e2e-test ## The tests, with every seed and the two-cluster check
+test-long: test ## The tests, with every seed and the two-cluster check
 	@$(STEP) "two clusters side by side" e2e/cluster/test
 	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "tests on a real cluster, all seeds" cargo test --release --locked --workspace --test cluster
 
@@ -55,16 +55,16 @@ gen: helm binaries ## Write the generated files anew: CRDs, schemas, reference, 
 	@$(CARGO_TARGET_DIR)/release/showrunner-xtask gen
 
 .PHONY: verify fmt-check clippy generated house licences charts scripts
-verify: fmt-check clippy generated house charts scripts ## Format, lints, generated files, dependency direction, charts, scripts
+verify: fmt-check clippy generated house licences charts scripts ## Format, lints, generated files, dependency direction, licences, charts, scripts
 fmt-check:
 	@$(STEP) "format" cargo fmt --all --check
 clippy: deps
-	@$(STEP) "lints" cargo clippy --release --locked --workspace --all-targets
+	@$(STEP) "lints" cargo clippy --release --locked --workspace --all-targets -- -D warnings
 generated: helm binaries
 	@$(STEP) "generated files are up to date" $(CARGO_TARGET_DIR)/release/showrunner-xtask check-generated
 house: binaries
 	@$(STEP) "dependency direction" $(CARGO_TARGET_DIR)/release/showrunner-xtask check-deps
-licences: deps ## Licences, bans and sources of every crate, by cargo-deny (not yet part of verify)
+licences: deps ## Licences, bans and sources of every crate, by cargo-deny
 	@$(STEP) "licences, bans, sources" scripts/check-licences
 charts: helm
 	@$(STEP) "charts" scripts/check-charts

@@ -30,8 +30,9 @@ impl Digest {
 
     /// From the 32 bytes a hasher gave.
     pub fn from_hash(hash: &[u8]) -> Self {
-        let hex: String = hash.iter().map(|b| format!("{b:02x}")).collect();
-        Self(format!("{}{hex}", Self::PREFIX))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        Self(Self::PREFIX.chars().chain(nibbles.map(|nibble| char::from(DIGITS[usize::from(nibble)]))).collect())
     }
 
     /// The 64 hex digits, without the prefix.

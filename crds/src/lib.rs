@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 // The schema derive expands to copies of the types inside functions, which this lint then calls unreachable.
 #![allow(unreachable_pub)]
+// Each printer column has a type and a priority; the lint takes the second for a repetition.
+#![allow(clippy::duplicated_attributes)]
 
 pub mod common;
 pub mod title_enrichment;

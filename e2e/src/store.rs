@@ -7,7 +7,7 @@ use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
 use std::time::Duration;
 
 /// How long a signed request stays good.
-const EXPIRY: Duration = Duration::from_secs(60);
+const EXPIRY: Duration = Duration::from_mins(1);
 
 /// The cluster's bucket.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! TitleEnrichments in tests: apply, watch, wait. I/O: the API server.
+//! `TitleEnrichment`s in tests: apply, watch, wait. I/O: the API server.
 
 use anyhow::{Result, bail};
 use futures::{StreamExt as _, TryStreamExt as _};

@@ -162,7 +162,7 @@ fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Arte
     };
     let shots = order(StepParams::Shots {}, Vec::new(), &[]);
     let params = StepParams::Thumbnails { select: arguments.select, sprite_interval_ms: arguments.sprite_interval_ms };
-    let thumbnails = order(params, scoring.into_iter().collect(), &[shots.key.clone()]);
+    let thumbnails = order(params, scoring.into_iter().collect(), std::slice::from_ref(&shots.key));
     let params =
         StepParams::Subtitles { language: arguments.language.clone(), max_chars_per_second: arguments.max_chars_per_second };
     let subtitles = order(params, vec![model(&arguments.speech_model)?, model("silero-vad")?], &[]);

@@ -38,7 +38,7 @@ pub fn check(order: &WorkOrder) -> Result<(), Failure> {
             "the work order's limits are out of range: 1 to {MAX_THREADS} threads, 1 second or more"
         )));
     }
-    if order.source.etag.is_empty() || order.source.etag.chars().any(|c| c.is_control()) {
+    if order.source.etag.is_empty() || order.source.etag.chars().any(char::is_control) {
         return Err(malformed("the work order names no ETag for the source"));
     }
     let mut before: Vec<Step> = order.given.iter().map(|given| given.step).collect();

@@ -25,7 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a byte for this long a transfer counts as cut.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// For one request that carries or gives a small object, all in all.
-const SMALL_TIMEOUT: Duration = Duration::from_secs(120);
+const SMALL_TIMEOUT: Duration = Duration::from_mins(2);
 /// For news that nobody waits for.
 const NEWS_TIMEOUT: Duration = Duration::from_secs(4);
 

@@ -8,8 +8,8 @@ use showrunner_crds::title_enrichment::Phase;
 use showrunner_e2e::media;
 use std::{sync::Arc, time::Duration};
 
-const SOON: Duration = Duration::from_secs(60);
-const A_JOB: Duration = Duration::from_secs(180);
+const SOON: Duration = Duration::from_mins(1);
+const A_JOB: Duration = Duration::from_mins(3);
 
 pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
     vec![

@@ -18,8 +18,10 @@ use showrunner_e2e::{
 use std::{sync::Arc, time::Duration};
 
 const SOON: Duration = Duration::from_secs(90);
-const A_JOB: Duration = Duration::from_secs(240);
-const A_TITLE: Duration = Duration::from_secs(900);
+const A_JOB: Duration = Duration::from_mins(4);
+const A_TITLE: Duration = Duration::from_mins(15);
+/// Selects the operator's pods.
+const OPERATORS: &str = "app.kubernetes.io/component=operator";
 
 pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
     vec![
@@ -124,7 +126,7 @@ async fn kills(suite: Arc<Suite>) -> Result<()> {
         })
         .await?;
         tokio::time::sleep(moment).await;
-        for pod in pods(&suite.client, NAMESPACE, "app.kubernetes.io/component=operator").await? {
+        for pod in pods(&suite.client, NAMESPACE, OPERATORS).await? {
             kill(&suite.client, &pod).await?;
         }
         tokio::time::sleep(moment / 2).await;
@@ -138,10 +140,8 @@ async fn kills(suite: Arc<Suite>) -> Result<()> {
 
     let folder = disturbed.status.and_then(|s| s.published).context("it is published")?.folder;
     let keys = suite.store.list(&folder).await?;
-    let manifests: Vec<_> = keys
-        .iter()
-        .filter(|key| key.ends_with(".json") && !key.ends_with("/manifest.json") && !key.ends_with("/run.json"))
-        .collect();
+    let names = keys.iter().filter_map(|key| key.rsplit('/').next()?.strip_suffix(".json"));
+    let manifests: Vec<_> = names.filter(|name| !matches!(*name, "manifest" | "run")).collect();
     ensure!(manifests.len() == 1, "more than one manifest was published: {manifests:?}");
 
     // The same bytes at another path share no result: what an undisturbed run publishes must differ only in the source's name.
@@ -175,6 +175,10 @@ async fn unpullable(suite: Arc<Suite>) -> Result<()> {
 
 async fn credentials(suite: Arc<Suite>) -> Result<()> {
     install::upgrade(&suite.cluster, &["--set", "stores.default.credentials.secretAccessKey=wrong"])?;
+    // New pods start with the wrong credentials at once; the right ones must then reach running pods without a restart.
+    for pod in pods(&suite.client, NAMESPACE, OPERATORS).await? {
+        kill(&suite.client, &pod).await?;
+    }
     let here = suite.namespace("credentials").await?;
     let spec = small(&suite, &here, 24).await?;
     here.apply("a", spec).await?;

@@ -10,7 +10,7 @@ use showrunner_crds::{TitleEnrichment, title_enrichment::Phase};
 use showrunner_e2e::{media, store::Store};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-const A_JOB: Duration = Duration::from_secs(180);
+const A_JOB: Duration = Duration::from_mins(3);
 
 pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
     vec![

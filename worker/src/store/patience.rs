@@ -20,7 +20,7 @@ pub struct Patience {
 impl Default for Patience {
     /// A store that is away for a minute is survived; three minutes without a byte are not.
     fn default() -> Self {
-        Self { total: Duration::from_secs(180), first: Duration::from_millis(250), longest: Duration::from_secs(10) }
+        Self { total: Duration::from_mins(3), first: Duration::from_millis(250), longest: Duration::from_secs(10) }
     }
 }
 

@@ -124,7 +124,7 @@ impl TestStore {
 
     /// Waits until the source was asked for.
     pub fn wait_for_source_read(&self) {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         while self.source_reads().is_empty() {
             assert!(Instant::now() < until, "the worker never asked for the source");
             std::thread::sleep(Duration::from_millis(10));
