@@ -32,6 +32,27 @@ pub struct Shot {
     pub span: Span,
     /// How it begins.
     pub begins_with: Transition,
+    /// A picture of it. Absent in documents of older workers, and of some shots in a title of more than 2000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub still: Option<Still>,
+}
+
+/// A small picture of a shot: part of a sheet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Still {
+    /// File name of the sheet, such as `shots-0.jpg`.
+    pub sheet: String,
+    /// When the frame is presented, ticks: near the middle of what no transition reaches into.
+    pub at: i64,
+    /// Pixels from the sheet's left.
+    pub x: u32,
+    /// Pixels from the sheet's top.
+    pub y: u32,
+    /// Pixels across, at most 160.
+    pub width: u32,
+    /// Pixels down, at most 160.
+    pub height: u32,
 }
 
 /// How a shot begins.
@@ -44,7 +65,8 @@ pub enum Transition {
     Cut,
     /// One shot turns into the next; the shot boundary is the span's middle.
     Dissolve(Span),
-    /// Through black, white or another flat colour; the shot boundary is where the picture is flattest.
+    /// Through black, white or another flat colour; the shot boundary is the end of that colour: the first frame that shows
+    /// anything of the new picture. The span reaches from the old picture at full strength to the new one at full strength.
     Fade(Span),
 }
 

@@ -79,9 +79,11 @@ pub struct StepOutcome {
     pub key: Digest,
     /// What became of it.
     pub outcome: Outcome,
-    /// Wall time, milliseconds.
+    /// Wall time from the start of the pass to the step's end, milliseconds; steps of one pass run side by side. 0 where an
+    /// earlier attempt had done the step.
     pub wall_ms: u64,
-    /// CPU time of this process and its children, milliseconds, where it could be told apart.
+    /// CPU time of the step itself, milliseconds: looking or listening, finishing, committing. The decode that it shares with
+    /// others is told in [`RunRecord`]. Absent where it is not known.
     pub cpu_ms: Option<u64>,
 }
 
@@ -205,6 +207,13 @@ pub struct RunRecord {
     pub picture_decodes: u32,
     /// How often a sound decoder was started.
     pub sound_decodes: u32,
+    /// CPU time of decoding the picture, milliseconds: the decoder and the hand-over to the steps that share it. Absent where
+    /// nothing was decoded, and in records of older workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture_decode_cpu_ms: Option<u64>,
+    /// CPU time of decoding the sound, milliseconds. Absent where nothing was decoded, and in records of older workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound_decode_cpu_ms: Option<u64>,
     /// How media children were confined, such as `landlock`.
     pub sandbox: String,
 }

@@ -30,7 +30,9 @@ impl Step {
     /// Raised by hand whenever the same input would give another result; never derived from the build.
     pub const fn algorithm_version(self) -> u32 {
         match self {
-            Self::Shots | Self::Thumbnails | Self::Subtitles => 1,
+            // 2: a still of every shot.
+            Self::Shots => 2,
+            Self::Thumbnails | Self::Subtitles => 1,
         }
     }
 
@@ -53,7 +55,7 @@ impl Step {
     /// Every file name the step may write, in the order they are written. A worker is signed permission for these only.
     pub fn slots(self) -> Vec<String> {
         match self {
-            Self::Shots => vec!["shots.json".into()],
+            Self::Shots => (0..MAX_STILL_SHEETS).map(still_sheet).chain(["shots.json".into()]).collect(),
             Self::Thumbnails => (0..MAX_PICKS)
                 .map(|n| format!("thumbnail-{n}.jpg"))
                 .chain((0..MAX_SPRITE_SHEETS).map(|n| format!("sprite-{n}.jpg")))
@@ -68,6 +70,13 @@ impl Step {
 pub const MAX_PICKS: usize = 8;
 /// Most trick-play sheets a title is given; intervals are widened until it fits.
 pub const MAX_SPRITE_SHEETS: usize = 16;
+/// Most sheets with stills of shots a title is given; with more shots than they hold, not every shot has a still.
+pub const MAX_STILL_SHEETS: usize = 10;
+
+/// File name of a sheet with stills of shots.
+pub fn still_sheet(sheet: usize) -> String {
+    format!("shots-{sheet}.jpg")
+}
 
 /// What the user asked of a step, as far as it changes the result. Part of the step's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -4,11 +4,11 @@
 use crate::{
     cli::policy,
     commit::FolderSink,
+    cpu,
     failure::internal,
     models::Artefacts,
     pipeline::{self, Done, Work},
     progress::Tracker,
-    run::cpu_ms,
     sandbox::{Sandbox, Source},
     steps::{pretty, quality},
 };
@@ -180,11 +180,13 @@ fn unit(done: Done, steps: &[StepOrder], sandbox: &Sandbox, begun: Instant) -> U
         run: RunRecord {
             worker: env!("CARGO_PKG_VERSION").to_owned(),
             wall_ms: begun.elapsed().as_millis() as u64,
-            cpu_ms: cpu_ms(),
+            cpu_ms: cpu::of_everything(),
             bytes_read: 0,
             bytes_written: 0,
             picture_decodes: done.picture_decodes,
             sound_decodes: done.sound_decodes,
+            picture_decode_cpu_ms: done.picture_decode_cpu_ms,
+            sound_decode_cpu_ms: done.sound_decode_cpu_ms,
             sandbox: sandbox.confinement().to_string(),
         },
     }
@@ -239,17 +241,24 @@ impl fmt::Display for Report {
         if let Some(audio) = &media.audio {
             write!(f, ", {} {} Hz", audio.codec, audio.sample_rate)?;
         }
-        writeln!(f, "\n\n{:<11} {:<8} {:>9}  what", "step", "outcome", "wall")?;
+        writeln!(f, "\n\n{:<11} {:<8} {:>9} {:>9}  what", "step", "outcome", "wall", "cpu")?;
         for step in &self.unit.steps {
-            let wall = format!("{:.1} s", step.wall_ms as f64 / 1_000.0);
+            let told = |millis: u64| format!("{:.1} s", millis as f64 / 1_000.0);
+            let (wall, cpu) = (told(step.wall_ms), step.cpu_ms.map_or_else(|| "shared".to_owned(), told));
             let (outcome, what) = match &step.outcome {
                 Outcome::Done { .. } => ("done", self.figures(step.step)),
                 Outcome::Skipped(reason) => ("skipped", reason.to_string()),
                 Outcome::Failed(failure) => ("FAILED", format!("{}: {}", failure.reason, failure.message)),
             };
-            writeln!(f, "{:<11} {outcome:<8} {wall:>9}  {what}", step.step.to_string())?;
+            writeln!(f, "{:<11} {outcome:<8} {wall:>9} {cpu:>9}  {what}", step.step.to_string())?;
         }
         let run = &self.unit.run;
+        for (what, millis) in [("picture", run.picture_decode_cpu_ms), ("sound", run.sound_decode_cpu_ms)] {
+            if let Some(millis) = millis {
+                let cpu = format!("{:.1} s", millis as f64 / 1_000.0);
+                writeln!(f, "{:<11} {:<8} {:>9} {cpu:>9}  the {what}, for all steps that share it", "decode", "", "")?;
+            }
+        }
         let (wall, cpu) = (run.wall_ms as f64 / 1_000.0, run.cpu_ms as f64 / 1_000.0);
         let decodes = format!("{} picture and {} sound decode", run.picture_decodes, run.sound_decodes);
         writeln!(

@@ -2,6 +2,7 @@
 //! Runs the one decode; does nothing else.
 
 use crate::{
+    cpu::Meter,
     picture::{self, DecodeError, Event, Picture, Plan, Summary},
     probe::Probe,
     sandbox::{Sandbox, Source},
@@ -33,6 +34,8 @@ pub struct Fanout {
     pub summary: Option<Summary>,
     /// For each viewer, in the order given: why it left early, if it did.
     pub failures: Vec<Option<StepError>>,
+    /// For each viewer: the processor time that it used.
+    pub used: Vec<Meter>,
 }
 
 /// The viewer panicked: a fault of ours, reported like any other failure of that step.
@@ -54,15 +57,24 @@ pub fn view(
     viewers: &mut [&mut dyn Viewer],
 ) -> Result<Fanout, DecodeError> {
     let mut failures: Vec<Option<StepError>> = viewers.iter().map(|_| None).collect();
-    let decoded = picture::decode(sandbox, source, probe, plan, &mut |event| {
-        for (viewer, failure) in viewers.iter_mut().zip(&mut failures).filter(|(_, failure)| failure.is_none()) {
-            *failure = show(*viewer, &event).err();
-        }
-        if failures.iter().all(Option::is_some) { Err(NobodyLeft.into()) } else { Ok(()) }
+    let (mut all, mut used) = (Meter::default(), vec![Meter::default(); viewers.len()]);
+    let decoded = all.turn(|| {
+        picture::decode(sandbox, source, probe, plan, &mut |event| {
+            let looking = viewers.iter_mut().zip(&mut failures).zip(&mut used);
+            for ((viewer, failure), used) in looking.filter(|((_, failure), _)| failure.is_none()) {
+                *failure = used.turn(|| show(*viewer, &event)).err();
+            }
+            if failures.iter().all(Option::is_some) { Err(NobodyLeft.into()) } else { Ok(()) }
+        })
     });
     match decoded {
-        Ok(summary) => Ok(Fanout { summary: Some(summary), failures }),
-        Err(DecodeError::Stopped(reason)) if reason.is::<NobodyLeft>() => Ok(Fanout { summary: None, failures }),
+        Ok(mut summary) => {
+            // Handing over what was decoded serves them all, as decoding does.
+            let theirs = used.iter().map(|used| used.used()).sum();
+            summary.cpu += all.used().saturating_sub(theirs);
+            Ok(Fanout { summary: Some(summary), failures, used })
+        }
+        Err(DecodeError::Stopped(reason)) if reason.is::<NobodyLeft>() => Ok(Fanout { summary: None, failures, used }),
         Err(error) => Err(error),
     }
 }

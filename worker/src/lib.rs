@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod commit;
+pub mod cpu;
 pub mod enrich;
 pub mod failure;
 pub mod fanout;

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use showrunner_contracts::{Digest, result::Reason};
+use showrunner_contracts::{Digest, lock::ALLOWED_LICENCES, result::Reason};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -16,8 +16,6 @@ use std::{
 pub const DEFAULT_ROOT: &str = "/opt/showrunner";
 /// Environment variable that says where they are elsewhere.
 pub const ROOT_VARIABLE: &str = "SHOWRUNNER_ARTEFACTS";
-/// Licences (SPDX) under which a model may be used. Weights come under few that let a platform use what it makes with them.
-pub const ALLOWED_LICENCES: [&str; 6] = ["Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "MIT", "MPL-2.0"];
 
 /// The lock file is part of this binary: what lies beside the models cannot vouch for them.
 const LOCK: &str = include_str!("../artefacts.lock.json");

@@ -16,6 +16,7 @@ use std::{
     error::Error,
     io::Read as _,
     sync::mpsc::{Receiver, sync_channel},
+    time::Duration,
 };
 
 /// Most frames of a title: 24 hours at 120 a second.
@@ -84,6 +85,8 @@ pub struct Summary {
     pub end: Ticks,
     /// The title is cut short or damaged.
     pub shortfall: Option<Shortfall>,
+    /// Processor time of the decoder and of reading its pictures.
+    pub cpu: Duration,
 }
 
 /// How far a damaged source could be decoded.
@@ -157,9 +160,10 @@ pub fn decode(
     // On an error `items` and `running` go: closed channels stop the readers, and the child is killed.
     placing.drain(items, take)?;
     let finished = running.finish()?;
-    let read: Result<Vec<()>, _> = readers.into_iter().map(pipes::join).collect();
+    let read: Result<Vec<Duration>, _> = readers.into_iter().map(pipes::join).collect();
+    let cpu = finished.cpu + read.as_ref().map_or(Duration::ZERO, |times| times.iter().sum());
     placing.broken = read.err();
-    placing.summary(probe, stream, recipe.size(), &finished)
+    placing.summary(probe, stream, recipe.size(), &finished).map(|summary| Summary { cpu, ..summary })
 }
 
 /// The time of the first presented frame on the container's clock, in the stream's base. Decodes only so far.
@@ -355,7 +359,7 @@ impl Placing {
         });
         let end = stated.filter(|stated| shortfall.is_none() && last < *stated).unwrap_or(by_interval);
         let (frames, candidates, skipped, time_base) = (self.frames, self.candidates, self.skipped, base);
-        Ok(Summary { frames, candidates, skipped, size, time_base, last, end, shortfall })
+        Ok(Summary { frames, candidates, skipped, size, time_base, last, end, shortfall, cpu: finished.cpu })
     }
 }
 

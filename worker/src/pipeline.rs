@@ -3,6 +3,7 @@
 
 use crate::{
     commit::{Sink, commit},
+    cpu::{self, Meter},
     failure::{internal, of_decode, of_panic, of_refusal},
     fanout, media,
     models::Artefacts,
@@ -29,7 +30,10 @@ use showrunner_contracts::{
 use showrunner_timeline::{Ticks, TimeBase};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -56,7 +60,7 @@ pub struct Work<'a> {
 }
 
 /// What became of a title.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Done {
     /// What it is; `None` when it could not be opened.
     pub media: Option<MediaSummary>,
@@ -66,13 +70,22 @@ pub struct Done {
     pub picture_decodes: u32,
     /// Sound decoders started.
     pub sound_decodes: u32,
+    /// Processor time of decoding the picture and handing it over, milliseconds; `None` where that did not come to its end.
+    pub picture_decode_cpu_ms: Option<u64>,
+    /// Processor time of decoding the sound, milliseconds; `None` where that did not come to its end.
+    pub sound_decode_cpu_ms: Option<u64>,
 }
+
+/// Whose threads are told by name.
+const LISTENING: &str = "speech";
 
 /// Decoders started, by pass.
 #[derive(Debug, Default)]
 struct Decodes {
     picture: AtomicU32,
     sound: AtomicU32,
+    picture_cpu: OnceLock<Duration>,
+    sound_cpu: OnceLock<Duration>,
 }
 
 /// Goes the whole way. Never fails as a whole: every step has its own outcome.
@@ -83,8 +96,8 @@ pub fn run(work: Work<'_>) -> Done {
     let probed = match open(work) {
         Ok(probed) => probed,
         Err(failure) => {
-            let steps = work.steps.iter().map(|order| outcome(order, Outcome::Failed(failure.clone()), begun)).collect();
-            return Done { media: None, steps, picture_decodes: 0, sound_decodes: 0 };
+            let steps = work.steps.iter().map(|order| outcome(order, Outcome::Failed(failure.clone()), begun, None)).collect();
+            return Done { steps, ..Done::default() };
         }
     };
     let mut passes = Vec::new();
@@ -95,18 +108,29 @@ pub fn run(work: Work<'_>) -> Done {
     let mut steps = thread::scope(|scope| {
         // Each decoder's life is tied to the thread that started it, and that thread lives until its pass is over.
         let looking = scope.spawn(|| guarded(&visual, begun, || look(work, &probed, &visual, &decodes)));
-        let mut steps = guarded(&audible, begun, || listen(work, &probed, &audible, &decodes));
+        let name = cpu::new_name(LISTENING);
+        let listening = thread::Builder::new().name(name.clone()).spawn_scoped(scope, {
+            let (probed, audible, decodes) = (&probed, &audible, &decodes);
+            move || guarded(audible, begun, || listen(work, probed, audible, decodes, &name))
+        });
+        let mut steps = match listening.map(thread::ScopedJoinHandle::join) {
+            Ok(heard) => heard.unwrap_or_else(|payload| all(&audible, &of_panic(payload.as_ref()), begun)),
+            Err(error) => all(&audible, &internal(format_args!("failed to start a thread: {error}")), begun),
+        };
         let looked = looking.join();
         steps.extend(looked.unwrap_or_else(|payload| all(&visual, &of_panic(payload.as_ref()), begun)));
         steps
     });
     steps.sort_by_key(|outcome| work.steps.iter().position(|order| order.step == outcome.step));
     let count = |decodes: &AtomicU32| decodes.load(Ordering::Relaxed);
+    let told = |cpu: &OnceLock<Duration>| cpu.get().map(|cpu| cpu.as_millis() as u64);
     Done {
         media: Some(media::summary(&probed)),
         steps,
         picture_decodes: count(&decodes.picture),
         sound_decodes: count(&decodes.sound),
+        picture_decode_cpu_ms: told(&decodes.picture_cpu),
+        sound_decode_cpu_ms: told(&decodes.sound_cpu),
     }
 }
 
@@ -128,17 +152,19 @@ fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes
     let begun = Instant::now();
     let of_step = |step: Step| orders.iter().copied().find(|order| order.step == step);
     if orders.is_empty() || probed.picture().is_none() {
-        return orders.iter().map(|order| outcome(order, Outcome::Skipped(Reason::NoPicture), begun)).collect();
+        return orders.iter().map(|order| outcome(order, Outcome::Skipped(Reason::NoPicture), begun, None)).collect();
     }
     let (base, motions) = (probed.time_base(), Motions::default());
     // The detector runs for thumbnails, too, when the shots are given: how much frames move is part of their measure.
-    let mut shots = Shots::new(base, longest(work, base), seconds(probed), &motions, work.tracker);
-    let (mut thumbnails, unready) =
-        match of_step(Step::Thumbnails).map(|order| Thumbnails::new(order, base, &motions, work.artefacts)) {
-            None => (None, None),
-            Some(Ok(thumbnails)) => (Some(thumbnails), None),
-            Some(Err(failure)) => (None, Some(failure)),
-        };
+    let stills = of_step(Step::Shots).is_some();
+    let mut shots = Shots::new(base, longest(work, base), seconds(probed), &motions, work.tracker, stills);
+    let mut preparing = Meter::default();
+    let new = |order| Thumbnails::new(order, base, &motions, work.artefacts);
+    let (mut thumbnails, unready) = match of_step(Step::Thumbnails).map(|order| preparing.turn(|| new(order))) {
+        None => (None, None),
+        Some(Ok(thumbnails)) => (Some(thumbnails), None),
+        Some(Err(failure)) => (None, Some(failure)),
+    };
     if thumbnails.is_none() && of_step(Step::Shots).is_none() {
         return all(orders, &unready.unwrap_or_else(|| internal("there is nothing to look for")), begun);
     }
@@ -153,6 +179,12 @@ fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes
         Ok(viewed) => viewed,
         Err(error) => return all(orders, &of_decode(&error), begun),
     };
+    if let Some(summary) = &viewed.summary {
+        let _ = decodes.picture_cpu.set(summary.cpu);
+    }
+    let mut used = viewed.used.into_iter();
+    let (mut shots_used, mut thumbnails_used) = (used.next().unwrap_or_default(), used.next().unwrap_or_default());
+    thumbnails_used.add(preparing);
     let mut failures = viewed.failures.into_iter().map(|failure| failure.map(failure_in));
     let (shots_failed, thumbnails_failed) = (failures.next().flatten(), failures.next().flatten().or(unready));
     let end = match (viewed.summary, &shots_failed) {
@@ -166,64 +198,91 @@ fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes
     work.tracker.doing(Doing::Committing);
     let found = match (shots_failed, end) {
         (Some(failure), _) | (None, Err(failure)) => Err(failure),
-        (None, Ok(end)) => shots.finish(end),
+        (None, Ok(end)) => shots_used.turn(|| shots.finish(end)),
     };
     let mut outcomes = Vec::new();
     if let Some(order) = of_step(Step::Shots) {
-        let committed = found.clone().and_then(|found| commit(work.sink, order, &media::summary(probed), shots::made(&found)));
-        outcomes.push(settled(work, order, committed, begun));
+        let committed = shots_used.turn(|| {
+            let made = found.as_ref().map(shots::made).map_err(Clone::clone);
+            made.and_then(|made| commit(work.sink, order, &media::summary(probed), made))
+        });
+        outcomes.push(settled(work, order, committed, begun, Some(shots_used.used())));
+    } else {
+        // It looked for the thumbnails alone.
+        thumbnails_used.add(shots_used);
     }
     if let Some(order) = of_step(Step::Thumbnails) {
         let shots = match (work.given_shots, &found) {
             (Some(given), _) => Ok(given),
-            (None, Ok(found)) => Ok(found),
+            (None, Ok(found)) => Ok(&found.document),
             (None, Err(failure)) => Err(failure.clone()),
         };
-        let made = match (thumbnails_failed, thumbnails) {
-            (Some(failure), _) => Err(failure),
-            (None, Some(thumbnails)) => shots.and_then(|shots| thumbnails.finish(shots)),
-            (None, None) => Err(internal("thumbnails were neither made nor refused")),
-        };
-        outcomes.push(settled(work, order, made.and_then(|made| commit(work.sink, order, &media::summary(probed), made)), begun));
+        let committed = thumbnails_used.turn(|| {
+            let made = match (thumbnails_failed, thumbnails) {
+                (Some(failure), _) => Err(failure),
+                (None, Some(thumbnails)) => shots.and_then(|shots| thumbnails.finish(shots)),
+                (None, None) => Err(internal("thumbnails were neither made nor refused")),
+            };
+            made.and_then(|made| commit(work.sink, order, &media::summary(probed), made))
+        });
+        outcomes.push(settled(work, order, committed, begun, Some(thumbnails_used.used())));
     }
     outcomes
 }
 
-/// The pass through the sound, for `subtitles`.
-fn listen(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes) -> Vec<StepOutcome> {
+/// The pass through the sound, for `subtitles`, on a thread that is called `name`.
+fn listen(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes, name: &str) -> Vec<StepOutcome> {
     let begun = Instant::now();
     let Some(order) = orders.iter().copied().find(|order| order.step == Step::Subtitles) else { return Vec::new() };
     if probed.sound().is_none() {
-        return vec![outcome(order, Outcome::Skipped(Reason::NoSound), begun)];
+        return vec![outcome(order, Outcome::Skipped(Reason::NoSound), begun, None)];
     }
-    let heard = || {
-        let clock = sound::time_base();
-        let mut subtitles = Subtitles::new(work.artefacts, &order.models, &order.params, longest(work, clock))?;
-        decodes.sound.fetch_add(1, Ordering::Relaxed);
-        let all_seconds = seconds(probed);
-        let mut stopped = None;
-        let decoded = sound::decode(work.sandbox, work.source, probed, child_limits(work.limits), &mut |chunk| {
-            work.tracker.at(Pass::Sound, clock.to_seconds(chunk.start), all_seconds);
-            subtitles.hear(&chunk).map_err(|error| {
-                stopped = Some(failure_in(error));
-                "the step subtitles failed".into()
-            })
-        });
-        match (stopped, decoded) {
-            (Some(failure), _) => Err(failure),
-            (None, Err(error)) => Err(of_decode(&error)),
-            (None, Ok(summary)) => match summary.shortfall {
+    let mut subtitles = None;
+    let heard = hear(work, probed, order, decodes, &mut subtitles).and_then(|heard| match heard {
+        Heard::NoSpeech => Ok(None),
+        Heard::Made(made) => commit(work.sink, order, &media::summary(probed), *made).map(Some),
+    });
+    // The models' own threads end, and are told no more, when the models go.
+    let used = cpu::of_threads_named(name);
+    drop(subtitles);
+    vec![match heard {
+        Ok(None) => outcome(order, Outcome::Skipped(Reason::NoSpeech), begun, used),
+        Ok(Some(committed)) => settled(work, order, Ok(committed), begun, used),
+        Err(failure) => settled(work, order, Err(failure), begun, used),
+    }]
+}
+
+/// Decodes the sound into `subtitles`, which it prepares and leaves there.
+fn hear(
+    work: Work<'_>,
+    probed: &Probe,
+    order: &StepOrder,
+    decodes: &Decodes,
+    subtitles: &mut Option<Subtitles>,
+) -> Result<Heard, Failure> {
+    let clock = sound::time_base();
+    let subtitles = subtitles.insert(Subtitles::new(work.artefacts, &order.models, &order.params, longest(work, clock))?);
+    decodes.sound.fetch_add(1, Ordering::Relaxed);
+    let all_seconds = seconds(probed);
+    let mut stopped = None;
+    let decoded = sound::decode(work.sandbox, work.source, probed, child_limits(work.limits), &mut |chunk| {
+        work.tracker.at(Pass::Sound, clock.to_seconds(chunk.start), all_seconds);
+        subtitles.hear(&chunk).map_err(|error| {
+            stopped = Some(failure_in(error));
+            "the step subtitles failed".into()
+        })
+    });
+    match (stopped, decoded) {
+        (Some(failure), _) => Err(failure),
+        (None, Err(error)) => Err(of_decode(&error)),
+        (None, Ok(summary)) => {
+            let _ = decodes.sound_cpu.set(summary.cpu);
+            match summary.shortfall {
                 Some(shortfall) => Err(cut_short("sound", &shortfall, clock)),
                 None => subtitles.finish(),
-            },
+            }
         }
-    };
-    let outcome = match heard() {
-        Ok(Heard::NoSpeech) => outcome(order, Outcome::Skipped(Reason::NoSpeech), begun),
-        Ok(Heard::Made(made)) => settled(work, order, commit(work.sink, order, &media::summary(probed), *made), begun),
-        Err(failure) => settled(work, order, Err(failure), begun),
-    };
-    vec![outcome]
+    }
 }
 
 /// A pass whose panic costs its own steps only.
@@ -237,26 +296,27 @@ fn settled(
     order: &StepOrder,
     committed: Result<showrunner_contracts::Digest, Failure>,
     begun: Instant,
+    used: Option<Duration>,
 ) -> StepOutcome {
     match committed {
         Ok(result) => {
             work.tracker.done(order.step);
-            outcome(order, Outcome::Done { result }, begun)
+            outcome(order, Outcome::Done { result }, begun, used)
         }
         Err(failure) => {
             tracing::error!(step = %order.step, reason = %failure.reason, message = failure.message, "the step failed");
-            outcome(order, Outcome::Failed(failure), begun)
+            outcome(order, Outcome::Failed(failure), begun, used)
         }
     }
 }
 
 fn all(orders: &[&StepOrder], failure: &Failure, begun: Instant) -> Vec<StepOutcome> {
-    orders.iter().map(|order| outcome(order, Outcome::Failed(failure.clone()), begun)).collect()
+    orders.iter().map(|order| outcome(order, Outcome::Failed(failure.clone()), begun, None)).collect()
 }
 
-fn outcome(order: &StepOrder, outcome: Outcome, begun: Instant) -> StepOutcome {
-    // Processor time of steps that share a decode cannot be told apart.
-    StepOutcome { step: order.step, key: order.key.clone(), outcome, wall_ms: begun.elapsed().as_millis() as u64, cpu_ms: None }
+fn outcome(order: &StepOrder, outcome: Outcome, begun: Instant, used: Option<Duration>) -> StepOutcome {
+    let (wall_ms, cpu_ms) = (begun.elapsed().as_millis() as u64, used.map(|used| used.as_millis() as u64));
+    StepOutcome { step: order.step, key: order.key.clone(), outcome, wall_ms, cpu_ms }
 }
 
 fn cut_short(what: &str, shortfall: &crate::picture::Shortfall, base: TimeBase) -> Failure {

@@ -3,6 +3,7 @@
 
 use crate::{
     commit::{JSON, StoreSink, committed},
+    cpu,
     failure::internal,
     farewell::Farewell,
     models::Artefacts,
@@ -12,10 +13,6 @@ use crate::{
     sandbox::{Policy, Sandbox, Source},
     steps::shots::FILE as SHOTS_FILE,
     store::{Patience, Store},
-};
-use nix::sys::{
-    resource::{UsageWho, getrusage},
-    time::TimeValLike as _,
 };
 use showrunner_contracts::{
     Digest, Document as _, MAX_DOCUMENT_BYTES,
@@ -91,11 +88,13 @@ fn attempt(places: &Places, patience: Patience, order: &WorkOrder, begun: Instan
         run: RunRecord {
             worker: env!("CARGO_PKG_VERSION").to_owned(),
             wall_ms: begun.elapsed().as_millis() as u64,
-            cpu_ms: cpu_ms(),
+            cpu_ms: cpu::of_everything(),
             bytes_read: store.bytes_read(),
             bytes_written: store.bytes_written(),
             picture_decodes: done.picture_decodes,
             sound_decodes: done.sound_decodes,
+            picture_decode_cpu_ms: done.picture_decode_cpu_ms,
+            sound_decode_cpu_ms: done.sound_decode_cpu_ms,
             sandbox: attempt.sandbox,
         },
     };
@@ -122,7 +121,8 @@ fn work(places: &Places, order: &WorkOrder, store: &Store, tracker: &Tracker) ->
                 tracing::info!(step = %step.step, "an earlier attempt finished the step");
                 tracker.done(step.step);
                 known = Some(theirs.media);
-                settled.push(outcome(step, Outcome::Done { result: theirs.digest }, begun));
+                let done = Outcome::Done { result: theirs.digest };
+                settled.push(StepOutcome { step: step.step, key: step.key.clone(), outcome: done, wall_ms: 0, cpu_ms: None });
             }
             // Stores that hide what one may not list answer "denied" for what is not there. Were the permission gone
             // altogether, the source would be denied, too.
@@ -131,8 +131,7 @@ fn work(places: &Places, order: &WorkOrder, store: &Store, tracker: &Tracker) ->
             Err(failure) => settled.push(outcome(step, Outcome::Failed(failure), begun)),
         }
     }
-    let nothing = Done { media: None, steps: Vec::new(), picture_decodes: 0, sound_decodes: 0 };
-    let mut attempt = Attempt { done: nothing, sandbox: String::new() };
+    let mut attempt = Attempt { done: Done::default(), sandbox: String::new() };
     if !left.is_empty() {
         attempt = match prepare(places, order, store, tracker, &left) {
             Ok(prepared) => prepared.go(order, store, tracker, &left),
@@ -244,11 +243,4 @@ impl Drop for Scratch {
 
 fn outcome(order: &StepOrder, outcome: Outcome, begun: Instant) -> StepOutcome {
     StepOutcome { step: order.step, key: order.key.clone(), outcome, wall_ms: begun.elapsed().as_millis() as u64, cpu_ms: None }
-}
-
-/// Processor time of this process and of the children that ended, milliseconds.
-pub(crate) fn cpu_ms() -> u64 {
-    let of =
-        |who| getrusage(who).map_or(0, |usage| usage.user_time().num_milliseconds() + usage.system_time().num_milliseconds());
-    u64::try_from(of(UsageWho::RUSAGE_SELF) + of(UsageWho::RUSAGE_CHILDREN)).unwrap_or_default()
 }

@@ -7,7 +7,10 @@ use crate::{
     sandbox::{End, FIRST_EXTRA_FD, Finished, Limits, Request, Sandbox, SandboxError, Source, Tool},
 };
 use showrunner_timeline::{Rounding, Ticks, TimeBase};
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    time::Duration,
+};
 
 /// Samples per second of what is handed over.
 pub const SAMPLE_RATE: u32 = 16_000;
@@ -47,6 +50,8 @@ pub struct Summary {
     pub overlapping: u64,
     /// The sound is cut short or damaged; times in samples.
     pub shortfall: Option<Shortfall>,
+    /// Processor time of the decoder.
+    pub cpu: Duration,
 }
 
 /// One sixteen-thousandth of a second: what [`Chunk`] counts in.
@@ -185,6 +190,7 @@ impl Placing {
             let detail = last_words(&finished.stderr);
             self.summary.shortfall = Some(Shortfall { reached: self.summary.end, stated, detail });
         }
+        self.summary.cpu = finished.cpu;
         Ok(self.summary)
     }
 }

@@ -2,8 +2,10 @@
 
 pub mod jpeg;
 pub mod quality;
+pub mod sheet;
 pub mod shots;
 pub mod sprite;
+pub mod stills;
 pub mod subtitles;
 pub mod thumbnails;
 

@@ -59,6 +59,13 @@ fn a_whole_order_is_done_with_one_download_and_one_decode_of_each_kind() {
         assert!((span.start..span.end).contains(&pick.at));
     }
 
+    // What each used is told apart, and together it is all but all that was used.
+    let told: Vec<u64> = unit.steps.iter().map(|step| step.cpu_ms.expect("told")).collect();
+    let decodes = [unit.run.picture_decode_cpu_ms, unit.run.sound_decode_cpu_ms].map(|told| told.expect("told"));
+    let sum = told.iter().chain(&decodes).sum::<u64>();
+    assert!(told.iter().chain(&decodes[..1]).all(|told| *told > 0), "{told:?} {decodes:?}");
+    assert!(sum <= unit.run.cpu_ms && sum * 10 >= unit.run.cpu_ms * 8, "{told:?} {decodes:?} of {}", unit.run.cpu_ms);
+
     committed(&store, &unit, Step::Subtitles);
     let said = document::<SubtitlesDocument>(&store, "subtitles.json");
     let text = said.cues.iter().flat_map(|cue| cue.lines.clone()).collect::<Vec<_>>().join(" ").to_lowercase();
@@ -75,7 +82,8 @@ fn a_second_run_finds_everything_done_and_does_not_read_the_source() {
     let second = again.unit(&store);
     assert_eq!(again.code, Some(0));
     assert_eq!(store.source_reads().len(), reads);
-    assert_eq!(second.run.picture_decodes, 0);
+    assert_eq!((second.run.picture_decodes, second.run.picture_decode_cpu_ms), (0, None));
+    assert!(second.steps.iter().all(|step| (step.wall_ms, step.cpu_ms) == (0, None)), "{:?}", second.steps);
     for (before, after) in first.steps.iter().zip(&second.steps) {
         assert_eq!(before.outcome, after.outcome);
     }

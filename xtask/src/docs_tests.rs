@@ -30,6 +30,13 @@ fn every_reason_is_documented_with_its_cure() {
 }
 
 #[test]
+fn the_charts_licences_are_those_of_the_code() {
+    let values: Value = serde_saphyr::from_str(&read("charts/showrunner/values.yaml")).unwrap();
+    let chart: Vec<String> = serde_json::from_value(values["models"]["allowedLicences"].clone()).unwrap();
+    assert_eq!(chart, showrunner_contracts::lock::ALLOWED_LICENCES, "contracts/src/lock.rs has the list");
+}
+
+#[test]
 fn every_example_is_a_valid_object_of_ours_without_unknown_fields() {
     let mut seen = 0;
     for path in yaml_files(&root().join("examples")) {

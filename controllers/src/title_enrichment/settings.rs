@@ -80,7 +80,7 @@ impl TitleSettings {
 }
 
 fn default_licences() -> Vec<String> {
-    ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause"].map(str::to_owned).to_vec()
+    showrunner_contracts::lock::ALLOWED_LICENCES.map(str::to_owned).to_vec()
 }
 
 fn default_resources() -> Resources {

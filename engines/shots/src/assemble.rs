@@ -38,7 +38,7 @@ pub(crate) struct FlatRun {
 }
 
 /// Everything found in a title, each list in order.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Findings {
     pub(crate) start: Option<Ticks>,
     pub(crate) cuts: Vec<Mark>,
@@ -47,6 +47,21 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
+    /// What was found of the shot that starts at `since` and of those after it.
+    pub(crate) fn since(&self, since: Ticks) -> Self {
+        let cuts = self.cuts.partition_point(|cut| cut.pts < since);
+        let flats = self.flats.partition_point(|run| run.next.pts < since);
+        // A mix that leads into a flat run is part of its fade, however long the run lasts.
+        let leads = |mix: &Mix| self.flats.get(flats).is_some_and(|run| near(mix.to.index, run));
+        let mixes = self.mixes.partition_point(|mix| mix.middle.pts < since && !leads(mix));
+        Self {
+            start: self.start.map(|start| start.max(since)),
+            cuts: self.cuts[cuts..].to_vec(),
+            mixes: self.mixes[mixes..].to_vec(),
+            flats: self.flats[flats..].to_vec(),
+        }
+    }
+
     /// How many things were found, for the bound on memory.
     pub(crate) fn changes(&self) -> usize {
         self.cuts.len() + self.mixes.len() + self.flats.len()
@@ -103,6 +118,8 @@ fn near(index: usize, run: &FlatRun) -> bool {
 }
 
 fn build(start: Ticks, end: Ticks, opening: Option<Transition>, closing: Option<Transition>, changes: &[Change]) -> Vec<Shot> {
+    // Only what is told from some shot on has a change at its very start: it says how that shot begins.
+    let opening = changes.iter().find(|change| change.at.pts == start).map(|change| change.transition).or(opening);
     let mut shots = vec![Shot { start, end, transition_in: opening, transition_out: None }];
     for change in changes.iter().filter(|change| change.at.pts > start) {
         if let Some(before) = shots.last_mut() {

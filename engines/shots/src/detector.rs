@@ -15,6 +15,9 @@ use crate::{
     window::Window,
 };
 
+/// This many frames after a frame, nothing of what was found up to it changes any more. The slowest to settle is a mix that a
+/// surer one replaces: the two overlap, the second's ends lie a lookahead around its middle, and that is judged one later.
+pub const SETTLED_AFTER: usize = gradual::LONGEST + 2 * gradual::LOOKAHEAD;
 /// Frames held: as many before a judged middle as after it, and a few more for cuts.
 const WINDOW: usize = 2 * gradual::LOOKAHEAD + 16;
 /// Widest or highest frame accepted.
@@ -121,6 +124,13 @@ struct OpenFlat {
     restless: f32,
 }
 
+impl OpenFlat {
+    /// The run, if the title ends with it.
+    fn until(&self, end: Mark) -> FlatRun {
+        FlatRun { first: self.first, next: end, at_start: self.before.is_none(), at_end: true, flash: false }
+    }
+}
+
 impl Detector {
     /// A detector for a stream whose frames are timed in `base`.
     pub fn new(base: TimeBase) -> Self {
@@ -173,6 +183,18 @@ impl Detector {
         Ok(Observed { motion: if jumped { 0.0 } else { motion / LUMA_W as f32 } })
     }
 
+    /// The shots from the one that starts at `since` on, if the title ended with the last frame pushed. Of the last
+    /// [`SETTLED_AFTER`] frames other things may be found yet; what is told of those before them is what
+    /// [`finish`](Self::finish) will say. Empty before the first frame.
+    pub fn so_far(&self, since: Ticks) -> Vec<Shot> {
+        let Some(last) = self.times.back() else { return Vec::new() };
+        let end = last.saturating_add(Ticks(1));
+        let mut found = self.found.since(since);
+        found.mixes.extend(self.pending.map(|(mix, _)| mix).filter(|mix| self.lasts(mix)));
+        found.flats.extend(self.flat.as_ref().map(|open| open.until(Mark { index: self.window.end(), pts: end })));
+        assemble(found, end)
+    }
+
     /// Ends the title at `end` (the last frame's time plus its duration) and gives its shots.
     ///
     /// # Errors
@@ -192,14 +214,7 @@ impl Detector {
             self.keep(best);
         }
         if let Some(open) = self.flat.take() {
-            let next = Mark { index: self.window.end(), pts: end };
-            self.found.flats.push(FlatRun {
-                first: open.first,
-                next,
-                at_start: open.before.is_none(),
-                at_end: true,
-                flash: false,
-            });
+            self.found.flats.push(open.until(Mark { index: self.window.end(), pts: end }));
         }
         Ok(assemble(self.found, end))
     }
@@ -280,9 +295,14 @@ impl Detector {
     }
 
     fn keep(&mut self, mix: Mix) {
-        if mix.to.pts.saturating_sub(mix.from.pts) <= self.base.from_millis(LONGEST_MIX_MS) {
+        if self.lasts(&mix) {
             self.found.mixes.push(mix);
         }
+    }
+
+    /// Whether a mix is short enough for a transition.
+    fn lasts(&self, mix: &Mix) -> bool {
+        mix.to.pts.saturating_sub(mix.from.pts) <= self.base.from_millis(LONGEST_MIX_MS)
     }
 }
 

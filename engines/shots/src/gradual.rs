@@ -15,8 +15,12 @@ use crate::{
 
 /// Half-lengths tried around every frame, in frames; close enough together that one fits any transition within a fifth.
 const HALVES: [usize; 13] = [2, 3, 4, 5, 6, 8, 10, 13, 17, 23, 31, 43, 60];
+/// The longest of them.
+const LONGEST_HALF: usize = HALVES[HALVES.len() - 1];
 /// Frames that must be known after a frame before it can be judged as a middle: the longest half and room to refine it.
-pub(crate) const LOOKAHEAD: usize = 60 + 2 * MOST_MOVES;
+pub(crate) const LOOKAHEAD: usize = LONGEST_HALF + 2 * MOST_MOVES;
+/// Most frames from end to end of a mix: both halves refined outwards.
+pub(crate) const LONGEST: usize = 2 * (LONGEST_HALF + MOST_MOVES);
 /// Frames fitted per stretch at most.
 const SAMPLES: usize = 13;
 /// Ends closer than this (root mean square over the coarse colour picture, in levels) are one picture.
@@ -48,7 +52,7 @@ const MOST_STEP: f32 = 0.45;
 /// Steps by which the two ends of a found stretch are tried elsewhere.
 const MOVES: [(isize, isize); 12] =
     [(-1, 0), (1, 0), (0, -1), (0, 1), (-2, 0), (2, 0), (0, -2), (0, 2), (-1, -1), (1, 1), (-1, 1), (1, -1)];
-/// Moves made at most: a third of the longest half-length.
+/// Moves made at most, each of up to two frames: a third of the longest half-length.
 const MOST_MOVES: usize = 20;
 /// Frames from end to end of the shortest stretch: one mixed frame between them.
 const SHORTEST: usize = 2;

@@ -22,7 +22,7 @@ mod window;
 
 use showrunner_timeline::Ticks;
 
-pub use detector::{Detector, Error, Frame, Observed};
+pub use detector::{Detector, Error, Frame, Observed, SETTLED_AFTER};
 
 /// Name of the method.
 pub const ALGORITHM: &str = "motion-compensated-twin";
@@ -32,7 +32,8 @@ pub const ALGORITHM_VERSION: u32 = 1;
 /// One shot: `[start, end)` on the title's timeline. The shots of a title are in order and leave no gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shot {
-    /// First tick of the shot. After a dissolve this is its middle; after a fade, the first frame that shows the new picture.
+    /// First tick of the shot. After a dissolve this is its middle; after a fade, the end of the flat colour: the first frame
+    /// that shows anything of the new picture, so that the black between two shots belongs to the one that faded out.
     pub start: Ticks,
     /// First tick after the shot.
     pub end: Ticks,
@@ -40,6 +41,20 @@ pub struct Shot {
     pub transition_in: Option<Transition>,
     /// How the title ends; only ever set on the last shot, to a fade.
     pub transition_out: Option<Transition>,
+}
+
+impl Shot {
+    /// The part of the shot that no transition reaches into, `[start, end)`; empty (the ends may even cross) where they leave
+    /// nothing of it. `next` is the shot after it.
+    pub fn clear(&self, next: Option<&Self>) -> (Ticks, Ticks) {
+        let span = |transition: Transition| match transition {
+            Transition::Cut => None,
+            Transition::Dissolve { start, end } | Transition::Fade { start, end } => Some((start, end)),
+        };
+        let entered = self.transition_in.and_then(span).map_or(self.start, |(_, end)| end.max(self.start));
+        let leaves = next.map_or(self.transition_out, |next| next.transition_in).and_then(span);
+        (entered, leaves.map_or(self.end, |(start, _)| start.min(self.end)))
+    }
 }
 
 /// How one shot becomes the next.

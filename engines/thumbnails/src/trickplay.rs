@@ -1,4 +1,4 @@
-//! Lays small pictures out on sprite sheets and writes the `WebVTT` index by which players show them while seeking. Pure; no I/O.
+//! Lays small pictures out on sheets, and writes the `WebVTT` index by which players show them while seeking. Pure; no I/O.
 //!
 //! Cues point into a sheet by a spatial media fragment (`#xywh=x,y,w,h`, W3C Media Fragments URI 1.0, section 4.2.2), which
 //! is what hls.js, Shaka Player, Video.js and JW Player plugins read.
@@ -75,10 +75,8 @@ impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "failed to lay out trick-play pictures: the title's duration and the interval must be above 0",
-            Self::Grid => {
-                "failed to lay out trick-play pictures: tiles and grid must be above 0, a sheet at most 16384 pixels a side"
-            }
-            Self::TooMany => "failed to lay out trick-play pictures: more than 20000; choose a longer interval",
+            Self::Grid => "failed to lay out small pictures: tiles and grid must be above 0, a sheet at most 16384 pixels a side",
+            Self::TooMany => "failed to lay out small pictures: more than 20000; choose a longer interval",
         })
     }
 }
@@ -96,6 +94,46 @@ pub fn interval(duration: Ticks, base: TimeBase, grid: &Grid, sheets: u32, least
     TimeBase::MILLIS.rescale(Ticks(millis), base, Rounding::Ceil).unwrap_or(Ticks(i64::MAX)).max(Ticks(1))
 }
 
+/// Where a small picture lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index of its sheet.
+    pub sheet: usize,
+    /// Pixels from the sheet's left.
+    pub x: u32,
+    /// Pixels from the sheet's top.
+    pub y: u32,
+}
+
+/// Places `count` small pictures row by row: the sheets that takes, and where each picture lies.
+///
+/// # Errors
+/// [`LayoutError`] when a size is out of bounds.
+pub fn place(count: usize, grid: Grid) -> Result<(Vec<Sheet>, Vec<Place>), LayoutError> {
+    let fits =
+        |tile: u32, count: u32| tile > 0 && count > 0 && tile.checked_mul(count).is_some_and(|side| side <= MAX_SHEET_SIDE);
+    if !fits(grid.tile_width, grid.columns) || !fits(grid.tile_height, grid.rows) {
+        return Err(LayoutError::Grid);
+    }
+    if count as u64 > MAX_TILES as u64 {
+        return Err(LayoutError::TooMany);
+    }
+    let (count, per_sheet) = (count as u32, grid.columns * grid.rows);
+    let places = (0..count).map(|n| {
+        let place = n % per_sheet;
+        Place {
+            sheet: (n / per_sheet) as usize,
+            x: place % grid.columns * grid.tile_width,
+            y: place / grid.columns * grid.tile_height,
+        }
+    });
+    let sheets = (0..count.div_ceil(per_sheet)).map(|sheet| {
+        let on_it = (count - sheet * per_sheet).min(per_sheet);
+        Sheet { width: on_it.min(grid.columns) * grid.tile_width, height: on_it.div_ceil(grid.columns) * grid.tile_height }
+    });
+    Ok((sheets.collect(), places.collect()))
+}
+
 /// Lays out one tile every `interval` over `duration`.
 ///
 /// # Errors
@@ -104,37 +142,13 @@ pub fn layout(duration: Ticks, interval: Ticks, grid: Grid) -> Result<Layout, La
     if duration.0 <= 0 || interval.0 <= 0 {
         return Err(LayoutError::Empty);
     }
-    let fits =
-        |tile: u32, count: u32| tile > 0 && count > 0 && tile.checked_mul(count).is_some_and(|side| side <= MAX_SHEET_SIDE);
-    if !fits(grid.tile_width, grid.columns) || !fits(grid.tile_height, grid.rows) {
-        return Err(LayoutError::Grid);
-    }
     let count = duration.0 / interval.0 + i64::from(duration.0 % interval.0 != 0);
-    if count > MAX_TILES {
-        return Err(LayoutError::TooMany);
-    }
-    let per_sheet = grid.columns * grid.rows;
-    let count = count as u32;
-    let tiles = (0..count)
-        .map(|n| {
-            let place = n % per_sheet;
-            let start = Ticks(i64::from(n) * interval.0);
-            Tile {
-                start,
-                end: start.saturating_add(interval).min(duration),
-                sheet: (n / per_sheet) as usize,
-                x: place % grid.columns * grid.tile_width,
-                y: place / grid.columns * grid.tile_height,
-            }
-        })
-        .collect();
-    let sheets = (0..count.div_ceil(per_sheet))
-        .map(|sheet| {
-            let on_it = (count - sheet * per_sheet).min(per_sheet);
-            Sheet { width: on_it.min(grid.columns) * grid.tile_width, height: on_it.div_ceil(grid.columns) * grid.tile_height }
-        })
-        .collect();
-    Ok(Layout { grid, sheets, tiles })
+    let (sheets, places) = place(usize::try_from(count).unwrap_or(usize::MAX), grid)?;
+    let tiles = places.into_iter().enumerate().map(|(n, Place { sheet, x, y })| {
+        let start = Ticks(n as i64 * interval.0);
+        Tile { start, end: start.saturating_add(interval).min(duration), sheet, x, y }
+    });
+    Ok(Layout { grid, sheets, tiles: tiles.collect() })
 }
 
 impl Layout {

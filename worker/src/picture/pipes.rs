@@ -1,7 +1,10 @@
 //! Reads `FFmpeg`'s pipes: a line that tells a frame's time, then the frame. Reads pipes on threads of its own.
 
 use super::recipe::Size;
-use crate::sandbox::{SandboxError, Tool};
+use crate::{
+    cpu,
+    sandbox::{SandboxError, Tool},
+};
 use nix::fcntl::{FcntlArg, fcntl};
 use showrunner_timeline::{Ticks, TimeBase};
 use std::{
@@ -9,6 +12,7 @@ use std::{
     os::fd::OwnedFd,
     sync::mpsc::SyncSender,
     thread::JoinHandle,
+    time::Duration,
 };
 
 /// What `FFmpeg` writes before each frame (`-stats_enc_pre_fmt`).
@@ -83,14 +87,14 @@ pub(crate) fn widen(pipe: &impl std::os::fd::AsFd) {
     let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
 }
 
-/// Reads pictures until the child closes its end or the receiver is gone.
+/// Reads pictures until the child closes its end or the receiver is gone. Gives the processor time that took.
 pub(super) fn read_pictures(
     mut data: impl Read + std::os::fd::AsFd + Send + 'static,
     times: PipeReader,
     size: Size,
     large: bool,
     sender: SyncSender<Item>,
-) -> JoinHandle<io::Result<()>> {
+) -> JoinHandle<io::Result<Duration>> {
     widen(&data);
     std::thread::spawn(move || {
         let mut heads = Heads::new(times);
@@ -99,19 +103,19 @@ pub(super) fn read_pictures(
             match data.read_exact(&mut rgb) {
                 Ok(()) => {}
                 // Told its time but never came: the decoder was stopped between the two.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
                 Err(error) => return Err(error),
             }
             if sender.send(Item { head, size, rgb, large }).is_err() {
                 break; // the receiver wants no more
             }
         }
-        Ok(())
+        Ok(cpu::of_this_thread())
     })
 }
 
 /// A reader's outcome.
-pub(super) fn join(reader: JoinHandle<io::Result<()>>) -> Result<(), SandboxError> {
+pub(super) fn join(reader: JoinHandle<io::Result<Duration>>) -> Result<Duration, SandboxError> {
     let outcome = reader.join().unwrap_or_else(|_| Err(io::Error::other("a reader ended abruptly")));
     outcome.map_err(|source| SandboxError::Read { tool: Tool::Ffmpeg, source })
 }

@@ -5,6 +5,8 @@ use showrunner_contracts::result::Reason;
 
 /// Longest quotation of a tool's own words.
 const MAX_DETAIL: usize = 200;
+/// What comes before an address in `FFmpeg`'s words.
+const ADDRESS: &str = " @ 0x";
 
 /// Why a source is refused.
 #[derive(Debug, thiserror::Error)]
@@ -115,13 +117,53 @@ impl Refusal {
     }
 }
 
-/// The last line that says something, without control characters and addresses, cut to size.
+/// The last line that says something, without control characters and addresses, cut to size: the same words for the same
+/// source each time, because they end up in conditions.
 pub(crate) fn last_words(stderr: &str) -> String {
     let line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
-    // "[mov,mp4 @ 0x55..] words": the address differs from run to run.
-    let line = match (line.starts_with('['), line.split_once("] ")) {
-        (true, Some((_, words))) => words,
-        _ => line,
-    };
-    line.trim().chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect()
+    without_addresses(line).trim().chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect()
+}
+
+/// Without what `FFmpeg` puts before its words to say who speaks, as in `[vist#0:0/h264 @ 0x55d0c8] [dec:h264 @ 0x55d0c9] `, and
+/// without addresses elsewhere: they differ from run to run.
+fn without_addresses(line: &str) -> String {
+    let mut words = line.trim_start();
+    while let Some((speaker, rest)) = words.strip_prefix('[').and_then(|words| words.split_once(']')) {
+        // What a file itself put into brackets is its own affair.
+        if !speaker.contains(ADDRESS) {
+            break;
+        }
+        words = rest.trim_start();
+    }
+    let mut kept = String::with_capacity(words.len());
+    while let Some((before, after)) = words.split_once(ADDRESS) {
+        kept.push_str(before);
+        words = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+    }
+    kept.push_str(words);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tools_words_are_the_same_wherever_in_memory_it_spoke() {
+        for (said, told) in [
+            ("[h264 @ 0x55d0c8e3a2c0] error while decoding MB 5 7", "error while decoding MB 5 7"),
+            (
+                "[vist#0:0/h264 @ 0x5601] [dec:h264 @ 0x5602] Error submitting packet: [a] Invalid data",
+                "Error submitting packet: [a] Invalid data",
+            ),
+            ("[mov,mp4 @ 0x7f] stream 0\n[in#0 @ 0x7f00aa] Error at tag 0x31637661\n\n", "Error at tag 0x31637661"),
+            ("Decoder h264 @ 0x5588f failed", "Decoder h264 failed"),
+            ("[title] not a prefix of FFmpeg's", "[title] not a prefix of FFmpeg's"),
+            ("[broken @ 0x12", "[broken"),
+            ("\u{1b}[31m\n", "[31m"),
+            ("", "no message"),
+        ] {
+            assert_eq!(last_words(said), told, "{said:?}");
+        }
+    }
 }

@@ -4,13 +4,14 @@ use super::{
     FIRST_EXTRA_FD, Request, SOURCE_FD, SandboxError, Tool,
     launch::{COMPLAINT, EXIT_NOT_CONFINED, Orders, SUBCOMMAND},
 };
+use crate::cpu;
 use command_fds::{CommandFdExt as _, FdMapping};
 use nix::{
     sys::{
         signal::{Signal, killpg},
         wait::{Id, WaitPidFlag, waitid},
     },
-    unistd::{Pid, SysconfVar, sysconf},
+    unistd::Pid,
 };
 use std::{
     collections::VecDeque,
@@ -168,7 +169,8 @@ impl Running {
         };
         self.shared.changed.notify_all();
         let _ = killpg(pid, Signal::SIGKILL); // whatever the tool may have forked; usually nobody is left
-        let cpu = cpu_time(pid).unwrap_or_default();
+        // It has ended and is not reaped yet: its counters are final and still there.
+        let cpu = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok().as_deref().and_then(cpu::of_stat).unwrap_or_default();
         let status = self.child.wait()?;
         let stderr = self.stderr.take().and_then(|reader| reader.join().ok()).unwrap_or_default();
         if let Some(watchdog) = self.watchdog.take() {
@@ -183,18 +185,6 @@ struct Reaped {
     stderr: Vec<u8>,
     timed_out: bool,
     cpu: Duration,
-}
-
-/// User and system time of a process that has ended but was not reaped, from proc(5)'s `stat`, fields 14 and 15.
-fn cpu_time(pid: Pid) -> Option<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field, the name in parentheses, may itself hold blanks and parentheses.
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_ascii_whitespace().skip(11).map(str::parse::<u64>);
-    let ticks = fields.next()?.ok()?.checked_add(fields.next()?.ok()?)?;
-    let per_second =
-        sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|rate| u64::try_from(rate).ok()).filter(|rate| *rate > 0)?;
-    Some(Duration::from_millis(ticks.saturating_mul(1_000) / per_second))
 }
 
 impl Drop for Running {

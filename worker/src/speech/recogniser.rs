@@ -108,8 +108,8 @@ impl Recogniser {
         Ok(())
     }
 
-    /// Ends the sound: what was said in all of it.
-    pub fn finish(mut self) -> Result<Transcript, SpeechError> {
+    /// Ends the sound: what was said in all of it. Nothing more is to be heard after that.
+    pub fn finish(&mut self) -> Result<Transcript, SpeechError> {
         let ragged = ((self.position - self.analysed) as usize) % CHUNK;
         if ragged > 0 {
             self.kept.extend(std::iter::repeat_n(0.0, CHUNK - ragged));
@@ -124,7 +124,7 @@ impl Recogniser {
             self.take_in(&stretch)?;
         }
         self.recognise_window()?;
-        Ok(self.transcript)
+        Ok(std::mem::take(&mut self.transcript))
     }
 
     /// Runs voice activity over all whole chunks and takes in the speech that has ended.

@@ -1,6 +1,9 @@
-//! The step `shots`: every frame into the detector; the shots as a document. No I/O.
+//! The step `shots`: every frame into the detector; the shots as a document, and a still of each. No I/O.
 
-use super::{Longest, StepFailed, pretty};
+use super::{
+    Longest, StepFailed, pretty,
+    stills::{Sheets, Stills},
+};
 use crate::{
     commit::{JSON, Made, StepFile},
     failure::internal,
@@ -11,7 +14,7 @@ use crate::{
 };
 use showrunner_contracts::{
     Document as _,
-    documents::{Shot, ShotsDocument, Transition},
+    documents::{Shot, ShotsDocument, Still, Transition},
     manifest::StepSummary,
     result::Failure,
     time::Span,
@@ -50,6 +53,8 @@ impl Motions {
 /// Sees every frame of the title.
 pub struct Shots<'a> {
     detector: Detector,
+    /// None where the step itself is not ordered.
+    stills: Option<Stills>,
     base: TimeBase,
     motions: &'a Motions,
     longest: Longest,
@@ -58,16 +63,29 @@ pub struct Shots<'a> {
     tracker: &'a Tracker,
 }
 
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The shots.
+    pub document: ShotsDocument,
+    /// The sheets with their stills.
+    pub sheets: Vec<StepFile>,
+}
+
 impl<'a> Shots<'a> {
-    /// For frames timed in `base`.
-    pub fn new(base: TimeBase, longest: Longest, seconds: f64, motions: &'a Motions, tracker: &'a Tracker) -> Self {
-        Self { detector: Detector::new(base), base, motions, longest, seconds, tracker }
+    /// For frames timed in `base`; with `stills`, a picture of each shot is taken, too.
+    pub fn new(base: TimeBase, longest: Longest, seconds: f64, motions: &'a Motions, tracker: &'a Tracker, stills: bool) -> Self {
+        let stills = stills.then(Stills::new);
+        Self { detector: Detector::new(base), stills, base, motions, longest, seconds, tracker }
     }
 
     /// The title ends at `end`.
-    pub fn finish(self, end: Ticks) -> Result<ShotsDocument, Failure> {
+    pub fn finish(self, end: Ticks) -> Result<Found, Failure> {
         let shots = self.detector.finish(end).map_err(internal)?;
-        Ok(document(&shots, self.base, end))
+        let sheets = self.stills.map(|stills| stills.finish(&shots)).transpose()?;
+        let Sheets { stills, pictures } =
+            sheets.unwrap_or_else(|| Sheets { stills: vec![None; shots.len()], pictures: Vec::new() });
+        Ok(Found { document: document(&shots, stills, self.base, end), sheets: pictures })
     }
 }
 
@@ -77,12 +95,15 @@ impl Viewer for Shots<'_> {
         self.longest.check(pts).map_err(StepFailed)?;
         let seen = self.detector.push(Frame { rgb, width, height, pts }).map_err(|error| StepFailed(internal(error)))?;
         self.motions.remember(pts, seen.motion);
+        if let Some(stills) = &mut self.stills {
+            stills.see(picture, &self.detector).map_err(StepFailed)?;
+        }
         self.tracker.at(Pass::Picture, self.base.to_seconds(pts), self.seconds);
         Ok(())
     }
 }
 
-fn document(shots: &[showrunner_shots::Shot], base: TimeBase, end: Ticks) -> ShotsDocument {
+fn document(shots: &[showrunner_shots::Shot], stills: Vec<Option<Still>>, base: TimeBase, end: Ticks) -> ShotsDocument {
     let span = |start: Ticks, end: Ticks| Span { start: start.0, end: end.0 };
     let ends_with_fade = shots.last().and_then(|last| match last.transition_out? {
         showrunner_shots::Transition::Fade { start, end } | showrunner_shots::Transition::Dissolve { start, end } => {
@@ -90,7 +111,8 @@ fn document(shots: &[showrunner_shots::Shot], base: TimeBase, end: Ticks) -> Sho
         }
         showrunner_shots::Transition::Cut => None,
     });
-    let shots = shots.iter().map(|shot| Shot {
+    let shots = shots.iter().zip(stills).map(|(shot, still)| Shot {
+        still,
         span: span(shot.start, shot.end),
         begins_with: match shot.transition_in {
             None => Transition::Start,
@@ -109,11 +131,14 @@ fn document(shots: &[showrunner_shots::Shot], base: TimeBase, end: Ticks) -> Sho
 }
 
 /// The step's files and figures.
-pub fn made(document: &ShotsDocument) -> Made {
+pub fn made(found: &Found) -> Made {
+    let Found { document, sheets } = found;
     let count = |is: fn(&Transition) -> bool| document.shots.iter().filter(|shot| is(&shot.begins_with)).count() as u32;
     let settings = [("method".to_owned(), showrunner_shots::ALGORITHM.to_owned())];
+    let mut files = sheets.clone();
+    files.push(StepFile { name: FILE.to_owned(), media_type: JSON, bytes: pretty(document) });
     Made {
-        files: vec![StepFile { name: FILE.to_owned(), media_type: JSON, bytes: pretty(document) }],
+        files,
         summary: StepSummary::Shots {
             shots: document.shots.len() as u32,
             cuts: count(|transition| matches!(transition, Transition::Cut)),
@@ -145,10 +170,14 @@ mod tests {
         let (start, end) = (Ticks(90), Ticks(110));
         let shot = |transition_in| Shot { start: Ticks(0), end: Ticks(100), transition_in, transition_out: None };
         let shots = [shot(None), shot(Some(T::Cut)), shot(Some(T::Dissolve { start, end })), shot(Some(T::Fade { start, end }))];
-        let made = made(&document(&shots, TimeBase::MILLIS, Ticks(100)));
+        let still = Still { sheet: "shots-0.jpg".to_owned(), at: 50, x: 160, y: 0, width: 160, height: 90 };
+        let stills = vec![None, Some(still.clone()), None, None];
+        let document = document(&shots, stills, TimeBase::MILLIS, Ticks(100));
+        let made = made(&Found { document, sheets: Vec::new() });
         assert_eq!(made.summary, StepSummary::Shots { shots: 4, cuts: 1, dissolves: 1, fades: 1 });
         let read = ShotsDocument::from_bytes(&made.files[0].bytes).expect("our own document");
         assert_eq!(read.shots[2].begins_with, Transition::Dissolve(Span { start: 90, end: 110 }));
         assert_eq!(read.shots[0].begins_with, Transition::Start);
+        assert_eq!((read.shots[0].still.as_ref(), read.shots[1].still.as_ref()), (None, Some(&still)));
     }
 }

@@ -1,9 +1,12 @@
 //! Trick play: one small picture every so often, collected while the title goes by, and put onto sheets at its end. No I/O.
 
-use super::jpeg::{self, Rgb, SHEET_QUALITY};
+use super::{
+    jpeg::{Rgb, SHEET_QUALITY},
+    sheet::{self, shrink},
+};
 use crate::{commit::StepFile, failure::internal, picture::Picture};
 use showrunner_contracts::{result::Failure, step::MAX_SPRITE_SHEETS};
-use showrunner_thumbnails::trickplay::{Grid, layout};
+use showrunner_thumbnails::trickplay::{Grid, Place, layout};
 use showrunner_timeline::{Ticks, TimeBase};
 
 /// The index's file name.
@@ -60,7 +63,7 @@ impl Sprite {
         let Some(shown) = &self.shown else { return };
         let mut tile = None;
         while self.tiles.len() as i64 * self.interval.0 < pts.0 {
-            let tile = tile.get_or_insert_with(|| shrink(shown));
+            let tile = tile.get_or_insert_with(|| shrink(&shown.pixels, (shown.width, shown.height), TILE));
             self.tiles.push(tile.clone());
             if self.tiles.len() > MAX_TILES {
                 // Half as often from here on: every second tile already shows the title at a multiple of the new interval.
@@ -81,15 +84,10 @@ impl Sprite {
         let grid = Grid { tile_width: first.width, tile_height: first.height, columns: SHEET.0, rows: SHEET.1 };
         let layout = layout(end, self.interval, grid).map_err(internal)?;
         let name = |sheet: usize| format!("sprite-{sheet}.jpg");
-        let mut canvases: Vec<Rgb> = layout.sheets.iter().map(|sheet| Rgb::black(sheet.width, sheet.height)).collect();
-        for (place, tile) in layout.tiles.iter().zip(&self.tiles) {
-            draw(&mut canvases[place.sheet], tile, place.x, place.y);
-        }
-        let picture = |(sheet, canvas): (usize, &Rgb)| {
-            let bytes = jpeg::encode(canvas.width, canvas.height, &canvas.pixels, SHEET_QUALITY)?;
-            Ok(StepFile { name: name(sheet), media_type: jpeg::MEDIA_TYPE, bytes })
-        };
-        let pictures = canvases.iter().enumerate().map(picture).collect::<Result<_, Failure>>()?;
+        let places: Vec<Place> = layout.tiles.iter().map(|tile| Place { sheet: tile.sheet, x: tile.x, y: tile.y }).collect();
+        let mut tiles = self.tiles.into_iter();
+        let picture = |_| tiles.next().ok_or_else(|| internal("there are fewer trick-play pictures than places for them"));
+        let pictures = sheet::files(&layout.sheets, &places, SHEET_QUALITY, name, picture)?;
         let index = layout.webvtt(self.base, name).into_bytes();
         Ok(Sheets {
             pictures,
@@ -99,51 +97,10 @@ impl Sprite {
     }
 }
 
-/// The frame averaged down to a tile; never enlarged.
-fn shrink(frame: &Rgb) -> Rgb {
-    let (width, height) = (u64::from(frame.width), u64::from(frame.height));
-    // The larger of the two shrinkings, as a fraction of whole numbers, so that it is the same on every machine.
-    let (num, den) = if u64::from(TILE.0) * height <= u64::from(TILE.1) * width {
-        (u64::from(TILE.0), width)
-    } else {
-        (u64::from(TILE.1), height)
-    };
-    let (num, den) = if num >= den { (1, 1) } else { (num, den) };
-    let (tile_width, tile_height) = ((width * num / den).max(1), (height * num / den).max(1));
-    let mut pixels = Vec::with_capacity((tile_width * tile_height * 3) as usize);
-    for y in 0..tile_height {
-        let rows = y * height / tile_height..((y + 1) * height / tile_height).max(y * height / tile_height + 1);
-        for x in 0..tile_width {
-            let columns = x * width / tile_width..((x + 1) * width / tile_width).max(x * width / tile_width + 1);
-            let mut sums = [0_u32; 3];
-            for row in rows.clone() {
-                for column in columns.clone() {
-                    let at = ((row * width + column) * 3) as usize;
-                    for (sum, value) in sums.iter_mut().zip(&frame.pixels[at..at + 3]) {
-                        *sum += u32::from(*value);
-                    }
-                }
-            }
-            let count = ((rows.end - rows.start) * (columns.end - columns.start)) as u32;
-            pixels.extend(sums.map(|sum| ((sum + count / 2) / count) as u8));
-        }
-    }
-    Rgb { width: tile_width as u32, height: tile_height as u32, pixels }
-}
-
-/// Copies `tile` onto `canvas` at `x`, `y`, as far as it fits.
-fn draw(canvas: &mut Rgb, tile: &Rgb, x: u32, y: u32) {
-    let width = tile.width.min(canvas.width.saturating_sub(x)) as usize * 3;
-    for line in 0..tile.height.min(canvas.height.saturating_sub(y)) {
-        let from = line as usize * tile.width as usize * 3;
-        let to = ((y + line) as usize * canvas.width as usize + x as usize) * 3;
-        canvas.pixels[to..to + width].copy_from_slice(&tile.pixels[from..from + width]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::jpeg;
 
     fn grey(pts: i64, value: u8) -> Picture {
         Picture { pts: Ticks(pts), width: 320, height: 180, rgb: vec![value; 320 * 180 * 3] }
@@ -178,16 +135,6 @@ mod tests {
         let sheets = sprite.finish(Ticks(4_000_000)).expect("sheets");
         assert_eq!(sheets.interval, Ticks(4_000));
         assert_eq!(sheets.pictures.len(), 10);
-    }
-
-    #[test]
-    fn tiles_keep_the_pictures_shape() {
-        for ((width, height), tile) in
-            [((640, 360), (160, 90)), ((640, 266), (160, 66)), ((202, 360), (50, 90)), ((80, 60), (80, 60))]
-        {
-            let shrunk = shrink(&Rgb::black(width, height));
-            assert_eq!((shrunk.width, shrunk.height), tile);
-        }
     }
 
     #[test]

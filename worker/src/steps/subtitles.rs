@@ -81,8 +81,8 @@ impl Subtitles {
         Ok(())
     }
 
-    /// The sound has ended.
-    pub fn finish(self) -> Result<Heard, Failure> {
+    /// The sound has ended. The models stay loaded until this is dropped.
+    pub fn finish(&mut self) -> Result<Heard, Failure> {
         let end = self.recogniser.position();
         let transcript = self.recogniser.finish().map_err(|error| of_speech(&error))?;
         if transcript.segments.is_empty() {

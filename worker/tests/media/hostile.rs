@@ -101,7 +101,8 @@ fn a_stream_of_which_nothing_decodes_is_refused() {
 #[test]
 fn a_decoder_that_takes_too_long_is_ended_and_named() {
     let studio = Studio::new();
-    let clip = studio.make("clip.mp4", "-f lavfi -i testsrc2=s=1280x720:d=8 -c:v libx264 -preset ultrafast -pix_fmt yuv420p");
+    // Long enough that no processor decodes it in a second.
+    let clip = studio.make("clip.mp4", "-f lavfi -i testsrc2=s=1280x720:d=24 -c:v libx264 -preset ultrafast -pix_fmt yuv420p");
     let (sandbox, source, probe) = (sandbox(), Source::open(&clip).expect("opens"), look(&clip));
     let decode = |limits| picture::decode(&sandbox, &source, &probe, &Plan { limits, ..plan(true) }, &mut |_| Ok(()));
     let wall = decode(Limits { wall: Duration::from_millis(50), ..Limits::DECODE });

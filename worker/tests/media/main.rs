@@ -8,4 +8,5 @@ mod many_viewers;
 mod picture_time;
 mod shape;
 mod sound;
+mod stills;
 mod what_it_is;

@@ -1,26 +1,37 @@
 //! The page for people: one file that shows what was found in a title. No I/O.
 //!
-//! Nothing is loaded from anywhere (pictures are inlined, scripts there are none, a content security policy says so), and
+//! Nothing is loaded from anywhere (pictures are inlined, scripts there are none, a content security policy lets one style
+//! through, by its digest), and
 //! every text is escaped: names, words and numbers come from media that nobody here has vetted.
 
 mod parts;
 mod sprite;
+mod timeline;
+mod took;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use showrunner_contracts::{
     Digest,
     documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
     manifest::{RunDocument, TitleManifest},
+    step::{MAX_STILL_SHEETS, still_sheet},
     time::TimeBase,
 };
 
+use sprite::Tile;
+
 /// Most bytes of pictures that are inlined; what does not fit is left out, and the page says so.
 pub const MAX_PICTURE_BYTES: usize = 12 << 20;
+/// Most shots, thumbnails and cues that the page shows.
+const MAX_ROWS: usize = 2000;
 
+/// The only style that the page's policy lets through, by its digest: nothing in a title can add another.
 const STYLE: &str = include_str!("style.css");
 
 /// What the page shows.
@@ -42,15 +53,32 @@ pub struct Page<'a> {
     pub currency: &'a str,
 }
 
+/// What the steps say, as far as it could be read.
+struct Documents {
+    shots: Option<ShotsDocument>,
+    thumbnails: Option<ThumbnailsDocument>,
+    subtitles: Option<SubtitlesDocument>,
+    /// Trick play.
+    tiles: Vec<Tile>,
+}
+
+/// The pictures that the page holds, as data URIs, by file name.
+type Pictures = BTreeMap<String, String>;
+
 /// Whether a file of a step is shown on the page.
 pub fn shows(name: &str) -> bool {
     matches!(name, "shots.json" | "thumbnails.json" | "subtitles.json" | "sprite.vtt") || is_picture(name)
 }
 
 fn is_picture(name: &str) -> bool {
-    (name.starts_with("thumbnail-") || name.starts_with("sprite-"))
+    (name.starts_with("thumbnail-") || is_sheet(name))
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
         && name.strip_suffix(".jpg").is_some()
+}
+
+/// Whether parts of the picture are shown, and not the whole.
+fn is_sheet(name: &str) -> bool {
+    name.starts_with("sprite-") || (0..MAX_STILL_SHEETS).any(|sheet| still_sheet(sheet) == name)
 }
 
 /// The page.
@@ -62,37 +90,40 @@ pub fn html(page: &Page<'_>) -> String {
 }
 
 fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
-    let shots: Option<ShotsDocument> = document(page, "shots.json");
-    let thumbnails: Option<ThumbnailsDocument> = document(page, "thumbnails.json");
-    let subtitles: Option<SubtitlesDocument> = document(page, "subtitles.json");
-    let tiles = page.files.get("sprite.vtt").map(|bytes| sprite::tiles(bytes)).unwrap_or_default();
-    let pictures = choose(page);
+    let documents = Documents {
+        shots: document(page, "shots.json"),
+        thumbnails: document(page, "thumbnails.json"),
+        subtitles: document(page, "subtitles.json"),
+        tiles: page.files.get("sprite.vtt").map(|bytes| sprite::tiles(bytes)).unwrap_or_default(),
+    };
+    let wanted = wanted(page, &documents);
+    let pictures = choose(page, &wanted);
     write!(
         out,
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{name}</title>\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'sha256-{style}'; \
+         base-uri 'none'; form-action 'none'\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"referrer\" content=\"no-referrer\">\
-         <style>{STYLE}",
+         <style>{STYLE}</style></head><body>",
         name = text(page.name),
+        style = BASE64.encode(Sha256::digest(STYLE)),
     )?;
-    for (name, uri) in pictures.iter().filter(|(name, _)| name.starts_with("sprite-")) {
-        write!(out, ".{}{{background-image:url({uri})}}", class_of(name))?;
-    }
-    out.push_str("</style></head><body>");
-    parts::head(page, out)?;
-    parts::steps(page, out)?;
-    if let Some(thumbnails) = &thumbnails {
+    sheets(&pictures, out)?;
+    parts::head(page, &documents, out)?;
+    timeline::draw(page, &documents, out)?;
+    if let Some(thumbnails) = &documents.thumbnails {
         parts::thumbnails(thumbnails, &pictures, out)?;
     }
-    if let Some(shots) = &shots {
-        parts::shots(shots, &tiles, &pictures, out)?;
+    if let Some(shots) = &documents.shots {
+        parts::shots(shots, &documents.tiles, &pictures, out)?;
     }
-    if let Some(subtitles) = &subtitles {
-        parts::subtitles(subtitles, page.manifest, out)?;
+    if let Some(subtitles) = &documents.subtitles {
+        parts::subtitles(subtitles, out)?;
     }
-    parts::attempts(page, out)?;
+    took::steps(page, out)?;
+    took::attempts(page, out)?;
     parts::files(page, out)?;
-    if page.files.keys().filter(|name| is_picture(name)).count() > pictures.len() {
+    if wanted.len() > pictures.len() {
         write!(
             out,
             "<p class=\"note\">Some pictures are left out: together they are larger than {} MiB.</p>",
@@ -103,20 +134,45 @@ fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
     Ok(())
 }
 
-/// The pictures that fit, thumbnails first, as data URIs.
-fn choose(page: &Page<'_>) -> BTreeMap<String, String> {
-    let mut names: Vec<&String> = page.files.keys().filter(|name| is_picture(name)).collect();
-    names.sort_by_key(|name| (!name.starts_with("thumbnail-"), name.len(), name.as_str()));
+/// The sheets, once, for the parts of them that are shown.
+fn sheets(pictures: &Pictures, out: &mut String) -> fmt::Result {
+    out.push_str("<svg class=\"sheets\" aria-hidden=\"true\"><defs>");
+    for (name, uri) in pictures.iter().filter(|(name, _)| is_sheet(name)) {
+        write!(out, "<image id=\"{}\" href=\"{uri}\"/>", id_of(name))?;
+    }
+    out.push_str("</defs></svg>");
+    Ok(())
+}
+
+/// Names of the pictures that the page needs and that are there; trick play only for shots without a still.
+fn wanted<'a>(page: &Page<'a>, documents: &Documents) -> BTreeSet<&'a str> {
+    let picks = documents.thumbnails.iter().flat_map(|document| &document.picks).take(MAX_ROWS).map(|pick| pick.name.as_str());
+    let shots = documents.shots.iter().flat_map(|document| {
+        document.shots.iter().take(MAX_ROWS).filter_map(|shot| match &shot.still {
+            Some(still) => Some(still.sheet.as_str()),
+            None => {
+                let (start, end) = (millis(shot.span.start, document.time_base), millis(shot.span.end, document.time_base));
+                sprite::at(&documents.tiles, start.midpoint(end)).map(|tile| tile.sheet.as_str())
+            }
+        })
+    });
+    let names = picks.chain(shots).filter(|name| is_picture(name));
+    names.filter_map(|name| page.files.get_key_value(name).map(|(name, _)| name.as_str())).collect()
+}
+
+/// The wanted pictures that fit, thumbnails first, as data URIs.
+fn choose(page: &Page<'_>, wanted: &BTreeSet<&str>) -> Pictures {
+    let mut names: Vec<&str> = wanted.iter().copied().collect();
+    names.sort_by_key(|name| (is_sheet(name), name.starts_with("sprite-"), name.len(), *name));
     let mut left = MAX_PICTURE_BYTES;
-    let mut chosen = BTreeMap::new();
+    let mut chosen = Pictures::new();
     for name in names {
         let bytes = &page.files[name];
         if bytes.len() > left {
             continue;
         }
         left -= bytes.len();
-        let data = base64::engine::general_purpose::STANDARD.encode(bytes);
-        chosen.insert(name.clone(), format!("data:image/jpeg;base64,{data}"));
+        chosen.insert(name.to_owned(), format!("data:image/jpeg;base64,{}", BASE64.encode(bytes)));
     }
     chosen
 }
@@ -126,9 +182,10 @@ fn document<D: showrunner_contracts::Document>(page: &Page<'_>, name: &str) -> O
     page.files.get(name).and_then(|bytes| D::from_bytes(bytes).ok())
 }
 
-/// CSS class of a trick-play sheet: letters, digits and dashes only.
-fn class_of(name: &str) -> String {
-    name.trim_end_matches(".jpg").chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect()
+/// Id of a sheet on the page: letters, digits and dashes only.
+fn id_of(name: &str) -> String {
+    let stem = name.trim_end_matches(".jpg").chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-');
+    "sheet-".chars().chain(stem).collect()
 }
 
 /// A text that can stand in HTML, in an attribute too.
@@ -168,4 +225,9 @@ fn clock(millis: u64) -> String {
     let (tenths, seconds) = (millis / 100 % 10, millis / 1000);
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}.{tenths}") } else { format!("{minutes}:{seconds:02}.{tenths}") }
+}
+
+/// `12.3 s`.
+fn seconds(millis: u64) -> String {
+    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
 }

@@ -1,48 +1,58 @@
-//! The parts of the page, from top to bottom. No I/O.
+//! The parts of the page that show what was found. No I/O.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use showrunner_contracts::{
-    documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition},
-    manifest::{StepSummary, TitleManifest},
-    result::Outcome,
-};
+use showrunner_contracts::documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition};
 
-use super::{Page, class_of, clock, millis, sprite, sprite::Tile, text};
+use super::{Documents, MAX_ROWS, Page, Pictures, Tile, clock, id_of, millis, seconds, sprite, text};
 
-/// Most shots and cues that the page shows.
-const MAX_ROWS: usize = 2000;
-/// Width of a tile on the page, CSS pixels.
-const TILE_WIDTH: u32 = 160;
+/// Most characters a second of a cue that is shown; a cue that lasts no time would have any number of them.
+const MAX_SPEED: u64 = 999;
 
-pub(super) fn head(page: &Page<'_>, out: &mut String) -> fmt::Result {
+pub(super) fn head(page: &Page<'_>, documents: &Documents, out: &mut String) -> fmt::Result {
     let media = &page.manifest.media;
     write!(
         out,
-        "<header><p class=\"kind\">TitleEnrichment</p><h1>{}</h1><p class=\"sub\">namespace {}</p></header>",
+        "<header><p class=\"kind\">TitleEnrichment</p><h1>{}</h1><p class=\"sub\">namespace {}</p><nav>",
         text(page.name),
         text(page.namespace)
     )?;
-    out.push_str("<section><h2>Source</h2><dl class=\"facts\">");
+    let links = [
+        ("thumbnails", documents.thumbnails.is_some()),
+        ("shots", documents.shots.is_some()),
+        ("subtitles", documents.subtitles.is_some()),
+        ("steps", true),
+        ("attempts", !page.run.attempts.is_empty()),
+        ("files", true),
+    ];
+    for (name, _) in links.iter().filter(|(_, there)| *there) {
+        write!(out, "<a href=\"#{name}\">{name}</a>")?;
+    }
+    out.push_str("</nav></header><section id=\"source\"><h2>Source</h2><dl class=\"facts\">");
     fact(out, "File", &format!("{} in {}", page.manifest.source.path, page.manifest.source.store))?;
-    fact(out, "Size", &format!("{} bytes", page.manifest.source.size_bytes))?;
-    fact(out, "Version", &page.manifest.source.version)?;
+    fact(out, "Size", &size(page.manifest.source.size_bytes))?;
     fact(out, "Duration", &clock(millis(media.duration, media.time_base)))?;
     fact(out, "Container", &media.container)?;
     if let Some(video) = &media.video {
         let mut words = vec![video.codec.clone(), format!("{}x{}", video.width, video.height)];
-        words.extend(video.average_frame_rate.iter().map(|rate| format!("{rate} fps")));
+        words.extend(video.average_frame_rate.iter().map(|rate| format!("{} fps", frame_rate(rate))));
         words.extend(video.bit_depth.map(|bits| format!("{bits} bit")));
-        words.extend([&video.primaries, &video.transfer, &video.matrix, &video.range].into_iter().flatten().cloned());
+        words.extend(colour(&[
+            ("primaries", &video.primaries),
+            ("transfer", &video.transfer),
+            ("matrix", &video.matrix),
+            ("range", &video.range),
+        ]));
+        words.extend(video.hdr.iter().cloned());
         fact(out, "Picture", &words.join(", "))?;
     }
     if let Some(audio) = &media.audio {
-        let mut words = vec![audio.codec.clone(), format!("{} Hz", audio.sample_rate), format!("{} channels", audio.channels)];
-        words.extend(audio.layout.clone());
+        let mut words = vec![audio.codec.clone(), format!("{} Hz", audio.sample_rate)];
+        words.push(audio.layout.clone().unwrap_or_else(|| format!("{} channels", audio.channels)));
         words.extend(audio.language.iter().map(|language| format!("language {language}")));
         fact(out, "Sound", &words.join(", "))?;
     }
+    fact(out, "Version", &page.manifest.source.version)?;
     fact(out, "Manifest", page.digest.as_str())?;
     out.push_str("</dl></section>");
     Ok(())
@@ -52,74 +62,50 @@ fn fact(out: &mut String, name: &str, value: &str) -> fmt::Result {
     write!(out, "<dt>{}</dt><dd>{}</dd>", text(name), text(value))
 }
 
-pub(super) fn steps(page: &Page<'_>, out: &mut String) -> fmt::Result {
-    out.push_str("<section><h2>Steps</h2><table><thead><tr><th>Step</th><th>Result</th><th class=\"n\">Wall time</th><th class=\"n\">CPU time</th><th>Models</th></tr></thead><tbody>");
-    for step in &page.manifest.steps {
-        let outcome = page
-            .run
-            .attempts
-            .iter()
-            .rev()
-            .flat_map(|attempt| &attempt.steps)
-            .find(|told| told.key == step.key && told.wall_ms > 0);
-        let result = match (&step.summary, step.skipped) {
-            (Some(summary), _) => figures(summary),
-            (None, Some(reason)) => format!("skipped: {reason}"),
-            (None, None) => "skipped".to_owned(),
-        };
-        let models: Vec<String> = step.models.iter().map(|model| format!("{} ({})", model.name, model.licence)).collect();
-        let wall = outcome.map_or_else(|| "found ready".to_owned(), |outcome| seconds(outcome.wall_ms));
-        let cpu = outcome.and_then(|outcome| outcome.cpu_ms).map_or_else(String::new, seconds);
-        write!(
-            out,
-            "<tr><td>{}</td><td>{}</td><td class=\"n\">{wall}</td><td class=\"n\">{cpu}</td><td>{}</td></tr>",
-            step.step,
-            text(&result),
-            text(&models.join(", ")),
-        )?;
-    }
-    out.push_str("</tbody></table></section>");
-    Ok(())
+/// What is stated of the colour; where all parts say the same, once.
+fn colour(parts: &[(&str, &Option<String>)]) -> Vec<String> {
+    let stated: Vec<(&str, &String)> = parts.iter().filter_map(|(what, value)| Some((*what, value.as_ref()?))).collect();
+    let (range, rest): (Vec<_>, Vec<_>) = stated.into_iter().partition(|(what, _)| *what == "range");
+    let mut told = match rest.first() {
+        Some((_, first)) if rest.len() == 3 && rest.iter().all(|(_, value)| value == first) => vec![(*first).clone()],
+        _ => rest.iter().map(|(what, value)| format!("{what} {value}")).collect(),
+    };
+    told.extend(range.iter().map(|(_, value)| format!("{value} range")));
+    told
 }
 
-fn figures(summary: &StepSummary) -> String {
-    match summary {
-        StepSummary::Shots { shots, cuts, dissolves, fades } => {
-            format!("{shots} shots: {cuts} cuts, {dissolves} dissolves, {fades} fades")
-        }
-        StepSummary::Thumbnails { candidates, selected, sheets } => {
-            format!("{selected} thumbnails of {candidates} candidates, {sheets} trick-play sheets")
-        }
-        StepSummary::Subtitles { language, cues, words, speech_ms, dropped } => {
-            format!("{cues} cues, {words} words in {language}, {} of speech, {dropped} segments dropped", clock(*speech_ms))
-        }
+/// `25/1` as `25`, `24000/1001` as `23.976`; anything else as it is.
+fn frame_rate(rate: &str) -> String {
+    let parts = rate.split_once('/').and_then(|(num, den)| Some((num.parse::<u32>().ok()?, den.parse::<u32>().ok()?)));
+    match parts {
+        Some((num, den)) if den > 0 && num % den == 0 => (num / den).to_string(),
+        Some((num, den)) if den > 0 => format!("{:.3}", f64::from(num) / f64::from(den)),
+        _ => rate.to_owned(),
     }
 }
 
-fn seconds(millis: u64) -> String {
-    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+fn size(bytes: u64) -> String {
+    if bytes < 1_000_000 { format!("{bytes} bytes") } else { format!("{:.1} MB ({bytes} bytes)", bytes as f64 / 1e6) }
 }
 
-pub(super) fn thumbnails(document: &ThumbnailsDocument, pictures: &BTreeMap<String, String>, out: &mut String) -> fmt::Result {
-    out.push_str("<section><h2>Thumbnails</h2><div class=\"grid wide\">");
-    for pick in document.picks.iter().take(MAX_ROWS) {
-        out.push_str("<figure>");
+pub(super) fn thumbnails(document: &ThumbnailsDocument, pictures: &Pictures, out: &mut String) -> fmt::Result {
+    write!(out, "<section id=\"thumbnails\"><h2>Thumbnails <small>best first</small></h2><div class=\"grid wide\">")?;
+    for (index, pick) in document.picks.iter().take(MAX_ROWS).enumerate() {
+        write!(out, "<figure id=\"thumbnail-{}\">", index + 1)?;
+        let (width, height) = (pick.width, pick.height);
         match pictures.get(&pick.name) {
-            Some(uri) => write!(
-                out,
-                "<img src=\"{uri}\" width=\"{}\" height=\"{}\" alt=\"{}\">",
-                pick.width,
-                pick.height,
-                text(&pick.name)
-            )?,
-            None => out.push_str("<div class=\"blank\"></div>"),
+            Some(uri) => {
+                write!(out, "<img src=\"{uri}\" width=\"{width}\" height=\"{height}\" alt=\"thumbnail {}\">", index + 1)?
+            }
+            None => blank(16, 9, out)?,
         }
         write!(
             out,
-            "<figcaption><b>{}</b><span class=\"n\">{:.3}</span><span class=\"n\">{}</span></figcaption></figure>",
+            "<figcaption><b>{}</b><span>score <b class=\"n\">{:.3}</b></span><span class=\"n\">{}</span><a href=\"#shot-{shot}\">shot {shot}</a><span class=\"n\">{width}×{height}</span></figcaption></figure>",
             text(&pick.category),
             pick.score,
             clock(millis(pick.at, document.time_base)),
+            shot = u64::from(pick.shot) + 1,
         )?;
     }
     out.push_str("</div>");
@@ -130,63 +116,56 @@ pub(super) fn thumbnails(document: &ThumbnailsDocument, pictures: &BTreeMap<Stri
     Ok(())
 }
 
-pub(super) fn shots(
-    document: &ShotsDocument,
-    tiles: &[Tile],
-    pictures: &BTreeMap<String, String>,
-    out: &mut String,
-) -> fmt::Result {
-    let total = millis(document.duration, document.time_base).max(1);
-    write!(out, "<section><h2>Shots <small>{}</small></h2><div class=\"strip\">", document.shots.len())?;
+pub(super) fn shots(document: &ShotsDocument, tiles: &[Tile], pictures: &Pictures, out: &mut String) -> fmt::Result {
+    write!(out, "<section id=\"shots\"><h2>Shots <small>{}</small></h2><div class=\"grid\">", document.shots.len())?;
+    let mut borrowed = false;
     for (index, shot) in document.shots.iter().take(MAX_ROWS).enumerate() {
         let (start, end) = (millis(shot.span.start, document.time_base), millis(shot.span.end, document.time_base));
-        let share = end.saturating_sub(start) as f64 * 100.0 / total as f64;
+        write!(out, "<figure id=\"shot-{}\">", index + 1)?;
+        match &shot.still {
+            Some(still) => part(&still.sheet, [still.x, still.y, still.width, still.height], index + 1, pictures, out)?,
+            None => match sprite::at(tiles, start.midpoint(end)) {
+                Some(tile) => {
+                    borrowed = true;
+                    part(&tile.sheet, tile.area, index + 1, pictures, out)?;
+                }
+                None => blank(16, 9, out)?,
+            },
+        }
+        let kind = begins(&shot.begins_with);
         write!(
             out,
-            "<i class=\"{}\" style=\"width:{share:.3}%\" title=\"shot {}, {}\"></i>",
-            begins(&shot.begins_with),
+            "<figcaption><b>{}</b><span class=\"n\">{}</span><span class=\"n\">{}</span><span class=\"kind-{kind}\">{kind}</span></figcaption></figure>",
             index + 1,
-            clock(start)
-        )?;
-    }
-    out.push_str("</div><p class=\"legend\">");
-    for kind in ["start", "cut", "dissolve", "fade"] {
-        write!(out, "<span><i class=\"{kind}\"></i>{kind}</span>")?;
-    }
-    out.push_str("</p><div class=\"grid\">");
-    for (index, shot) in document.shots.iter().take(MAX_ROWS).enumerate() {
-        let (start, end) = (millis(shot.span.start, document.time_base), millis(shot.span.end, document.time_base));
-        out.push_str("<figure>");
-        tile(sprite::at(tiles, start.midpoint(end)), pictures, out)?;
-        write!(
-            out,
-            "<figcaption><b>{}</b><span>{}</span><span class=\"n\">{}</span><span class=\"n\">{}</span></figcaption></figure>",
-            index + 1,
-            begins(&shot.begins_with),
             clock(start),
             seconds(end.saturating_sub(start)),
         )?;
     }
     out.push_str("</div>");
+    if borrowed {
+        out.push_str("<p class=\"note\">Shots without a still of their own show the trick-play picture nearest their middle, which may be of a shot beside them.</p>");
+    }
     rows_left(document.shots.len(), "shots", out)?;
     out.push_str("</section>");
     Ok(())
 }
 
-/// A part of a trick-play sheet: the nearest picture to a shot's middle.
-fn tile(tile: Option<&Tile>, pictures: &BTreeMap<String, String>, out: &mut String) -> fmt::Result {
-    let shown = tile.filter(|tile| pictures.contains_key(&tile.sheet) && tile.area[2] > 0 && tile.area[3] > 0);
-    let Some(Tile { sheet, area: [x, y, width, height], .. }) = shown else {
-        out.push_str("<div class=\"blank\"></div>");
-        return Ok(());
-    };
-    let zoom = f64::from(TILE_WIDTH) / f64::from(*width);
+/// A part of a sheet.
+fn part(sheet: &str, area: [u32; 4], shot: usize, pictures: &Pictures, out: &mut String) -> fmt::Result {
+    let [x, y, width, height] = area;
+    if width == 0 || height == 0 || !pictures.contains_key(sheet) {
+        return blank(width, height, out);
+    }
     write!(
         out,
-        "<div class=\"frame\" style=\"height:{:.0}px\"><div class=\"{}\" style=\"width:{width}px;height:{height}px;background-position:-{x}px -{y}px;transform:scale({zoom:.4})\"></div></div>",
-        f64::from(*height) * zoom,
-        class_of(sheet),
+        "<svg class=\"still\" viewBox=\"{x} {y} {width} {height}\" role=\"img\" aria-label=\"shot {shot}\"><use href=\"#{}\"/></svg>",
+        id_of(sheet)
     )
+}
+
+/// Where a picture is missing.
+fn blank(width: u32, height: u32, out: &mut String) -> fmt::Result {
+    write!(out, "<svg class=\"still\" viewBox=\"0 0 {} {}\"></svg>", width.max(1), height.max(1))
 }
 
 fn begins(transition: &Transition) -> &'static str {
@@ -198,37 +177,40 @@ fn begins(transition: &Transition) -> &'static str {
     }
 }
 
-pub(super) fn subtitles(document: &SubtitlesDocument, manifest: &TitleManifest, out: &mut String) -> fmt::Result {
-    let total = millis(manifest.media.duration, manifest.media.time_base).max(1);
+pub(super) fn subtitles(document: &SubtitlesDocument, out: &mut String) -> fmt::Result {
     let how = if document.language_detected { "detected" } else { "stated" };
     write!(
         out,
-        "<section><h2>Subtitles <small>{} ({how}), {} cues</small></h2><div class=\"strip cues\">",
+        "<section id=\"subtitles\"><h2>Subtitles <small>{} ({how}), {} cue{}</small></h2><table class=\"cues\"><thead><tr><th class=\"n\">From</th><th class=\"n\">To</th><th>Text</th><th class=\"n\">Chars/s</th></tr></thead><tbody>",
         text(&document.language),
-        document.cues.len()
+        document.cues.len(),
+        if document.cues.len() == 1 { "" } else { "s" },
     )?;
-    let mut drawn = 0.0f64;
-    for cue in document.cues.iter().take(MAX_ROWS) {
-        let from = cue.start_ms as f64 * 100.0 / total as f64;
-        let width = cue.end_ms.saturating_sub(cue.start_ms) as f64 * 100.0 / total as f64;
+    for (index, cue) in document.cues.iter().take(MAX_ROWS).enumerate() {
         write!(
             out,
-            "<i style=\"margin-left:{:.3}%;width:{width:.3}%\" title=\"{}\"></i>",
-            (from - drawn).max(0.0),
-            text(&cue.lines.join(" "))
+            "<tr id=\"cue-{}\"><td class=\"n\">{}</td><td class=\"n\">{}</td><td lang=\"{}\">",
+            index + 1,
+            clock(cue.start_ms),
+            clock(cue.end_ms),
+            text(&document.language),
         )?;
-        drawn = from + width;
-    }
-    out.push_str("</div><table class=\"cues\"><tbody>");
-    for cue in document.cues.iter().take(MAX_ROWS) {
-        write!(out, "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td>", clock(cue.start_ms), clock(cue.end_ms))?;
         for (index, line) in cue.lines.iter().enumerate() {
             write!(out, "{}{}", if index > 0 { "<br>" } else { "" }, text(line))?;
         }
-        out.push_str("</td></tr>");
+        let characters: u64 = cue.lines.iter().map(|line| line.chars().count() as u64).sum();
+        let speed = characters.saturating_mul(1000).checked_div(cue.end_ms.saturating_sub(cue.start_ms)).unwrap_or(MAX_SPEED);
+        write!(out, "</td><td class=\"n\">{}</td></tr>", speed.min(MAX_SPEED))?;
     }
     out.push_str("</tbody></table>");
     rows_left(document.cues.len(), "cues", out)?;
+    if !document.violations.is_empty() {
+        out.push_str("<h3>Rules that could not be kept</h3><ul class=\"note\">");
+        for violation in document.violations.iter().take(MAX_ROWS) {
+            write!(out, "<li>{}</li>", text(violation))?;
+        }
+        out.push_str("</ul>");
+    }
     out.push_str("</section>");
     Ok(())
 }
@@ -240,46 +222,12 @@ fn rows_left(count: usize, what: &str, out: &mut String) -> fmt::Result {
     Ok(())
 }
 
-pub(super) fn attempts(page: &Page<'_>, out: &mut String) -> fmt::Result {
-    if page.run.attempts.is_empty() {
-        return Ok(());
-    }
-    out.push_str("<section><h2>Attempts</h2><table><thead><tr><th>Job</th><th>Steps</th><th class=\"n\">Wall time</th><th class=\"n\">CPU time</th><th class=\"n\">Read</th><th class=\"n\">Decodes</th><th>Sandbox</th><th class=\"n\">Cost at most</th></tr></thead><tbody>");
-    for attempt in &page.run.attempts {
-        let steps: Vec<String> = attempt
-            .steps
-            .iter()
-            .map(|step| match &step.outcome {
-                Outcome::Done { .. } => step.step.to_string(),
-                Outcome::Skipped(reason) => format!("{} skipped ({reason})", step.step),
-                Outcome::Failed(failure) => format!("{} failed ({})", step.step, failure.reason),
-            })
-            .collect();
-        write!(
-            out,
-            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1} MB</td><td class=\"n\">{} picture, {} sound</td><td>{}</td><td class=\"n\">{} {}</td></tr>",
-            text(&attempt.job),
-            text(&steps.join(", ")),
-            seconds(attempt.run.wall_ms),
-            seconds(attempt.run.cpu_ms),
-            attempt.run.bytes_read as f64 / 1e6,
-            attempt.run.picture_decodes,
-            attempt.run.sound_decodes,
-            text(&attempt.run.sandbox),
-            text(&attempt.cost_estimate),
-            text(page.currency),
-        )?;
-    }
-    out.push_str("</tbody></table></section>");
-    Ok(())
-}
-
 pub(super) fn files(page: &Page<'_>, out: &mut String) -> fmt::Result {
-    out.push_str("<section><h2>Files</h2><table class=\"files\"><thead><tr><th>Name</th><th class=\"n\">Bytes</th><th>blobs/…</th></tr></thead><tbody>");
+    out.push_str("<section id=\"files\"><h2>Files</h2><table class=\"cards\"><thead><tr><th>Name</th><th class=\"n\">Bytes</th><th>blobs/…</th></tr></thead><tbody>");
     for output in page.manifest.steps.iter().flat_map(|step| &step.outputs) {
         write!(
             out,
-            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"hash\">{}</td></tr>",
+            "<tr><th scope=\"row\">{}</th><td class=\"n\" data-l=\"Bytes\">{}</td><td class=\"hash\" data-l=\"blobs/…\">{}</td></tr>",
             text(&output.name),
             output.size_bytes,
             output.sha256.hex()
@@ -287,4 +235,31 @@ pub(super) fn files(page: &Page<'_>, out: &mut String) -> fmt::Result {
     }
     out.push_str("</tbody></table></section>");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_and_sizes_read_as_people_say_them() {
+        let rates: Vec<String> = ["25/1", "24000/1001", "0/0", "fast"].into_iter().map(frame_rate).collect();
+        assert_eq!(rates, ["25", "23.976", "0/0", "fast"]);
+        assert_eq!((size(999), size(12_345_678)), ("999 bytes".to_owned(), "12.3 MB (12345678 bytes)".to_owned()));
+    }
+
+    #[test]
+    fn colour_that_is_one_is_said_once() {
+        let (bt709, bt2020) = (Some("bt709".to_owned()), Some("bt2020".to_owned()));
+        let told = |primaries, transfer, matrix| {
+            colour(&[
+                ("primaries", primaries),
+                ("transfer", transfer),
+                ("matrix", matrix),
+                ("range", &Some("limited".to_owned())),
+            ])
+        };
+        assert_eq!(told(&bt709, &bt709, &bt709), ["bt709", "limited range"]);
+        assert_eq!(told(&bt2020, &None, &bt709), ["primaries bt2020", "matrix bt709", "limited range"]);
+    }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use showrunner_contracts::{
     Digest, Document as _,
-    documents::{Cue, Pick, Shot, ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition},
+    documents::{Cue, Pick, Shot, ShotsDocument, Still, SubtitlesDocument, ThumbnailsDocument, Transition},
     manifest::{AttemptRecord, PublishedStep, RunDocument, StepSummary, TitleManifest},
     result::{Outcome, Output, RunRecord, StepOutcome},
     step::{SourceIdentity, Step},
@@ -101,14 +101,20 @@ fn the_largest_work_order_fits_an_annotation_and_is_read_back() {
 
 fn page_files(evil: &str) -> BTreeMap<String, Bytes> {
     let base = TimeBase { num: 1, den: 1000 };
+    let still = |sheet: &str, at| Some(Still { sheet: sheet.into(), at, x: 160, y: 0, width: 160, height: 90 });
     let shots = ShotsDocument {
         schema: ShotsDocument::SCHEMA.into(),
         time_base: base,
         duration: 10_000,
         ends_with_fade: Some(Span { start: 9000, end: 10_000 }),
         shots: vec![
-            Shot { span: Span { start: 0, end: 4000 }, begins_with: Transition::Start },
-            Shot { span: Span { start: 4000, end: 10_000 }, begins_with: Transition::Dissolve(Span { start: 3500, end: 4500 }) },
+            Shot { span: Span { start: 0, end: 4000 }, begins_with: Transition::Start, still: still("shots-0.jpg", 2000) },
+            Shot {
+                span: Span { start: 4000, end: 9000 },
+                begins_with: Transition::Dissolve(Span { start: 3500, end: 4500 }),
+                still: None,
+            },
+            Shot { span: Span { start: 9000, end: 10_000 }, begins_with: Transition::Cut, still: still(evil, 9500) },
         ],
     };
     let thumbnails = ThumbnailsDocument {
@@ -131,7 +137,7 @@ fn page_files(evil: &str) -> BTreeMap<String, Bytes> {
         language: "en".into(),
         language_detected: true,
         cues: vec![Cue { start_ms: 1000, end_ms: 2500, lines: vec![evil.into(), "second line".into()] }],
-        violations: Vec::new(),
+        violations: vec![evil.into()],
     };
     let vtt = "WEBVTT\n\n00:00:00.000 --> 00:00:05.000\nsprite-0.jpg#xywh=0,0,160,90\n\n00:00:05.000 --> 00:00:10.000\nsprite-0.jpg#xywh=160,0,160,90\n";
     BTreeMap::from([
@@ -141,10 +147,43 @@ fn page_files(evil: &str) -> BTreeMap<String, Bytes> {
         ("sprite.vtt".to_owned(), Bytes::from_static(vtt.as_bytes())),
         ("thumbnail-0.jpg".to_owned(), Bytes::from_static(b"\xff\xd8picture")),
         ("sprite-0.jpg".to_owned(), Bytes::from_static(b"\xff\xd8sheet")),
+        ("sprite-1.jpg".to_owned(), Bytes::from_static(b"\xff\xd8not needed")),
+        ("shots-0.jpg".to_owned(), Bytes::from_static(b"\xff\xd8stills")),
     ])
 }
 
+/// An attempt that did the shots, with what it says of processor time.
+fn run_by(evil: &str, cpu_ms: Option<u64>, picture_decode_cpu_ms: Option<u64>) -> RunDocument {
+    RunDocument {
+        schema: RunDocument::SCHEMA.into(),
+        attempts: vec![AttemptRecord {
+            job: "sr-1".into(),
+            attempt: 1,
+            steps: vec![StepOutcome {
+                step: Step::Shots,
+                key: Digest::of(b"key"),
+                outcome: Outcome::Done { result: Digest::of(b"r") },
+                wall_ms: 1234,
+                cpu_ms,
+            }],
+            run: RunRecord {
+                wall_ms: 3000,
+                cpu_ms: 4000,
+                sandbox: evil.into(),
+                picture_decodes: 1,
+                picture_decode_cpu_ms,
+                ..RunRecord::default()
+            },
+            cost_estimate: "0.42".into(),
+        }],
+    }
+}
+
 fn page(evil: &str, files: &BTreeMap<String, Bytes>) -> String {
+    page_of(evil, files, &run_by(evil, Some(2000), Some(1500)))
+}
+
+fn page_of(evil: &str, files: &BTreeMap<String, Bytes>, run: &RunDocument) -> String {
     let key = Digest::of(b"key");
     let manifest = TitleManifest {
         schema: TitleManifest::SCHEMA.into(),
@@ -161,24 +200,8 @@ fn page(evil: &str, files: &BTreeMap<String, Bytes>) -> String {
             key: key.clone(),
             skipped: None,
             outputs: vec![Output { name: "shots.json".into(), media_type: evil.into(), sha256: key.clone(), size_bytes: 12 }],
-            summary: Some(StepSummary::Shots { shots: 2, cuts: 0, dissolves: 1, fades: 0 }),
+            summary: Some(StepSummary::Shots { shots: 3, cuts: 1, dissolves: 1, fades: 0 }),
             models: Vec::new(),
-        }],
-    };
-    let run = RunDocument {
-        schema: RunDocument::SCHEMA.into(),
-        attempts: vec![AttemptRecord {
-            job: "sr-1".into(),
-            attempt: 1,
-            steps: vec![StepOutcome {
-                step: Step::Shots,
-                key,
-                outcome: Outcome::Done { result: Digest::of(b"r") },
-                wall_ms: 1234,
-                cpu_ms: Some(2000),
-            }],
-            run: RunRecord { sandbox: evil.into(), ..RunRecord::default() },
-            cost_estimate: "0.42".into(),
         }],
     };
     report::html(&Page {
@@ -186,7 +209,7 @@ fn page(evil: &str, files: &BTreeMap<String, Bytes>) -> String {
         name: "first-light",
         digest: &Digest::of(b"m"),
         manifest: &manifest,
-        run: &run,
+        run,
         files,
         currency: "EUR",
     })
@@ -195,7 +218,7 @@ fn page(evil: &str, files: &BTreeMap<String, Bytes>) -> String {
 #[test]
 fn the_report_is_as_it_was() {
     let html = page("plain words", &page_files("plain words"));
-    insta::assert_snapshot!(html.replace("<section>", "\n<section>").replace("<figure>", "\n<figure>"));
+    insta::assert_snapshot!(html.replace("<section", "\n<section").replace("<figure", "\n<figure").replace("<tr", "\n<tr"));
 }
 
 #[test]
@@ -205,7 +228,7 @@ fn nothing_in_a_title_can_break_out_of_the_report() {
     assert!(!html.contains("<script") && !html.contains("<img src=x") && !html.contains('\u{202e}'));
     assert_eq!(html.matches("</style>").count(), 1);
     assert!(html.contains("&lt;script&gt;"));
-    assert!(html.contains("default-src 'none'"));
+    assert!(html.contains("default-src 'none'") && !html.contains("unsafe"));
     assert!(!html.contains("http://") && !html.contains("https://"), "nothing is loaded from anywhere");
 }
 
@@ -217,4 +240,44 @@ fn pictures_that_do_not_fit_are_left_out_and_the_report_says_so() {
     assert!(html.contains("Some pictures are left out"));
     assert!(html.len() < 1 << 20);
     assert!(html.contains("data:image/jpeg"), "the thumbnail, which fits, is there");
+}
+
+#[test]
+fn the_reports_policy_lets_its_one_style_through_and_it_needs_no_other() {
+    use base64::Engine as _;
+    use sha2::{Digest as _, Sha256};
+    let html = page("x", &page_files("x"));
+    let (_, rest) = html.split_once("<style>").unwrap();
+    let (style, body) = rest.split_once("</style>").unwrap();
+    let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(style));
+    assert!(html.contains(&format!("style-src 'sha256-{digest}'")));
+    assert!(!body.contains("style=") && !body.contains("<style"), "a style in the body would not be let through");
+}
+
+#[test]
+fn a_shot_shows_its_own_still_and_trick_play_only_where_it_has_none() {
+    let html = page("x", &page_files("x"));
+    let figure =
+        |shot: usize| html.split(&format!("<figure id=\"shot-{shot}\">")).nth(1).unwrap().split("</figure>").next().unwrap();
+    assert!(figure(1).contains("viewBox=\"160 0 160 90\"") && figure(1).contains("href=\"#sheet-shots-0\""), "{}", figure(1));
+    assert!(figure(2).contains("href=\"#sheet-sprite-0\""), "{}", figure(2));
+    assert!(!figure(3).contains("href"), "its sheet is not there: {}", figure(3));
+    assert!(html.contains("Shots without a still of their own"));
+    assert!(!html.contains("sheet-sprite-1"), "a sheet that no shot shows is not carried");
+}
+
+#[test]
+fn processor_time_that_is_not_told_apart_is_called_shared() {
+    let html = page("x", &page_files("x"));
+    let row = |html: &str, name: &str| {
+        html.split(&format!("<th scope=\"row\">{name}</th>")).nth(1).unwrap().split("</tr>").next().unwrap().to_owned()
+    };
+    assert!(row(&html, "shots").contains("2.0 s"));
+    let decode = row(&html, "decode of the picture");
+    assert!(decode.contains("for shots") && decode.contains("1.5 s"), "{decode}");
+    assert!(row(&html, "everything else").contains("0.5 s"));
+    let older = run_by("x", None, None);
+    let html = page_of("x", &page_files("x"), &older);
+    assert!(row(&html, "shots").contains(">shared<"), "{}", row(&html, "shots"));
+    assert!(!html.contains("decode of the picture") && !html.contains("everything else"));
 }

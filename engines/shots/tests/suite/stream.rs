@@ -1,7 +1,7 @@
 //! What holds of every stream, and what is refused.
 
 use crate::reel::{Dice, HEIGHT, Reel, Scene, WIDTH};
-use showrunner_shots::{Detector, Error, Frame, Shot, Transition};
+use showrunner_shots::{Detector, Error, Frame, SETTLED_AFTER, Shot, Transition};
 use showrunner_timeline::{Ticks, TimeBase};
 
 fn three_shots() -> Reel {
@@ -61,6 +61,57 @@ fn shots_leave_no_gap_whatever_is_shown() {
             assert!(pair[1].transition_in.is_some() && pair[0].transition_out.is_none());
         }
     }
+}
+
+#[test]
+fn what_is_told_of_settled_frames_is_what_the_end_says() {
+    for seed in 0..4 {
+        let mut dice = Dice(seed + 40);
+        let mut reel = Reel::starting(Scene::new(seed).shoot(60));
+        for n in 1..14 {
+            let next = Scene::new(seed * 100 + n).shoot(40 + dice.below(60));
+            match dice.below(4) {
+                0 => reel.dissolve(next, 20),
+                1 => reel.fade(next, 12, [0, 9, 400][dice.below(3)], 0),
+                _ => reel.cut(next),
+            }
+        }
+        let shots = reel.shots();
+        let mut detector = Detector::new(TimeBase::MILLIS);
+        // Told in pieces: each time from the last shot on that is settled.
+        let (mut told, mut since) = (Vec::<Shot>::new(), Ticks(0));
+        for (n, rgb) in reel.frames.iter().enumerate() {
+            detector.push(Frame { rgb, width: WIDTH as u32, height: HEIGHT as u32, pts: Ticks(n as i64) }).unwrap();
+            if n % 32 == 0 {
+                for shot in detector.so_far(since) {
+                    if shot.end.0 + SETTLED_AFTER as i64 > n as i64 {
+                        break;
+                    }
+                    since = shot.end;
+                    told.push(shot);
+                }
+            }
+        }
+        assert!(told.len() >= 4, "seed {seed}: {} of {} shots were told of", told.len(), shots.len());
+        assert_eq!(told, shots[..told.len()], "seed {seed}");
+    }
+}
+
+#[test]
+fn the_clear_part_of_a_shot_lies_between_its_transitions() {
+    let shot =
+        |start, end, transition_in, transition_out| Shot { start: Ticks(start), end: Ticks(end), transition_in, transition_out };
+    let mix = |start, end| Some(Transition::Dissolve { start: Ticks(start), end: Ticks(end) });
+    let fade = |start, end| Some(Transition::Fade { start: Ticks(start), end: Ticks(end) });
+    let shots = [
+        shot(0, 50, fade(0, 9), None),
+        shot(50, 80, mix(40, 60), None),
+        shot(80, 99, Some(Transition::Cut), fade(90, 99)),
+        shot(99, 120, None, None),
+    ];
+    let clear: Vec<_> =
+        (0..4).map(|n| shots[n].clear((n != 2).then(|| shots.get(n + 1)).flatten())).map(|(a, b)| (a.0, b.0)).collect();
+    assert_eq!(clear, [(9, 40), (60, 80), (80, 90), (99, 120)]);
 }
 
 #[test]
