@@ -3,6 +3,7 @@
 //! Runs only with `SHOWRUNNER_E2E=1`, which `make e2e-test` sets. `SHOWRUNNER_E2E_KEEP=1` uses the cluster that `make cluster` left up and leaves it up.
 
 mod api;
+mod debug;
 mod inputs;
 mod operations;
 mod titles;
@@ -82,7 +83,8 @@ fn run(suite: &Arc<Suite>, arguments: &Arguments) -> Conclusion {
     let peaceful = [api::tests(suite), inputs::tests(suite), titles::tests(suite)].into_iter().flatten().collect();
     let mut conclusion = libtest_mimic::run(arguments, peaceful);
     let one_by_one = Arguments { test_threads: Some(1), ..arguments.clone() };
-    let disturbing = libtest_mimic::run(&one_by_one, operations::tests(suite));
+    let disturbing = [operations::tests(suite), debug::tests(suite)].into_iter().flatten().collect();
+    let disturbing = libtest_mimic::run(&one_by_one, disturbing);
     conclusion.num_filtered_out += disturbing.num_filtered_out;
     conclusion.num_passed += disturbing.num_passed;
     conclusion.num_failed += disturbing.num_failed;
