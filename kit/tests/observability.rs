@@ -17,20 +17,41 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(&at).unwrap_or_else(|error| panic!("{}: {error}", at.display()))
 }
 
-/// Every name that a scrape can have, and the name of its family.
+/// Every name that a scrape can have, and the name of its family: read from where they are defined, because a family
+/// without a series is not in what is scraped.
 fn exported() -> Vec<(String, String)> {
-    let text = Metrics::new().render();
-    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let source = read("kit/src/metrics.rs");
+    let block = source.split("\nmetrics! {\n").nth(1).unwrap().split("\n}\n").next().unwrap();
+    let lines: Vec<&str> = block.lines().collect();
     let mut names = Vec::new();
-    for (family, kind) in families {
-        match kind {
-            "counter" => names.push((format!("{family}_total"), family.to_owned())),
-            "histogram" => names.extend(OF_HISTOGRAM.map(|end| (format!("{family}{end}"), family.to_owned()))),
-            _ => names.push((family.to_owned(), family.to_owned())),
+    for definition in lines.chunks(2) {
+        let [field, texts] = definition else { panic!("a field, and its name and help: {definition:?}") };
+        let family = texts.trim().strip_prefix('"').and_then(|rest| rest.split('"').next()).unwrap();
+        if field.contains("Histogram") {
+            names.extend(OF_HISTOGRAM.map(|end| (format!("{family}{end}"), family.to_owned())));
+        } else if field.contains("Counter") {
+            names.push((format!("{family}_total"), family.to_owned()));
+        } else {
+            assert!(field.contains("Gauge"), "{field}");
+            names.push((family.to_owned(), family.to_owned()));
         }
     }
     assert!(names.len() > 30, "{names:?}");
     names
+}
+
+#[test]
+fn what_is_read_from_the_source_is_what_a_scrape_says() {
+    let known = exported();
+    let metrics = Metrics::new();
+    metrics.leading("showrunner-operator", true);
+    let text = metrics.render();
+    let series: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(series.len() >= 2, "{text}");
+    for line in series {
+        let name = line.split(['{', ' ']).next().unwrap();
+        assert!(known.iter().any(|(exported, _)| exported == name), "{line}");
+    }
 }
 
 /// The metrics that a query names: words that are followed by a selector, a range or the end of a call, and are no label.
