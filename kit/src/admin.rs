@@ -1,9 +1,14 @@
-//! The operator's own listeners: health and metrics for the cluster, debug state and log level for loopback.
+//! The operator's own listeners: health and metrics for the cluster, debug state and log level for loopback, and these
+//! again for whoever the cluster lets in, where that is configured.
 //!
-//! Serves HTTP. Nothing here asks the API server or a store: an outage elsewhere is a metric and a condition, not an
+//! Serves HTTP, and HTTPS to whoever [`guard`] lets in. Nothing here asks the API server or a store: an outage elsewhere is a metric and a condition, not an
 //! unready operator.
 
+pub mod guard;
+pub mod tls;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -15,6 +20,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::guard::Guard;
+use self::tls::{Tls, TlsError};
+use crate::clock::Clock;
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::telemetry::LogLevel;
 
@@ -39,32 +47,75 @@ pub struct Admin {
     pub log_level: LogLevel,
 }
 
+/// Where to listen.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminPorts {
+    /// Health and metrics, on all addresses.
+    pub public: u16,
+    /// Debug state and log level, on loopback.
+    pub debug: u16,
+}
+
+/// Debug state and log level on all addresses, for whoever the guard lets in.
+pub struct Guarded {
+    /// Where.
+    pub port: u16,
+    /// Folder of the certificate. There is no such listener without: it would send tokens in the clear.
+    pub tls: PathBuf,
+    /// Who is let in.
+    pub guard: Guard,
+    /// For when to read the certificate again.
+    pub clock: Clock,
+}
+
 /// A listener that could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to listen at {address}; is another process there?")]
-pub struct ListenError {
-    /// Where.
-    pub address: SocketAddr,
-    /// Why.
-    #[source]
-    pub source: std::io::Error,
+pub enum ListenError {
+    /// The address is taken, or not ours.
+    #[error("failed to listen at {address}; is another process there?")]
+    Address {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The certificate of the guarded listener cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl Admin {
-    /// Opens both listeners: `port` on all addresses, `debug_port` on loopback alone. Serves until `stop`.
-    pub async fn serve(self, port: u16, debug_port: u16, stop: CancellationToken) -> Result<Serving, ListenError> {
-        // Both families where the machine has both.
-        let public = match listen(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port).await {
-            Ok(listener) => listener,
-            Err(_) => listen(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).await?,
+    /// Opens the listeners. Serves until `stop`.
+    pub async fn serve(
+        self,
+        ports: AdminPorts,
+        guarded: Option<Guarded>,
+        stop: CancellationToken,
+    ) -> Result<Serving, ListenError> {
+        let public = listen_everywhere(ports.public).await?;
+        let debug = listen(IpAddr::V4(Ipv4Addr::LOCALHOST), ports.debug).await?;
+        let mut addresses = vec![public.local_addr().ok(), debug.local_addr().ok()];
+        let guarded = match guarded {
+            None => None,
+            Some(Guarded { port, tls, guard, clock }) => {
+                let tls = Tls::open(tls, clock)?;
+                let listener = listen_everywhere(port).await?;
+                addresses.push(listener.local_addr().ok());
+                let router = self.clone().guarded(guard);
+                Some(tls::serve(listener, tls, router, stop.clone()))
+            }
         };
-        let debug = listen(IpAddr::V4(Ipv4Addr::LOCALHOST), debug_port).await?;
-        let addresses = [public.local_addr(), debug.local_addr()].map(Result::ok);
         let (admin, stopped) = (self.clone(), stop.clone());
-        let public = axum::serve(public, self.public()).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let public = axum::serve(public, self.public()).with_graceful_shutdown(stop.cancelled_owned());
         let debug = axum::serve(debug, admin.debug()).with_graceful_shutdown(stopped.cancelled_owned());
         let task = tokio::spawn(async move {
-            let (public, debug) = tokio::join!(public.into_future(), debug.into_future());
+            let guarded = async {
+                if let Some(guarded) = guarded {
+                    guarded.await;
+                }
+            };
+            let (public, debug, ()) = tokio::join!(public.into_future(), debug.into_future(), guarded);
             for error in [public, debug].into_iter().filter_map(Result::err) {
                 tracing::error!(%error, "failed to serve");
             }
@@ -80,8 +131,12 @@ impl Admin {
             .with_state(self)
     }
 
-    /// What names objects or changes the process. On loopback only; behind `TokenReview` and `SubjectAccessReview` it
-    /// could be reached from elsewhere, and is not until that exists.
+    /// What [`Admin::debug`] shows, to whoever the guard lets in.
+    fn guarded(self, guard: Guard) -> Router {
+        self.debug().route_layer(axum::middleware::from_fn_with_state(guard, guard::check))
+    }
+
+    /// What names objects or changes the process. As it is, for loopback only.
     fn debug(self) -> Router {
         Router::new()
             .route("/debug/state", get(async |State(admin): State<Self>| Json((admin.debug)())))
@@ -93,31 +148,44 @@ impl Admin {
 
 /// Listeners that serve.
 pub struct Serving {
-    addresses: [Option<SocketAddr>; 2],
+    addresses: Vec<Option<SocketAddr>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Serving {
     /// Where health and metrics are.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.addresses[0]
+        self.addresses.first().copied().flatten()
     }
 
     /// Where debug state and log level are.
     pub fn debug_address(&self) -> Option<SocketAddr> {
-        self.addresses[1]
+        self.addresses.get(1).copied().flatten()
     }
 
-    /// Waits until both have closed, which they do when their stop is cancelled.
+    /// Where they are for whoever is let in.
+    pub fn guarded_address(&self) -> Option<SocketAddr> {
+        self.addresses.get(2).copied().flatten()
+    }
+
+    /// Waits until all have closed, which they do when their stop is cancelled.
     pub async fn join(self) {
         // An error is a panic in a handler, which axum has answered and logged.
         let _ = self.task.await;
     }
 }
 
+/// On both families where the machine has both.
+async fn listen_everywhere(port: u16) -> Result<TcpListener, ListenError> {
+    match listen(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => listen(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).await,
+    }
+}
+
 async fn listen(address: IpAddr, port: u16) -> Result<TcpListener, ListenError> {
     let address = SocketAddr::new(address, port);
-    TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
+    TcpListener::bind(address).await.map_err(|source| ListenError::Address { address, source })
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {

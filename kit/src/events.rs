@@ -12,13 +12,15 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::conditions::clean;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::names::{FIELD_MANAGER, REPORTING_CONTROLLER};
-use crate::object::Object;
+use crate::object::{Object, ObjectKey};
+use crate::traces;
 
 /// Longest part of an Event's name that comes from the object; the rest makes it unique.
 const MAX_NAME_PART: usize = 200;
@@ -59,11 +61,14 @@ impl Events {
         let event = self.event(object, severity, reason, action, note);
         let api: Api<Event> = Api::namespaced(self.client.clone(), event.metadata.namespace.as_deref().unwrap_or("default"));
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let failed = match tokio::time::timeout(token.timeout, api.create(&params, &event)).await {
-            Ok(Ok(_)) => return,
+        let span = traces::request("create", "Event", &ObjectKey::of(&event.metadata));
+        let create = api.create(&params, &event).instrument(span.clone());
+        let failed = match tokio::time::timeout(token.timeout, create).await {
+            Ok(Ok(_)) => return traces::end(&span, Ok(())),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer in time".to_owned(),
         };
+        traces::end(&span, Err("EventFailed"));
         self.metrics.event_failed();
         tracing::warn!(object = object.describe(), reason, error = failed, "failed to record an event");
     }

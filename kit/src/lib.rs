@@ -1,7 +1,7 @@
 //! What every controller needs and no kind owns: queue, watches, lease, writes, conditions, events, jobs, stores.
 //!
 //! I/O lives in the modules that say so (`controller`, `watch`, `lease::keeper`, `write`, `events`, `jobs::act`,
-//! `store::client`, `admin`); the others are pure and take the time as an argument.
+//! `store::client`, `admin`, `traces::export`); the others are pure and take the time as an argument.
 #![forbid(unsafe_code)]
 // A test that meets an error, or a time that goes back, should end right there.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::unchecked_time_subtraction, clippy::needless_pass_by_value))]
@@ -26,6 +26,7 @@ pub mod queue;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod traces;
 pub mod watch;
 pub mod write;
 

@@ -86,6 +86,22 @@ struct ConditionLabels {
     reason: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// What became of a span that was to be exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanOutcome {
+    /// The collector has it.
+    Sent,
+    /// The collector did not take it.
+    Failed,
+    /// There was no room to wait in.
+    Dropped,
+}
+
 /// How a reconcile ended, as `controller_runtime_reconcile_total` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconcileResult {
@@ -179,6 +195,10 @@ metrics! {
         "showrunner_store_requests", "Requests to object stores by outcome";
     store_seconds: Family<StoreLabels, Histogram, fn() -> Histogram> = Family::new_with_constructor(seconds_histogram),
         "showrunner_store_request_seconds", "How long requests to object stores took";
+    spans: Family<OutcomeLabel, Counter> = Family::default(),
+        "showrunner_trace_spans", "Spans of traces by what became of them: sent, failed, dropped";
+    guarded: Family<OutcomeLabel, Counter> = Family::default(),
+        "showrunner_debug_requests", "Requests to the guarded debug listener: allowed, unauthenticated, forbidden, unavailable";
     conditions: Family<ConditionLabels, Gauge> = Family::default(),
         "operator_status_condition_count", "Objects by condition, its status and its reason";
     last_events: Family<KindLabel, FloatGauge> = Family::default(),
@@ -231,6 +251,28 @@ impl Metrics {
         if result == ReconcileResult::Terminal {
             self.terminal_errors.get_or_create(&label).inc();
         }
+    }
+
+    /// A controller that will run: its counters of failures are there before the first one, or nobody could see that one
+    /// as an increase.
+    pub(crate) fn control(&self, controller: &str) {
+        let label = ControllerLabel { controller: controller.to_owned() };
+        for counter in [&self.reconcile_errors, &self.terminal_errors, &self.panics] {
+            drop(counter.get_or_create(&label));
+        }
+    }
+
+    pub(crate) fn spans(&self, outcome: SpanOutcome, count: u64) {
+        let outcome = match outcome {
+            SpanOutcome::Sent => "sent",
+            SpanOutcome::Failed => "failed",
+            SpanOutcome::Dropped => "dropped",
+        };
+        self.spans.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
+    }
+
+    pub(crate) fn guarded(&self, outcome: &'static str) {
+        self.guarded.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     pub(crate) fn panicked(&self, controller: &str) {

@@ -71,3 +71,5 @@ pub const REPORTING_CONTROLLER: &str = "showrunner.dev/operator";
 pub const PORT_ADMIN: u16 = 8080;
 /// Loopback listener for `/debug/state` and `/log-level`.
 pub const PORT_DEBUG: u16 = 6060;
+/// Debug state and log level again, with TLS and for whoever is let in.
+pub const PORT_GUARDED: u16 = 8443;

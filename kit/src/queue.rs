@@ -87,14 +87,27 @@ const HANDICAP_NORMAL: Duration = Duration::from_secs(1);
 /// How long a resync or a key of the first list is overtaken by everything else.
 const HANDICAP_LOW: Duration = Duration::from_secs(30);
 
+/// How urgent a run of a key is, by what made it ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Priority {
+pub enum Priority {
+    /// A resync, or the first list after a start.
     Low,
+    /// A related object changed, or a time came.
     Normal,
+    /// Somebody asked for something new.
     High,
 }
 
 impl Priority {
+    /// For traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+
     fn handicap(self) -> Duration {
         match self {
             Self::High => Duration::ZERO,
@@ -144,6 +157,8 @@ pub struct Ticket<K> {
     pub waited: Duration,
     /// Failures in a row before this run.
     pub failures: u32,
+    /// What made it ready.
+    pub priority: Priority,
 }
 
 /// What the queue looks like now, for metrics and `/debug/state`.
@@ -238,10 +253,10 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         }
         let (_, key) = self.ready.pop_first()?;
         let entry = self.entries.get_mut(&key)?; // a ready key has an entry: make_ready writes both
-        let since = entry.ready.take().map_or(now, |(since, _)| since);
+        let (since, priority) = entry.ready.take().unwrap_or((now, Priority::Normal));
         entry.running = Some(Running { since: now, again: None, new_intent: false });
         self.running += 1;
-        Some(Ticket { key, waited: now.saturating_sub(since), failures: entry.failures })
+        Some(Ticket { key, waited: now.saturating_sub(since), failures: entry.failures, priority })
     }
 
     /// Says how a run ended; returns how long it took. Unknown keys are ignored (zero).

@@ -1,14 +1,19 @@
-//! Logs: JSON lines (or plain text for people) on standard error, with a level that can be changed while running.
+//! Logs: JSON lines (or plain text for people) on standard error, with a level that can be changed while running; and
+//! traces beside them, when they are configured.
 //!
-//! Writes to standard error.
+//! Writes to standard error; traces are [`crate::traces::export`]'s.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, reload};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
+
+use crate::traces::export::Traces;
 
 /// Longest filter that is accepted at run time, bytes.
 const MAX_FILTER: usize = 1024;
@@ -63,17 +68,32 @@ fn parse(filter: &str) -> Result<EnvFilter, LogLevelError> {
     EnvFilter::builder().parse(filter).map_err(|error| refuse(error.to_string()))
 }
 
-/// Starts logging. Once per process.
-pub fn init(filter: &str, format: LogFormat) -> Result<LogLevel, LogLevelError> {
-    let (filter_layer, handle) = reload::Layer::new(parse(filter)?);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+/// Starts logging, and tracing where there are `traces`. Once per process.
+pub fn init(filter: &str, format: LogFormat, traces: Option<&Traces>) -> Result<LogLevel, LogLevelError> {
+    let (subscriber, level) = subscriber(filter, format, std::io::stderr, std::io::stderr().is_terminal(), traces)?;
+    subscriber.try_init().map_err(|error| LogLevelError { filter: filter.to_owned(), message: error.to_string() })?;
+    Ok(level)
+}
+
+/// Logs to `writer` what passes the filter. Traces have a filter of their own: a level of the log turns none of them off.
+pub(crate) fn subscriber<W>(
+    filter: &str,
+    format: LogFormat,
+    writer: W,
+    colours: bool,
+    traces: Option<&Traces>,
+) -> Result<(impl Subscriber + Send + Sync + use<W>, LogLevel), LogLevelError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::<EnvFilter, Registry>::new(parse(filter)?);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match format {
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
-        LogFormat::Text => layer.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
+        LogFormat::Text => layer.with_ansi(colours).with_filter(filter).boxed(),
     };
-    let started = tracing_subscriber::registry().with(filter_layer).with(layer).try_init();
-    started.map_err(|error| LogLevelError { filter: filter.to_owned(), message: error.to_string() })?;
-    Ok(LogLevel(Arc::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))))
+    let level = LogLevel(Arc::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())));
+    Ok((tracing_subscriber::registry().with(layer).with(traces.map(Traces::layer)), level))
 }
 
 #[cfg(test)]

@@ -9,11 +9,13 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, Pro
 use kube::{Api, Client};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::names::{ANNOTATION_APPLIED, FIELD_MANAGER};
 use crate::object::{Object, ObjectKey, annotation, is_controlled_by};
+use crate::traces;
 
 mod diff;
 mod error;
@@ -199,13 +201,15 @@ impl Writer {
     ) -> Result<T, WriteError> {
         let kind = K::kind(&());
         let what = object.describe();
+        let span = traces::request(verb, &kind, &ObjectKey::of(object.meta()));
         let result = match self.leadership.guard() {
             Err(_) => Err(WriteError::NotLeader),
-            Ok(token) => match tokio::time::timeout(token.timeout, call).await {
+            Ok(token) => match tokio::time::timeout(token.timeout, call.instrument(span.clone())).await {
                 Err(_) => Err(WriteError::Timeout { object: what }),
                 Ok(answer) => answer.map_err(|error| WriteError::of(what, error)),
             },
         };
+        traces::end(&span, result.as_ref().map(|_| ()).map_err(WriteError::reason));
         match &result {
             Ok(_) if verb == "get" => {}
             Ok(_) => {

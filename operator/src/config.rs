@@ -3,7 +3,7 @@
 //! Reads one YAML file.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -11,10 +11,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use showrunner_kit::jobs::JobsConfig;
 use showrunner_kit::lease::LeaseParams;
-use showrunner_kit::names::{PORT_ADMIN, PORT_DEBUG};
+use showrunner_kit::names::{PORT_ADMIN, PORT_DEBUG, PORT_GUARDED};
 use showrunner_kit::queue::QueueConfig;
 use showrunner_kit::store::Profile;
 use showrunner_kit::telemetry::LogFormat;
+use showrunner_kit::traces::export::TracesConfig;
 
 /// Largest file that is read, bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -42,6 +43,12 @@ pub(crate) struct Config {
     /// What is logged.
     #[serde(default)]
     pub(crate) log: Log,
+    /// Where traces go; without it there are none.
+    #[serde(default)]
+    pub(crate) traces: Option<TracesConfig>,
+    /// Who may look inside.
+    #[serde(default)]
+    pub(crate) debug: Debug,
     /// Seconds that running reconciles have to end after SIGTERM. The pod's grace period must be longer.
     #[serde(default = "default_drain")]
     pub(crate) drain_seconds: u64,
@@ -147,11 +154,41 @@ pub(crate) struct Ports {
     pub(crate) admin: u16,
     /// Debug state and log level, on loopback only.
     pub(crate) debug: u16,
+    /// The same on all addresses, with `debug.listen: Cluster`.
+    pub(crate) guarded: u16,
 }
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { admin: PORT_ADMIN, debug: PORT_DEBUG }
+        Self { admin: PORT_ADMIN, debug: PORT_DEBUG, guarded: PORT_GUARDED }
+    }
+}
+
+/// Where debug state and log level can be reached from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) enum Listen {
+    /// From within the pod, and so by a port-forward.
+    #[default]
+    Loopback,
+    /// From the cluster too, with TLS, by whoever the API server says may.
+    Cluster,
+}
+
+/// Debug state and log level.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Debug {
+    /// From where.
+    pub(crate) listen: Listen,
+    /// Folder with `tls.crt` and `tls.key`, read again when they change.
+    pub(crate) tls: Option<PathBuf>,
+    /// `ClusterRole` that answers name as the one to bind.
+    pub(crate) role: String,
+}
+
+impl Default for Debug {
+    fn default() -> Self {
+        Self { listen: Listen::default(), tls: None, role: "showrunner-debug".to_owned() }
     }
 }
 
@@ -204,6 +241,13 @@ impl Config {
         ensure!(queue.backoff_base_millis >= 1, "queue.backoffBaseMillis: must be at least 1");
         ensure!(queue.backoff_cap_seconds >= 1, "queue.backoffCapSeconds: must be at least 1");
         ensure!((1..=600).contains(&self.drain_seconds), "drainSeconds: must be 1 to 600");
+        if let Some(traces) = &self.traces {
+            traces.check().context("traces")?;
+        }
+        ensure!(
+            self.debug.listen == Listen::Loopback || self.debug.tls.is_some(),
+            "debug.tls: name a folder with tls.crt and tls.key; without TLS, tokens would cross the network in the clear"
+        );
         for profile in &self.stores {
             profile.check().context("stores")?;
         }
@@ -251,7 +295,9 @@ mod tests {
 namespaces: [studio, archive]
 election: { enabled: true, leaseDurationMillis: 3000, renewDeadlineMillis: 1500, retryPeriodMillis: 300, requestTimeoutMillis: 1000 }
 queue: { concurrency: 2, resyncSeconds: 60 }
-ports: { admin: 8081, debug: 6061 }
+ports: { admin: 8081, debug: 6061, guarded: 8444 }
+traces: { endpoint: 'http://collector.example:4318', sampleRatio: 0.25, headers: /etc/showrunner/traces }
+debug: { listen: Cluster, tls: /etc/showrunner/debug, role: studio-debug }
 log: { level: 'info,showrunner_kit=debug', format: text }
 drainSeconds: 5
 stores:
@@ -278,6 +324,7 @@ kinds:
         let config = Config::parse(SMALL).unwrap();
         assert!(config.namespaces.is_empty() && config.election.enabled);
         assert_eq!(config.election.params(), LeaseParams::default());
+        assert!(config.traces.is_none() && config.debug.listen == Listen::Loopback, "nothing is sent and nothing is open");
     }
 
     #[test]
@@ -286,6 +333,8 @@ kinds:
         assert_eq!(config.jobs.classes[1].price_per_hour.to_string(), "0.7");
         assert_eq!(config.election.params().lease_duration, Duration::from_secs(3));
         assert_eq!(config.log.format, LogFormat::Text);
+        assert!((config.traces.unwrap().sample_ratio - 0.25).abs() < 1e-9);
+        assert_eq!((config.debug.listen, config.ports.guarded), (Listen::Cluster, 8444));
     }
 
     #[test]
@@ -300,6 +349,14 @@ kinds:
             ("stores: [{ name: media, endpoint: 'ftp://x', bucket: b }]\n", "endpoint"),
             ("stores: [{ name: media, endpoint: 'http://x', bucket: b, secret: s }]\n", "secret"),
             ("log: { format: xml }\n", "xml"),
+            ("traces: { sampleRatio: 1 }\n", "endpoint"),
+            ("traces: { endpoint: 'grpc://c:4317' }\n", "traces: endpoint"),
+            ("traces: { endpoint: 'http://user:secret@c' }\n", "headers folder"),
+            ("traces: { endpoint: 'http://c/v1/traces' }\n", "leave out"),
+            ("traces: { endpoint: 'http://c', sampleRatio: 1.5 }\n", "sampleRatio"),
+            ("traces: { endpoint: 'http://c', token: t }\n", "token"),
+            ("debug: { listen: Cluster }\n", "debug.tls"),
+            ("debug: { listen: Everywhere }\n", "Everywhere"),
         ];
         for (line, expected) in cases {
             let error = format!("{:#}", Config::parse(&format!("{SMALL}{line}")).unwrap_err());

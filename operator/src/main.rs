@@ -10,11 +10,15 @@ mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::Context as _;
 use clap::Parser;
+use showrunner_kit::metrics::Metrics;
+use showrunner_kit::traces::export::Traces;
 use showrunner_kit::{shutdown, telemetry};
 
-use crate::run::{Ended, Identity};
+use crate::run::{Ended, Identity, Seen};
 
 /// Runs the AI side of a video platform: watches Showrunner's kinds and brings the cluster towards what they say.
 #[derive(Debug, Parser)]
@@ -56,8 +60,15 @@ fn start(flags: Flags) -> anyhow::Result<Ended> {
         println!("{} is good", flags.config.display());
         return Ok(Ended::Stopped);
     }
-    let log_level = telemetry::init(flags.log_level.as_deref().unwrap_or(&config.log.level), config.log.format)?;
-    let identity = Identity { name: flags.pod_name, namespace: flags.pod_namespace };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run::run(config, identity, log_level))
+    let metrics = Arc::new(Metrics::new());
+    let traces = {
+        let _within = runtime.enter();
+        let start = |traces| Traces::start(traces, &flags.pod_name, Arc::clone(&metrics));
+        config.traces.as_ref().map(start).transpose().context("traces")?
+    };
+    let filter = flags.log_level.as_deref().unwrap_or(&config.log.level);
+    let log_level = telemetry::init(filter, config.log.format, traces.as_ref())?;
+    let identity = Identity { name: flags.pod_name, namespace: flags.pod_namespace };
+    runtime.block_on(run::run(config, identity, Seen { log_level, metrics, traces }))
 }

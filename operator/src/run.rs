@@ -1,13 +1,14 @@
-//! Puts everything together, runs it, and takes it down in order: intake, reconciles, lease, watches, listeners.
+//! Puts everything together, runs it, and takes it down in order: intake, reconciles, lease, watches, listeners, traces.
 //!
-//! Talks to the API server through the kit, listens on two ports, ends the process when the lease is lost.
+//! Talks to the API server through the kit, listens on its ports, ends the process when the lease is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
-use showrunner_kit::admin::Admin;
+use showrunner_kit::admin::guard::Guard;
+use showrunner_kit::admin::{Admin, AdminPorts, Guarded};
 use showrunner_kit::admission::AdmitAll;
 use showrunner_kit::clock::Clock;
 use showrunner_kit::controller::Wiring;
@@ -19,10 +20,11 @@ use showrunner_kit::metrics::Metrics;
 use showrunner_kit::names::LEASE_NAME;
 use showrunner_kit::store::Stores;
 use showrunner_kit::telemetry::LogLevel;
+use showrunner_kit::traces::export::Traces;
 use showrunner_kit::{kube_client, shutdown};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::registry;
 
 /// How the run ended.
@@ -41,12 +43,25 @@ pub(crate) struct Identity {
     pub(crate) namespace: Option<String>,
 }
 
+/// What this process tells of itself.
+pub(crate) struct Seen {
+    /// Changes what is logged.
+    pub(crate) log_level: LogLevel,
+    /// Every metric.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Traces, where they are configured.
+    pub(crate) traces: Option<Traces>,
+}
+
+/// Time to send the last traces, after everything else has ended.
+const FLUSH: Duration = Duration::from_secs(2);
+
 /// Runs until a signal, or until the lease is lost.
-pub(crate) async fn run(config: Config, identity: Identity, log_level: LogLevel) -> anyhow::Result<Ended> {
+pub(crate) async fn run(config: Config, identity: Identity, seen: Seen) -> anyhow::Result<Ended> {
+    let Seen { log_level, metrics, traces } = seen;
     let stop = CancellationToken::new();
     shutdown::on_signals(&stop).context("failed to listen to signals")?;
     let clock = Clock::start();
-    let metrics = Arc::new(Metrics::new());
     let (client, default_namespace) = kube_client::connect(Arc::clone(&metrics)).await?;
     let params = config.election.params();
     let leadership =
@@ -79,8 +94,15 @@ pub(crate) async fn run(config: Config, identity: Identity, log_level: LogLevel)
     let crds = CrdCheck::new(showrunner_crds::all());
     let asking = tokio::spawn(crds.clone().run(client.clone(), close.clone()));
     let started = wiring.start(&close);
+    // Only for whoever the API server lets in, and only where it is configured.
+    let guarded = config.debug.tls.filter(|_| config.debug.listen == Listen::Cluster).map(|tls| Guarded {
+        port: config.ports.guarded,
+        tls,
+        guard: Guard::new(client.clone(), config.debug.role, Arc::clone(&metrics), clock),
+        clock,
+    });
     let serving = admin(&started, &crds, &leadership, clock, Arc::clone(&metrics), log_level)
-        .serve(config.ports.admin, config.ports.debug, close.clone())
+        .serve(AdminPorts { public: config.ports.admin, debug: config.ports.debug }, guarded, close.clone())
         .await?;
     tracing::info!(instance, namespace, namespaces = ?config.namespaces, "started");
 
@@ -96,6 +118,9 @@ pub(crate) async fn run(config: Config, identity: Identity, log_level: LogLevel)
     // An error is a panic there, which has been logged.
     let _ = asking.await;
     tracing::info!("stopped");
+    if let Some(traces) = traces {
+        traces.shutdown(FLUSH).await;
+    }
     Ok(ended)
 }
 

@@ -15,6 +15,22 @@ drainSeconds: {{ .Values.drainSeconds }}
 log:
   level: {{ .Values.log.level | quote }}
   format: {{ .Values.log.format }}
+{{- with .Values.traces }}
+{{- if .endpoint }}
+traces:
+  endpoint: {{ .endpoint | quote }}
+  sampleRatio: {{ .sampleRatio }}
+  {{- if .headersSecret }}
+  headers: /etc/showrunner/traces
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- if eq .Values.debug.listen "Cluster" }}
+debug:
+  listen: Cluster
+  tls: /etc/showrunner/debug
+  role: {{ include "showrunner.debugRole" . }}
+{{- end }}
 jobs:
   image: {{ include "showrunner.image" (list .Values.worker.image .) | quote }}
   imagePullPolicy: {{ .Values.worker.image.pullPolicy }}

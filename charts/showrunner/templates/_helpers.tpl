@@ -45,6 +45,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* ClusterRole of those who may look inside. */}}
+{{- define "showrunner.debugRole" -}}
+{{ include "showrunner.name" . }}-debug
+{{- end }}
+
 {{/* Namespaces with policies for job pods, as a JSON list. */}}
 {{- define "showrunner.jobNamespaces" -}}
 {{- $watched := .Values.watchNamespaces | default (list .Release.Namespace) -}}

@@ -28,6 +28,7 @@ use showrunner_crds::TitleEnrichment;
 use showrunner_crds::title_enrichment::TitleEnrichmentStatus;
 use showrunner_kit::controller::{Kit, Wiring};
 use showrunner_kit::object::has_finalizer;
+use showrunner_kit::traces;
 use showrunner_kit::write::StatusWrite;
 use showrunner_kit::{Class, Next, ReconcileError, Reconciler};
 
@@ -86,9 +87,10 @@ impl Reconciler for TitleReconciler {
             fresh: false,
         };
         for _ in 0..MAX_ROUNDS {
-            let steps = match self.decide(&actor.title, &seen_jobs, &seen, &facts, now) {
+            let decision = traces::step("decide").in_scope(|| self.decide(&actor.title, &seen_jobs, &seen, &facts, now));
+            let steps = match decision {
                 Decision::Need(need) => {
-                    reader.answer(need, &mut seen).await;
+                    traces::in_step("dereference", reader.answer(need, &mut seen)).await;
                     continue;
                 }
                 Decision::Do(steps) => *steps,
@@ -98,7 +100,8 @@ impl Reconciler for TitleReconciler {
             let mut status = steps.status;
             let notes = steps.verdict.map(|verdict| status::tell(&mut status, &verdict, generation, now)).unwrap_or_default();
             let mut again = false;
-            if let StatusWrite::Written(title) = self.kit.writer.write_status(&actor.title, &status).await? {
+            let write = self.kit.writer.write_status(&actor.title, &status);
+            if let StatusWrite::Written(title) = traces::in_step("status", write).await? {
                 (actor.title, actor.fresh) = (title, true);
                 again = harvested;
             }
@@ -106,7 +109,7 @@ impl Reconciler for TitleReconciler {
                 self.kit.events.publish(&actor.title, note.severity, note.reason.into(), ACTION, &note.message).await;
             }
             for act in steps.acts {
-                again |= actor.act(act, &mut facts).await?;
+                again |= traces::in_step("act", actor.act(act, &mut facts)).await?;
             }
             if !again {
                 return Ok(steps.next);

@@ -14,7 +14,7 @@ async fn serving(pending: &Arc<Mutex<Vec<String>>>) -> (String, String, Cancella
         log_level: telemetry::LogLevel::for_tests(),
     };
     let stop = CancellationToken::new();
-    let serving = admin.serve(0, 0, stop.clone()).await.unwrap();
+    let serving = admin.serve(AdminPorts { public: 0, debug: 0 }, None, stop.clone()).await.unwrap();
     let public = format!("http://127.0.0.1:{}", serving.address().unwrap().port());
     let debug = format!("http://{}", serving.debug_address().unwrap());
     (public, debug, stop, serving)

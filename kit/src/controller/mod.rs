@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
+use kube::Resource as _;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::cache::{Cache, Change, owners_of};
 use crate::clock::Clock;
@@ -22,6 +23,7 @@ use crate::error::{Class, MAX_RETRY_AT, Next, ReconcileError};
 use crate::metrics::{Metrics, ReconcileResult};
 use crate::object::{Object, ObjectKey, intent_of};
 use crate::queue::{Outcome, Queue, QueueConfig, Stats, Ticket, Trigger};
+use crate::traces;
 use crate::write::CONFLICT;
 
 pub use wiring::{Control, Kit, Wiring};
@@ -102,6 +104,7 @@ impl<R: Reconciler> Controller<R> {
     pub fn new(reconciler: R, objects: Cache<R::Kind>, config: QueueConfig, metrics: Arc<Metrics>, clock: Clock) -> Self {
         let feed = Feed::new(config, clock);
         let gauges = feed.clone();
+        metrics.control(R::NAME);
         metrics.on_render(move |metrics| metrics.queue(R::NAME, config.concurrency, &gauges.stats()));
         Self { reconciler: Arc::new(reconciler), objects, feed, config, metrics, clock }
     }
@@ -148,22 +151,38 @@ impl<R: Reconciler> Controller<R> {
         self.metrics.taken(R::NAME, ticket.waited);
         let (reconciler, objects) = (Arc::clone(&self.reconciler), self.objects.clone());
         let (feed, metrics, clock) = (self.feed.clone(), Arc::clone(&self.metrics), self.clock);
-        let span = tracing::info_span!("reconcile", controller = R::NAME, object = %ticket.key, failures = ticket.failures);
+        // Two spans, because a line of the log needs less of it than a trace, and each has a filter of its own.
+        let span = tracing::info_span!(
+            "reconcile",
+            controller = R::NAME,
+            object = %ticket.key,
+            failures = ticket.failures,
+            trace_id = tracing::field::Empty
+        );
+        let trace = traces::reconcile(R::NAME, &R::Kind::kind(&()), &ticket);
+        span.record("trace_id", traces::trace_id(&trace));
+        let within = trace.clone();
         let work = async move {
             let outcome = match objects.get(&ticket.key) {
-                None => Outcome::Forget,
-                Some(object) => attempt(reconciler.as_ref(), object, &metrics, clock).await,
+                None => {
+                    traces::end(&trace, Ok(()));
+                    Outcome::Forget
+                }
+                Some(object) => {
+                    traces::identify(&trace, object.meta());
+                    attempt(reconciler.as_ref(), object, &metrics, clock, &trace).await
+                }
             };
             let took = feed.lock().done(&ticket.key, outcome, clock.mono());
             metrics.worked(R::NAME, took);
             feed.wake.notify_one();
         };
-        running.spawn(work.instrument(span));
+        running.spawn(work.instrument(within).instrument(span));
     }
 }
 
 /// One reconcile, whatever it does: errors, panics and time-outs all become an outcome.
-async fn attempt<R: Reconciler>(reconciler: &R, object: Arc<R::Kind>, metrics: &Metrics, clock: Clock) -> Outcome {
+async fn attempt<R: Reconciler>(reconciler: &R, object: Arc<R::Kind>, metrics: &Metrics, clock: Clock, trace: &Span) -> Outcome {
     let began = clock.mono();
     let now = clock.now();
     let work = AssertUnwindSafe(reconciler.reconcile(object, now)).catch_unwind();
@@ -188,6 +207,7 @@ async fn attempt<R: Reconciler>(reconciler: &R, object: Arc<R::Kind>, metrics: &
         Err(error) if counted == ReconcileResult::Requeue => tracing::debug!(%error, "somebody wrote first; again"),
         Err(error) => tracing::warn!(class = ?error.class, reason = error.reason, %error, "failed to reconcile"),
     }
+    traces::end(trace, result.as_ref().map(|_| ()).map_err(|error| error.reason));
     metrics.reconciled(R::NAME, counted, clock.mono().saturating_sub(began));
     outcome
 }

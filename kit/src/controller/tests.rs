@@ -117,6 +117,15 @@ async fn a_panic_is_caught_counted_and_backed_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn counters_of_failures_are_there_before_the_first_one() {
+    // A counter that begins with its first failure has never increased, as far as an alert can see.
+    let world = start(Duration::ZERO, |_, _| Ok(Next::WaitForChange));
+    for name in ["reconcile_errors", "terminal_reconcile_errors", "reconcile_panics"] {
+        assert!(world.metric(&format!("controller_runtime_{name}_total{{controller=\"scripted\"}} 0")), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reconcile_that_hangs_is_cut_off_and_tried_again() {
     let world = start(Duration::from_hours(1), |_, _| Ok(Next::WaitForChange));
     world.see("slow", 1);

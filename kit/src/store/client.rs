@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use reqwest::{Client, Response};
 use rusty_s3::{Bucket, Credentials as S3Credentials, S3Action as _, UrlStyle};
+use tracing::Instrument as _;
 use url::Url;
 
 use super::credentials::{Credentials, Pair};
@@ -20,6 +21,7 @@ use super::profile::{Profile, ProfileError};
 use super::types::{Fetched, Grant, ObjectInfo, Precondition};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::traces;
 
 /// Time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -232,10 +234,11 @@ impl Store {
         write: Option<(Bytes, &str, &Precondition)>,
     ) -> Result<Answer, StoreError> {
         let began = self.clock.mono();
+        let span = traces::store(&self.profile.name, operation, method.as_str(), location.path());
         let mut wait = RETRY_WAIT;
         let mut attempt = 1;
         let result = loop {
-            let result = self.send_once(&method, location, write.clone()).await;
+            let result = self.send_once(&method, location, write.clone()).instrument(span.clone()).await;
             let passing = match &result {
                 Ok(Answer::Bad { status, .. }) => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
                 Ok(Answer::Good(_)) => false,
@@ -248,12 +251,22 @@ impl Store {
             tokio::time::sleep(wait).await;
             wait *= 2;
         };
-        let outcome = match &result {
-            Ok(Answer::Good(_)) => "ok",
-            Ok(Answer::Bad { status, code }) => self.error(operation, location, *status, code.clone()).reason(),
-            Err(error) => error.reason(),
+        let (status, outcome) = match &result {
+            Ok(Answer::Good(response)) => (Some(response.status()), Ok(())),
+            Ok(Answer::Bad { status, code }) => {
+                (Some(*status), Err(self.error(operation, location, *status, code.clone()).reason()))
+            }
+            Err(error) => (None, Err(error.reason())),
         };
-        self.metrics.stored(&self.profile.name, operation, outcome, self.clock.mono().saturating_sub(began));
+        span.record("showrunner.attempts", i64::from(attempt));
+        span.record("http.response.status_code", status.map(|status| i64::from(status.as_u16())));
+        traces::end(&span, outcome);
+        self.metrics.stored(
+            &self.profile.name,
+            operation,
+            outcome.err().unwrap_or("ok"),
+            self.clock.mono().saturating_sub(began),
+        );
         result
     }
 

@@ -5,7 +5,7 @@
 pub mod client;
 pub mod credentials;
 pub mod error;
-mod limit;
+pub(crate) mod limit;
 pub mod path;
 pub mod profile;
 mod types;
