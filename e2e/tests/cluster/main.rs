@@ -1,8 +1,10 @@
 //! Every test that needs a real cluster. One cluster and one installation a run, one namespace a test.
 //!
 //! Runs only with `SHOWRUNNER_E2E=1`, which `make e2e-test` sets. `SHOWRUNNER_E2E_KEEP=1` uses the cluster that `make cluster` left up and leaves it up.
+//! `SHOWRUNNER_E2E_CLUSTER` names another cluster than the usual one.
 
 mod api;
+mod ending;
 mod inputs;
 mod operations;
 mod titles;
@@ -23,7 +25,9 @@ pub(crate) struct Suite {
 impl Suite {
     fn start() -> Result<Self> {
         let keep = std::env::var_os("SHOWRUNNER_E2E_KEEP").is_some();
-        let cluster = Cluster::start(if keep { "showrunner" } else { "showrunner-e2e" }, keep)?;
+        let usual = if keep { "showrunner" } else { "showrunner-e2e" };
+        let name = std::env::var("SHOWRUNNER_E2E_CLUSTER").unwrap_or_else(|_| usual.to_owned());
+        let cluster = Cluster::start(&name, keep)?;
         install::install(&cluster)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let client = runtime.block_on(cluster.client())?;
@@ -82,7 +86,8 @@ fn run(suite: &Arc<Suite>, arguments: &Arguments) -> Conclusion {
     let peaceful = [api::tests(suite), inputs::tests(suite), titles::tests(suite)].into_iter().flatten().collect();
     let mut conclusion = libtest_mimic::run(arguments, peaceful);
     let one_by_one = Arguments { test_threads: Some(1), ..arguments.clone() };
-    let disturbing = libtest_mimic::run(&one_by_one, operations::tests(suite));
+    let disturbing = [operations::tests(suite), ending::tests(suite)].into_iter().flatten().collect();
+    let disturbing = libtest_mimic::run(&one_by_one, disturbing);
     conclusion.num_filtered_out += disturbing.num_filtered_out;
     conclusion.num_passed += disturbing.num_passed;
     conclusion.num_failed += disturbing.num_failed;
