@@ -416,6 +416,8 @@ pub enum TitleReason {
     Suspended,
     /// The resource is being deleted; its job is stopped first.
     Cancelling,
+    /// Showrunner was uninstalled while something was still to be done; installed again, it goes on.
+    OperatorUninstalled,
     /// There is no object at `spec.source.path`.
     SourceNotFound,
     /// The source has no bytes.

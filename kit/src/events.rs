@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
@@ -57,7 +58,18 @@ impl Events {
     /// Records one transition of `object`: `reason` is the condition's, `action` what was done about it, both
     /// `PascalCase`; the note is cleaned and cut.
     pub async fn publish<K: Object>(&self, object: &K, severity: Severity, reason: &str, action: &str, note: &str) {
+        self.publish_about(object.object_ref(&()), severity, reason, action, note).await;
+    }
+
+    /// As [`Events::publish`], for an object of whatever kind.
+    pub async fn publish_about(&self, object: ObjectReference, severity: Severity, reason: &str, action: &str, note: &str) {
         let Ok(token) = self.leadership.guard() else { return };
+        let name = format!(
+            "{} {}/{}",
+            object.kind.as_deref().unwrap_or_default(),
+            object.namespace.as_deref().unwrap_or_default(),
+            object.name.as_deref().unwrap_or_default()
+        );
         let event = self.event(object, severity, reason, action, note);
         let api: Api<Event> = Api::namespaced(self.client.clone(), event.metadata.namespace.as_deref().unwrap_or("default"));
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
@@ -70,19 +82,18 @@ impl Events {
         };
         traces::end(&span, Err("EventFailed"));
         self.metrics.event_failed();
-        tracing::warn!(object = object.describe(), reason, error = failed, "failed to record an event");
+        tracing::warn!(object = name, reason, error = failed, "failed to record an event");
     }
 
-    fn event<K: Object>(&self, object: &K, severity: Severity, reason: &str, action: &str, note: &str) -> Event {
-        let meta = object.meta();
-        let name = crate::conditions::cut(meta.name.as_deref().unwrap_or_default(), MAX_NAME_PART);
+    fn event(&self, object: ObjectReference, severity: Severity, reason: &str, action: &str, note: &str) -> Event {
+        let name = crate::conditions::cut(object.name.as_deref().unwrap_or_default(), MAX_NAME_PART);
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         // Instance and count make it unique; hashed, because names of pods do not belong in names of events.
         let unique =
-            crate::jobs::short_digest(&[&self.instance, &number.to_string(), meta.uid.as_deref().unwrap_or_default()], 16);
+            crate::jobs::short_digest(&[&self.instance, &number.to_string(), object.uid.as_deref().unwrap_or_default()], 16);
         Event {
             metadata: ObjectMeta {
-                namespace: meta.namespace.clone(),
+                namespace: object.namespace.clone(),
                 name: Some(format!("{}.{unique}", name.trim_end_matches(['.', '-']))),
                 ..ObjectMeta::default()
             },
@@ -94,7 +105,7 @@ impl Events {
             reason: Some(reason.to_owned()),
             action: Some(action.to_owned()),
             note: Some(clean(note)),
-            regarding: Some(object.object_ref(&())),
+            regarding: Some(object),
             reporting_controller: Some(REPORTING_CONTROLLER.to_owned()),
             reporting_instance: Some(self.instance.to_string()),
             ..Event::default()

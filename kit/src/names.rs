@@ -44,6 +44,9 @@ pub const ANNOTATION_APPLIED: &str = "showrunner.dev/applied-digest";
 /// Touch this annotation (any new value) to have an object reconciled at once, whatever it waits for.
 pub const ANNOTATION_RECONCILE_AT: &str = "showrunner.dev/reconcile-at";
 
+/// What all our labels, annotations and finalizers begin with, and the group of our kinds.
+pub const DOMAIN: &str = "showrunner.dev/";
+
 /// On Jobs: until the outcome is harvested and the cost settled.
 pub const FINALIZER_SETTLE: &str = "showrunner.dev/settle";
 /// On job pods: until start, end and node class are recorded.

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -58,6 +59,15 @@ pub enum Applied<K> {
     Written(K),
 }
 
+/// Which part of an object [`Writer::patch_dynamic`] patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but the status.
+    Object,
+    /// The status alone.
+    Status,
+}
+
 /// Writes to the API server. Cloning is cheap.
 #[derive(Clone)]
 pub struct Writer {
@@ -97,10 +107,30 @@ impl Writer {
     /// Second way, for objects made by [`Writer::create_once`]: a merge patch that holds only if nobody wrote since
     /// `read` was read.
     pub async fn patch_versioned<K: Object>(&self, read: &K, patch: Value) -> Result<K, WriteError> {
-        let patch = with_version(read, patch)?;
+        let patch = with_version(read.meta(), &read.describe(), patch)?;
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let name = name_of(read)?;
         self.run("patch", read, self.api(read)?.patch(name, &params, &Patch::Merge(patch))).await
+    }
+
+    /// Second way, for objects of a kind that is known by its definition alone.
+    pub async fn patch_dynamic(
+        &self,
+        kind: &ApiResource,
+        read: &DynamicObject,
+        part: Part,
+        patch: Value,
+    ) -> Result<DynamicObject, WriteError> {
+        let key = ObjectKey::of(&read.metadata);
+        let patch = with_version(&read.metadata, &format!("{} {key}", kind.kind), patch)?;
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, kind);
+        match part {
+            Part::Object => self.run_for("patch", &kind.kind, &key, api.patch(&key.name, &params, &Patch::Merge(patch))).await,
+            Part::Status => {
+                self.run_for("patch_status", &kind.kind, &key, api.patch_status(&key.name, &params, &Patch::Merge(patch))).await
+            }
+        }
     }
 
     /// Second way, for status: the difference between the status of `read` and `status`, as a merge patch with
@@ -112,7 +142,7 @@ impl Writer {
         if diff::equal_but_for_times(&old, &new) {
             return Ok(StatusWrite::Unchanged);
         }
-        let patch = with_version(read, json!({ "status": diff::merge_patch(&old, &new) }))?;
+        let patch = with_version(read.meta(), &read.describe(), json!({ "status": diff::merge_patch(&old, &new) }))?;
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let name = name_of(read)?;
         let written = self.run("patch_status", read, self.api(read)?.patch_status(name, &params, &Patch::Merge(patch))).await?;
@@ -199,9 +229,18 @@ impl Writer {
         object: &K,
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, WriteError> {
-        let kind = K::kind(&());
-        let what = object.describe();
-        let span = traces::request(verb, &kind, &ObjectKey::of(object.meta()));
+        self.run_for(verb, &K::kind(&()), &ObjectKey::of(object.meta()), call).await
+    }
+
+    async fn run_for<T>(
+        &self,
+        verb: &'static str,
+        kind: &str,
+        key: &ObjectKey,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, WriteError> {
+        let what = format!("{kind} {key}");
+        let span = traces::request(verb, kind, key);
         let result = match self.leadership.guard() {
             Err(_) => Err(WriteError::NotLeader),
             Ok(token) => match tokio::time::timeout(token.timeout, call.instrument(span.clone())).await {
@@ -213,10 +252,10 @@ impl Writer {
         match &result {
             Ok(_) if verb == "get" => {}
             Ok(_) => {
-                self.metrics.wrote(&kind, verb);
-                tracing::debug!(kind = %kind, object = %ObjectKey::of(object.meta()), verb, "wrote");
+                self.metrics.wrote(kind, verb);
+                tracing::debug!(kind, object = %key, verb, "wrote");
             }
-            Err(error) => self.metrics.write_failed(&kind, verb, error.reason()),
+            Err(error) => self.metrics.write_failed(kind, verb, error.reason()),
         }
         result
     }
@@ -231,10 +270,10 @@ fn name_of<K: Object>(object: &K) -> Result<&str, WriteError> {
         .ok_or_else(|| WriteError::Invalid { object: object.describe(), message: "it has no name".into() })
 }
 
-/// The patch with the resourceVersion that `read` had.
-fn with_version<K: Object>(read: &K, mut patch: Value) -> Result<Value, WriteError> {
-    let invalid = |message: &str| WriteError::Invalid { object: read.describe(), message: message.into() };
-    let version = read.meta().resource_version.clone().ok_or_else(|| invalid("it was not read from the API server"))?;
+/// The patch with the resourceVersion that the object had when it was read.
+fn with_version(read: &ObjectMeta, object: &str, mut patch: Value) -> Result<Value, WriteError> {
+    let invalid = |message: &str| WriteError::Invalid { object: object.to_owned(), message: message.into() };
+    let version = read.resource_version.clone().ok_or_else(|| invalid("it was not read from the API server"))?;
     let root = patch.as_object_mut().ok_or_else(|| invalid("the patch is not a JSON object"))?;
     let metadata = root.entry("metadata").or_insert_with(|| json!({}));
     let metadata = metadata.as_object_mut().ok_or_else(|| invalid("metadata of the patch is not a JSON object"))?;

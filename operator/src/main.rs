@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a test that meets an error should end right there
 
 mod config;
+mod drain;
 mod registry;
 mod run;
 
@@ -13,7 +14,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use showrunner_kit::drain::{DrainError, EXIT_LEFT};
 use showrunner_kit::metrics::Metrics;
 use showrunner_kit::traces::export::Traces;
 use showrunner_kit::{shutdown, telemetry};
@@ -39,6 +41,14 @@ struct Flags {
     /// Namespace of the Lease; that of the kubeconfig or service account where it is not given.
     #[arg(long, env = "POD_NAMESPACE")]
     pod_namespace: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What else than to run.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Drain(drain::DrainFlags),
 }
 
 fn main() -> ExitCode {
@@ -49,12 +59,19 @@ fn main() -> ExitCode {
         Ok(Ended::LeaseLost) => std::process::exit(shutdown::EXIT_LEASE_LOST),
         Err(error) => {
             eprintln!("showrunner-operator: {error:#}");
-            ExitCode::FAILURE
+            let is_final = |error: &DrainError| matches!(error, DrainError::Left { .. } | DrainError::Led { .. });
+            if error.downcast_ref().is_some_and(is_final) { ExitCode::from(EXIT_LEFT) } else { ExitCode::FAILURE }
         }
     }
 }
 
 fn start(flags: Flags) -> anyhow::Result<Ended> {
+    let identity = Identity { name: flags.pod_name, namespace: flags.pod_namespace };
+    if let Some(Command::Drain(drain)) = flags.command {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(drain::drain(drain, identity, flags.log_level.as_deref()))?;
+        return Ok(Ended::Stopped);
+    }
     let config = config::Config::read(&flags.config)?;
     if flags.check_config {
         println!("{} is good", flags.config.display());
@@ -64,11 +81,10 @@ fn start(flags: Flags) -> anyhow::Result<Ended> {
     let metrics = Arc::new(Metrics::new());
     let traces = {
         let _within = runtime.enter();
-        let start = |traces| Traces::start(traces, &flags.pod_name, Arc::clone(&metrics));
+        let start = |traces| Traces::start(traces, &identity.name, Arc::clone(&metrics));
         config.traces.as_ref().map(start).transpose().context("traces")?
     };
     let filter = flags.log_level.as_deref().unwrap_or(&config.log.level);
     let log_level = telemetry::init(filter, config.log.format, traces.as_ref())?;
-    let identity = Identity { name: flags.pod_name, namespace: flags.pod_namespace };
     runtime.block_on(run::run(config, identity, Seen { log_level, metrics, traces }))
 }

@@ -172,7 +172,7 @@ fn admin(
 }
 
 /// A number that differs between processes: seeds the jitter and ends the identity.
-fn seed(clock: Clock) -> u64 {
+pub(crate) fn seed(clock: Clock) -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());

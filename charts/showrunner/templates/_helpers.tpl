@@ -8,6 +8,25 @@
 {{- .Values.serviceAccount.name | default (include "showrunner.name" .) }}
 {{- end }}
 
+{{/* What ends an installation: its account, Job, role and, apart from the operator's, its pods' labels. */}}
+{{- define "showrunner.drain" -}}
+{{ include "showrunner.name" . }}-drain
+{{- end }}
+
+{{- define "showrunner.drainSelector" -}}
+app.kubernetes.io/name: showrunner
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: drain
+{{- end }}
+
+{{/* Whom the operator's rights are given to: itself and, at the end, what takes everything down. */}}
+{{- define "showrunner.subjects" -}}
+- { kind: ServiceAccount, name: {{ include "showrunner.serviceAccount" . }}, namespace: {{ .Release.Namespace }} }
+{{- if .Values.uninstall.enabled }}
+- { kind: ServiceAccount, name: {{ include "showrunner.drain" . }}, namespace: {{ .Release.Namespace }} }
+{{- end }}
+{{- end }}
+
 {{- define "showrunner.selector" -}}
 app.kubernetes.io/name: showrunner
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -5,6 +5,7 @@
 
 mod api;
 mod debug;
+mod ending;
 mod inputs;
 mod operations;
 mod titles;
@@ -86,7 +87,7 @@ fn run(suite: &Arc<Suite>, arguments: &Arguments) -> Conclusion {
     let peaceful = [api::tests(suite), inputs::tests(suite), titles::tests(suite)].into_iter().flatten().collect();
     let mut conclusion = libtest_mimic::run(arguments, peaceful);
     let one_by_one = Arguments { test_threads: Some(1), ..arguments.clone() };
-    let disturbing = [operations::tests(suite), debug::tests(suite)].into_iter().flatten().collect();
+    let disturbing = [operations::tests(suite), debug::tests(suite), ending::tests(suite)].into_iter().flatten().collect();
     let disturbing = libtest_mimic::run(&one_by_one, disturbing);
     conclusion.num_filtered_out += disturbing.num_filtered_out;
     conclusion.num_passed += disturbing.num_passed;

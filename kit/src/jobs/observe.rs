@@ -335,7 +335,7 @@ fn is_terminal(pod: &Pod) -> bool {
 }
 
 /// Whether nothing more will be learned of a pod.
-pub(super) fn is_over(pod: &Pod, now: Timestamp) -> bool {
+pub(crate) fn is_over(pod: &Pod, now: Timestamp) -> bool {
     let Some(deleted) = pod.metadata.deletion_timestamp.as_ref() else { return is_terminal(pod) };
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
     // The deletion time of a pod has its grace period in it already.

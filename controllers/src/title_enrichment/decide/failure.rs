@@ -15,6 +15,8 @@ pub const SUSPENDED: &str = "Suspended";
 pub const SUPERSEDED: &str = "Superseded";
 /// Outcome of an attempt whose Job somebody deleted.
 pub const JOB_DELETED: &str = "JobDeleted";
+/// Outcome of an attempt that was ended because Showrunner was uninstalled.
+pub const UNINSTALLED: &str = showrunner_kit::drain::OPERATOR_UNINSTALLED;
 /// Attempts that may be lost to evictions and node failures before a step is given up.
 pub const MAX_LOST: i32 = 6;
 /// Wait after the first failed attempt; doubles.
@@ -158,7 +160,8 @@ pub fn of_waiting(pod_reason: &str) -> Option<TitleReason> {
 /// How long to wait before the next attempt: exponential in the failures since the last success.
 pub fn wait_after(history: &[AttemptSummary]) -> Duration {
     let since_success = history.iter().rev().take_while(|attempt| attempt.outcome != SUCCEEDED);
-    let failures = since_success.filter(|attempt| !matches!(attempt.outcome.as_str(), SUSPENDED | SUPERSEDED)).count();
+    let failures =
+        since_success.filter(|attempt| !matches!(attempt.outcome.as_str(), SUSPENDED | SUPERSEDED | UNINSTALLED)).count();
     let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
     FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
 }
@@ -212,6 +215,11 @@ mod tests {
         let waits: Vec<u64> = (1..=7).map(|n| wait_after(&vec![attempt("Internal"); n]).as_secs()).collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300]);
         assert_eq!(wait_after(&[attempt("Internal"), attempt(SUCCEEDED), attempt("Internal")]).as_secs(), 10);
+    }
+
+    #[test]
+    fn the_word_for_an_uninstall_is_one_of_our_reasons() {
+        assert_eq!(reason_of_step(UNINSTALLED), TitleReason::OperatorUninstalled);
     }
 
     #[test]

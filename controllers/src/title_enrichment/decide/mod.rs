@@ -13,9 +13,10 @@ mod words;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::Digest;
+use showrunner_crds::common::condition;
 use showrunner_crds::title_enrichment::{Phase, SourceStatus, StepState, TitleEnrichmentStatus, TitleReason};
-use showrunner_kit::Next;
 use showrunner_kit::jobs::CancelStep;
+use showrunner_kit::{Next, conditions};
 
 use super::validate::Wish;
 use plan::{Planned, Renewal};
@@ -33,6 +34,7 @@ pub fn decide(input: &Input<'_>, now: Timestamp) -> Decision {
     if let Some(since) = input.title.deleting {
         return draft.delete(since);
     }
+    draft.note_uninstall();
     if let Some(decision) = draft.harvest() {
         return decision;
     }
@@ -73,6 +75,19 @@ impl Draft<'_> {
     fn strays(&self) -> Vec<SeenJob> {
         let in_hand = self.status.attempt.as_ref().map(|attempt| attempt.job.as_str());
         self.input.jobs.iter().filter(|job| Some(job.name.as_str()) != in_hand).cloned().collect()
+    }
+
+    /// Showrunner was uninstalled with an attempt in hand, as the condition says; or by hand, as the finalizer that is
+    /// missing says, which is put on before there is an attempt. The attempt was ended then: whatever is left of its Job is
+    /// not gone on with, for parts of it may be gone already. What it committed is found by key.
+    fn note_uninstall(&mut self) {
+        let ready = conditions::get(&self.status.conditions, condition::READY);
+        let told = ready.is_some_and(|ready| ready.reason == failure::UNINSTALLED);
+        if (told || !self.input.title.has_finalizer)
+            && let Some(attempt) = self.status.attempt.as_mut()
+        {
+            attempt.ending.get_or_insert_with(|| failure::UNINSTALLED.to_owned());
+        }
     }
 
     /// Ends what is left of a title that is being deleted, then lets it go. Never waits for the store.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use showrunner_contracts::{Digest, Document as _, step::Step};
 use showrunner_crds::title_enrichment::{Phase, StepState};
 use showrunner_kit::Next;
+use showrunner_kit::conditions::{self, Truth, Want};
+use showrunner_kit::drain::OPERATOR_UNINSTALLED;
 use showrunner_kit::jobs::{Cause, JobState};
 
 use super::fixtures::{class, model, step_result};
@@ -310,6 +312,75 @@ fn deleting_ends_the_job_first_and_never_waits_for_the_store() {
     world.deleting = Some(world.now);
     world.settle();
     assert!(world.gone && world.jobs.is_empty());
+}
+
+/// What a drain leaves of a title with a Job: told, no finalizer, and of the Job nothing or what it had not come to.
+fn uninstall(world: &mut World, job_is_gone: bool) {
+    for (type_, status) in [("Ready", Truth::False), ("Stalled", Truth::True)] {
+        let want = Want { type_, status, reason: OPERATOR_UNINSTALLED, message: String::new() };
+        conditions::set(&mut world.status.conditions, want, world.generation, world.now);
+    }
+    conditions::remove(&mut world.status.conditions, "Reconciling");
+    world.finalizer = false;
+    if job_is_gone {
+        world.jobs.clear();
+    }
+    for job in world.jobs.values_mut() {
+        (job.state, job.held) = (JobState::Suspended, false);
+    }
+    world.now += Duration::from_hours(1);
+}
+
+#[test]
+fn after_an_uninstall_a_new_installation_goes_on_and_redoes_nothing_that_was_finished() {
+    for job_is_gone in [true, false] {
+        for store_down in [false, true] {
+            let mut world = World::new(ALL);
+            world.scripts = vec![Script::Hangs];
+            world.settle_until(World::running);
+            let unit = world.status.attempt.clone().unwrap().unit.parse::<Digest>().unwrap();
+            let key: Digest = world.step("shots").key.parse().unwrap();
+            let folder = layout::attempt_folder(&unit, super::world::UID, 1);
+            world.results.insert(key.clone(), step_result(Step::Shots, &key, &folder).to_bytes());
+            uninstall(&mut world, job_is_gone);
+            world.store_down = store_down;
+            for _ in 0..6 {
+                world.reconcile().unwrap();
+            }
+            world.store_down = false;
+            world.settle();
+            assert_eq!(world.status.phase, Some(Phase::Published));
+            assert!(world.finalizer && world.has("Ready") && !world.has("Stalled"));
+            let job = &world.jobs[world.names.last().unwrap()];
+            let steps: Vec<Step> = job.order.steps.iter().map(|step| step.params.step()).collect();
+            assert_eq!((world.names.len(), steps), (2, vec![Step::Thumbnails, Step::Subtitles]));
+            assert_eq!(job.order.attempt.number, 2, "neither the Job's name nor its folder is used twice");
+            let first = &world.status.history[0];
+            assert_eq!((first.outcome.as_str(), first.counted), (OPERATOR_UNINSTALLED, false));
+        }
+    }
+}
+
+#[test]
+fn an_uninstall_is_nothing_to_a_title_that_is_published() {
+    let mut world = published(ALL);
+    world.finalizer = false;
+    world.jobs.clear();
+    world.settle();
+    assert_eq!((world.status.phase, world.names.len(), world.published.len()), (Some(Phase::Published), 1, 1));
+}
+
+#[test]
+fn what_was_let_go_by_hand_gets_its_finalizer_back_and_goes_on_with_a_new_attempt() {
+    let mut world = World::new(ALL);
+    world.scripts = vec![Script::Hangs];
+    world.settle_until(World::running);
+    world.finalizer = false;
+    world.jobs.clear();
+    world.settle();
+    assert!(world.finalizer);
+    assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 2));
+    assert_eq!(world.status.history[0].outcome, OPERATOR_UNINSTALLED);
 }
 
 #[test]
