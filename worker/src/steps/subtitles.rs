@@ -64,8 +64,7 @@ impl Subtitles {
         let vad = checked(&|model| model.name == VAD.0, "voice activity model")?;
         let onnx =
             Onnx::load(&artefacts.onnxruntime()).map_err(|error| Failure::new(Reason::ModelMissing, &error.to_string()))?;
-        // The order's thread limit does not count here: sums taken by other threads are other sums, and the key of the result
-        // knows only these settings.
+        // The order's thread limit does not count here: recognition has bounds of its own, and gives the same with any.
         let settings = Settings::default();
         let files = Models { whisper: &whisper.folder, vad: &vad.folder.join(VAD.1) };
         let recogniser =
