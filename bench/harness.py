@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -185,7 +186,7 @@ class Bench:
         try:
             child = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                      stderr=subprocess.STDOUT, text=True, errors="replace", cwd=ROOT,
-                                     env=inherited | (env or {}))
+                                     env=inherited | (env or {}), start_new_session=True)
         except OSError as error:
             raise CannotRun(f"failed to start {command[0]}: {error}") from error
         with deadline(child, timeout):
@@ -214,13 +215,17 @@ class Bench:
 
 @contextlib.contextmanager
 def deadline(child, seconds):
-    """Ends the child when its time is over, so that its output ends, too."""
-    timer = threading.Timer(seconds, child.kill)
+    """Ends the child and all that it started when its time is over, or when we are interrupted."""
+    def end():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+    timer = threading.Timer(seconds, end)
     timer.start()
     try:
         yield
     except BaseException:
-        child.kill()
+        end()
         child.wait()
         raise
     finally:
