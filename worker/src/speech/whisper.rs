@@ -17,8 +17,8 @@ use super::{
 
 /// Largest vocabulary file that is read.
 const MAX_VOCABULARY_BYTES: u64 = 8 << 20;
-/// Threads of one recognition. Two would wait for each other by spinning: 1.4 times the processor time on an idle machine, five
-/// times where others work too, and slower than one. Windows side by side use further cores instead.
+/// Threads of one recognition. Two would wait for each other by spinning: 1.4 times the processor time where few others work,
+/// five times where many do, and slower than one then. Windows side by side use further cores instead.
 const THREADS: usize = 1;
 /// Mel bands a model may ask for: 80, and 128 from large-v3 on.
 const MAX_BANDS: usize = 256;
