@@ -40,15 +40,22 @@ cluster: tools ## Start a real Kubernetes on this machine in seconds (NAME=showr
 cluster-down: ## End it and remove all of it (NAME=showrunner)
 	@e2e/cluster/cluster down $(NAME)
 
-.PHONY: test unit-test e2e-test test-long
-test: unit-test e2e-test ## Run every test: first those that need no cluster, then those on a real one, started and ended by them
+.PHONY: test unit-test bench-test e2e-test test-long
+test: unit-test bench-test e2e-test ## Run every test: first those that need no cluster, then those on a real one, started and ended by them
 unit-test: deps artefacts
 	@$(STEP) "unit tests" cargo test --release --locked --workspace --all-targets
+bench-test: deps
+	@$(STEP) "tests of the bench's runner" python3 bench/test_harness.py
 e2e-test: tools images ## Run the tests on a real cluster
 	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test cluster
 test-long: test ## The tests, with every seed and the two-cluster check
 	@$(STEP) "two clusters side by side" e2e/cluster/test
 	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "tests on a real cluster, all seeds" cargo test --release --locked --workspace --test cluster
+
+.PHONY: bench
+# NAME has a default for clusters; only one that was given names a suite.
+bench: tools images ## Measure beside peers (NAME=suite, all without; BENCH='--wait-quiet 600' and more: see bench/README.md)
+	@bench/run $(BENCH) $(if $(filter file,$(origin NAME)),,$(NAME))
 
 .PHONY: gen
 gen: helm binaries ## Write the generated files anew: CRDs, schemas, reference, dist/install.yaml

@@ -1,7 +1,7 @@
 //! Recognises raw speech from standard input and prints cues, for a look at quality and speed.
 //! Reads 16 kHz mono f32le from standard input and models from `SHOWRUNNER_ARTEFACTS`; writes to standard output.
 //!
-//! `BEAM` and `THREADS` in the environment replace those settings.
+//! `BEAM` in the environment replaces that setting.
 //!
 //! `ffmpeg -i FILE -ac 1 -ar 16000 -f f32le - | transcribe MODEL [LANGUAGE] [TRUTH.txt]`
 
@@ -25,11 +25,7 @@ fn main() -> Result<(), Failure> {
     let artefacts = PathBuf::from(std::env::var_os("SHOWRUNNER_ARTEFACTS").ok_or("SHOWRUNNER_ARTEFACTS is not set")?);
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
     let usual = Settings::default();
-    let settings = Settings {
-        beam_size: number("BEAM").unwrap_or(usual.beam_size),
-        threads: number("THREADS").unwrap_or(usual.threads),
-        ..usual
-    };
+    let settings = Settings { beam_size: number("BEAM").unwrap_or(usual.beam_size), ..usual };
 
     let mut bytes = Vec::new();
     std::io::stdin().lock().read_to_end(&mut bytes)?;

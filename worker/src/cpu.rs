@@ -3,7 +3,8 @@
 //!
 //! Steps that look at pictures take turns on one thread, so that thread's clock is read before and after each turn.
 //! Recognising speech uses threads that its libraries start: a new thread bears the name of the one that started it, so a pass
-//! on a thread with a name of its own is told by that name, whatever else the process does meanwhile.
+//! on a thread with a name of its own is told by that name, whatever else the process does meanwhile; threads that end before
+//! that say themselves what they used.
 
 use nix::{
     sys::{

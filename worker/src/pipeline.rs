@@ -243,7 +243,8 @@ fn listen(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decod
         Heard::Made(made) => commit(work.sink, order, &media::summary(probed), *made).map(Some),
     });
     // The models' own threads end, and are told no more, when the models go.
-    let used = cpu::of_threads_named(name);
+    let ended = subtitles.as_ref().map_or(Duration::ZERO, Subtitles::ended_threads);
+    let used = cpu::of_threads_named(name).map(|living| living + ended);
     drop(subtitles);
     vec![match heard {
         Ok(None) => outcome(order, Outcome::Skipped(Reason::NoSpeech), begun, used),

@@ -1,11 +1,14 @@
 //! Speech to words with times: voice activity, then Whisper on windows cut where nobody speaks.
 //! Reads model files; the sound comes in as samples, nothing is written.
 //!
-//! Everything is deterministic on one kind of CPU: temperature 0, fixed beam, fixed compute type and threads, no text
-//! carried from one window to the next. [`Settings::key`] names all of it and belongs in the unit's key.
+//! Everything is deterministic on one kind of CPU, however many cores there are: temperature 0, fixed beam and compute type,
+//! one thread for a window, no text carried from one window to the next. [`Settings::key`] names all of it and belongs in
+//! the unit's key.
 
 mod align;
+mod ear;
 mod guards;
+mod lanes;
 mod mel;
 mod recogniser;
 mod settings;

@@ -1,14 +1,15 @@
 //! Drives recognition: sound in as it comes, voice found, windows filled, words out.
-//! No I/O of its own; memory is bounded by about a minute of sound.
+//! No I/O of its own; memory is bounded by about a minute of sound and as much for each lane.
 
-use showrunner_subtitles::Word;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::{
-    Dropped, Models, SAMPLE_RATE, Segment, Settings, Span, SpeechError, Transcript,
-    align::{by_characters, from_attention, sounding},
-    guards::{doubt_segment, doubt_window},
+    Models, SAMPLE_RATE, Settings, SpeechError, Transcript,
+    ear::{Ear, Heard},
+    lanes::Lanes,
     vad::{CHUNK, Vad},
-    whisper::{Encoded, Heard, Whisper},
+    whisper::Encoded,
     windows::{Segmenter, Stretch, Window},
 };
 use crate::onnx::Onnx;
@@ -17,16 +18,11 @@ use crate::onnx::Onnx;
 const BLOCK: usize = SAMPLE_RATE as usize / CHUNK * CHUNK;
 /// Longest hole in the sound that is filled by silence: a day.
 const LONGEST_HOLE: i64 = 24 * 3600 * SAMPLE_RATE;
-/// So much voice after the last phrase means that the model broke off early.
-const UNHEARD: i64 = SAMPLE_RATE / 2;
-/// A pass over a window that gets no further than this is the last one.
-const LEAST_PROGRESS: i64 = SAMPLE_RATE;
-/// Most passes over one window.
-const MOST_PASSES: u32 = 4;
 
 /// Recognises the speech of one title, sample after sample.
 pub struct Recogniser {
-    whisper: Whisper,
+    ear: Arc<Ear>,
+    lanes: Lanes<Result<Heard, SpeechError>>,
     vad: Vad,
     settings: Settings,
     segmenter: Option<Segmenter>,
@@ -43,15 +39,17 @@ impl Recogniser {
     /// Loads the models. A language is a BCP 47 tag whose first part counts; without one it is detected from the
     /// first speech.
     pub fn load(onnx: &Onnx, models: Models<'_>, settings: Settings, language: Option<&str>) -> Result<Self, SpeechError> {
-        let whisper = Whisper::load(models.whisper, &settings)?;
+        let lanes = Lanes::new();
+        let ear = Ear::load(models.whisper, settings.clone(), lanes.count())?;
         let mut transcript = Transcript::default();
         if let Some(asked) = language {
-            transcript.language = whisper.language(asked)?;
+            transcript.language = ear.language_named(asked)?;
             transcript.language_probability = 1.0;
         }
         Ok(Self {
             vad: Vad::load(onnx, models.vad)?,
-            whisper,
+            ear: Arc::new(ear),
+            lanes,
             settings,
             segmenter: None,
             kept: Vec::new(),
@@ -124,7 +122,15 @@ impl Recogniser {
             self.take_in(&stretch)?;
         }
         self.recognise_window()?;
+        while let Some(heard) = self.lanes.next() {
+            self.gather(heard)?;
+        }
         Ok(std::mem::take(&mut self.transcript))
+    }
+
+    /// Processor time of threads of its own that have ended.
+    pub fn ended_threads(&self) -> Duration {
+        self.lanes.used()
     }
 
     /// Runs voice activity over all whole chunks and takes in the speech that has ended.
@@ -172,105 +178,34 @@ impl Recogniser {
         self.kept_from += gone as i64;
     }
 
-    /// Recognises what the window holds and empties it.
+    /// Sends what the window holds to be recognised and empties it.
     fn recognise_window(&mut self) -> Result<(), SpeechError> {
-        let mut rest = std::mem::take(&mut self.window);
-        for _ in 0..MOST_PASSES {
-            if rest.is_empty() {
-                break;
-            }
-            let heard_to = self
-                .recognise(&rest)
-                .map_err(|cause| SpeechError::Engine { seconds: rest.tick(0) as f64 / SAMPLE_RATE as f64, cause })?;
-            let Some(heard_to) = heard_to.filter(|&to| to >= LEAST_PROGRESS) else {
-                break;
-            };
-            if rest.voice_after(heard_to) < UNHEARD {
-                break;
-            }
-            rest = rest.rest(heard_to);
+        let window = std::mem::take(&mut self.window);
+        if window.is_empty() {
+            return Ok(());
         }
+        let encoded = if self.transcript.language.is_empty() { Some(self.find_language(&window)?) } else { None };
+        let (ear, language) = (Arc::clone(&self.ear), self.transcript.language.clone());
+        let heard = self.lanes.run(move || ear.hear(&window, encoded, &language));
+        heard.map_or(Ok(()), |heard| self.gather(heard))
+    }
+
+    /// Sets the language from the first speech; gives that speech as the model sees it.
+    fn find_language(&mut self, window: &Window) -> Result<Encoded, SpeechError> {
+        let encoded = self.ear.encode(window)?;
+        let (language, probability) = self.ear.language_of(window, &encoded)?;
+        self.transcript.language = language;
+        self.transcript.language_probability = probability;
+        self.transcript.language_detected = true;
+        Ok(encoded)
+    }
+
+    /// Takes over what was heard in the oldest window.
+    fn gather(&mut self, heard: Result<Heard, SpeechError>) -> Result<(), SpeechError> {
+        let heard = heard?;
+        self.transcript.windows += heard.passes;
+        self.transcript.segments.extend(heard.segments);
+        self.transcript.dropped.extend(heard.dropped);
         Ok(())
-    }
-
-    /// One pass over a window; the sample up to which it was heard, or `None` when nothing was.
-    fn recognise(&mut self, window: &Window) -> Result<Option<i64>, String> {
-        self.transcript.windows += 1;
-        let encoded = self.whisper.encode(&window.samples)?;
-        if self.transcript.language.is_empty() {
-            let (language, probability) = self.whisper.detect_language(&encoded)?;
-            self.transcript.language = language;
-            self.transcript.language_probability = probability;
-            self.transcript.language_detected = true;
-        }
-        let language = self.transcript.language.clone();
-        let mut heard = self.whisper.decode(&encoded, &language, false)?;
-        if heard.confidence.compression > self.settings.max_compression {
-            heard = self.whisper.decode(&encoded, &language, true)?;
-        }
-        let length = window.samples.len() as i64;
-        if heard.phrases.is_empty() {
-            return Ok(None);
-        }
-        if let Some(reason) = doubt_window(heard.confidence, &self.settings) {
-            self.transcript.dropped.push(Dropped {
-                span: Span { start: window.tick(0), end: window.end_in_piece(length - 1, length) },
-                reason,
-                text: heard.text,
-            });
-            return Ok(None);
-        }
-        Ok(Some(self.keep(window, &encoded, &heard, &language)))
-    }
-
-    /// Keeps the phrases of a window that are believed; the sample up to which the model listened.
-    fn keep(&mut self, window: &Window, encoded: &Encoded, heard: &Heard, language: &str) -> i64 {
-        let length = window.samples.len() as i64;
-        let sample = |seconds: f64| ((seconds * SAMPLE_RATE as f64) as i64).clamp(0, length);
-        let starts = self.whisper.align(encoded, heard, language);
-        let runs = sounding(&window.samples, &window.voiced);
-        let mut heard_to = 0;
-        for (nth, phrase) in heard.phrases.iter().enumerate() {
-            if phrase.end.is_none() && nth > 0 {
-                break; // broken off: the next pass begins with it
-            }
-            let span = Span { start: sample(phrase.start), end: phrase.end.map_or(length, sample) };
-            heard_to = span.end;
-            let times = match &starts {
-                Some(starts) => from_attention(&phrase.words, starts, &runs, length),
-                None => by_characters(&phrase.words, span, length),
-            };
-            let words: Vec<Word> = phrase
-                .words
-                .iter()
-                .zip(&times)
-                .map(|(word, time)| Word {
-                    text: word.text.clone(),
-                    start: window.tick(time.start),
-                    end: window.end_in_piece(time.start, time.end),
-                    glued: word.glued,
-                })
-                .collect();
-            let (Some(first), Some(last), Some(begin), Some(end)) = (words.first(), words.last(), times.first(), times.last())
-            else {
-                continue;
-            };
-            let (start, stop) = (first.start, last.end.max(last.start));
-            let text = showrunner_subtitles::joined(&words);
-            let voice = window.voice_inside(begin.start.min(span.start), end.end.max(span.end));
-            if let Some(reason) = doubt_segment(&text, voice) {
-                self.transcript.dropped.push(Dropped { span: Span { start, end: stop }, reason, text });
-                continue;
-            }
-            self.transcript.segments.push(Segment {
-                start,
-                end: stop,
-                words,
-                avg_logprob: heard.confidence.avg_logprob,
-                no_speech: heard.confidence.no_speech,
-                compression: heard.confidence.compression,
-            });
-        }
-        heard_to
     }
 }

@@ -10,8 +10,6 @@ const ALGORITHM_VERSION: u32 = 1;
 pub struct Settings {
     /// Hypotheses kept by the beam search.
     pub beam_size: usize,
-    /// Threads of one recognition; fixed, because sums in another order are other sums.
-    pub threads: usize,
     /// Voice probability at which speech begins.
     pub voice_on: f32,
     /// Voice probability below which speech may end; lower than `voice_on`, so that a breath does not cut a word.
@@ -34,7 +32,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             beam_size: 5,
-            threads: 2,
             voice_on: 0.5,
             voice_off: 0.35,
             silence_ms: 400,

@@ -17,6 +17,9 @@ use super::{
 
 /// Largest vocabulary file that is read.
 const MAX_VOCABULARY_BYTES: u64 = 8 << 20;
+/// Threads of one recognition. Two would wait for each other by spinning: 1.4 times the processor time where few others work,
+/// five times where many do, and slower than one then. Windows side by side use further cores instead.
+const THREADS: usize = 1;
 /// Mel bands a model may ask for: 80, and 128 from large-v3 on.
 const MAX_BANDS: usize = 256;
 /// Samples between two frames of the spectrogram.
@@ -49,9 +52,9 @@ pub(super) struct Phrase {
     pub(super) words: Vec<TokenWord>,
 }
 
-/// What the model heard in a window.
+/// What the model said about a window.
 #[derive(Clone, Debug)]
-pub(super) struct Heard {
+pub(super) struct Decoded {
     pub(super) phrases: Vec<Phrase>,
     pub(super) confidence: Confidence,
     pub(super) text: String,
@@ -65,7 +68,8 @@ pub(super) struct Encoded {
 }
 
 impl Whisper {
-    pub(super) fn load(folder: &Path, settings: &Settings) -> Result<Self, SpeechError> {
+    /// Loads the model once for each of so many windows that are to be heard at once.
+    pub(super) fn load(folder: &Path, settings: &Settings, lanes: usize) -> Result<Self, SpeechError> {
         let failed = |cause: String| SpeechError::Model { path: folder.to_owned(), cause };
         let specials = specials(folder).map_err(&failed)?;
         if !specials.contains_key(START) {
@@ -74,9 +78,9 @@ impl Whisper {
         let config = Config {
             device: Device::CPU,
             compute_type: ComputeType::INT8,
-            device_indices: vec![0],
+            device_indices: vec![0; lanes.max(1)],
             tensor_parallel: false,
-            num_threads_per_replica: settings.threads.max(1),
+            num_threads_per_replica: THREADS,
             max_queued_batches: 0,
             cpu_core_offset: -1,
         };
@@ -134,7 +138,7 @@ impl Whisper {
     }
 
     /// Decodes a window; `no_loops` forbids that a phrase is said twice.
-    pub(super) fn decode(&self, encoded: &Encoded, language: &str, no_loops: bool) -> Result<Heard, String> {
+    pub(super) fn decode(&self, encoded: &Encoded, language: &str, no_loops: bool) -> Result<Decoded, String> {
         let mut options = self.options.clone();
         if no_loops {
             options.no_repeat_ngram_size = NO_REPEAT_NGRAM;
@@ -158,7 +162,7 @@ impl Whisper {
         // CTranslate2 gives the mean over the tokens; Whisper counts the end token too.
         let score = result.scores.first().copied().unwrap_or(f32::MIN);
         let count = tokens.len() as f32;
-        Ok(Heard {
+        Ok(Decoded {
             confidence: Confidence {
                 avg_logprob: score * count / (count + 1.0),
                 no_speech: result.no_speech_prob,
@@ -171,14 +175,14 @@ impl Whisper {
     }
 
     /// First encoder frame of each text token and of the end; `None` when the attention does not tell.
-    pub(super) fn align(&self, encoded: &Encoded, heard: &Heard, language: &str) -> Option<Vec<i64>> {
+    pub(super) fn align(&self, encoded: &Encoded, decoded: &Decoded, language: &str) -> Option<Vec<i64>> {
         let start: Vec<usize> = self.prompt(language).iter().filter_map(|token| self.specials.get(token).copied()).collect();
         let aligned = self
             .model
-            .align(&encoded.features, &start, std::slice::from_ref(&heard.text_ids), &[encoded.frames], MEDIAN_FILTER)
+            .align(&encoded.features, &start, std::slice::from_ref(&decoded.text_ids), &[encoded.frames], MEDIAN_FILTER)
             .ok()?;
         let path: Vec<(i64, i64)> = aligned.first()?.alignments.iter().map(|step| (step.token_x, step.frame_x)).collect();
-        super::align::token_starts(&path, heard.text_ids.len())
+        super::align::token_starts(&path, decoded.text_ids.len())
     }
 
     fn prompt(&self, language: &str) -> Vec<String> {

@@ -22,7 +22,7 @@ use showrunner_contracts::{
     step::{ModelRef, StepParams},
 };
 use showrunner_subtitles::{ALGORITHM_VERSION, Picture, Style, Violation, check, imsc, joined, shape, webvtt};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// How names of speech models begin.
 const WHISPER: &str = "whisper-";
@@ -64,8 +64,7 @@ impl Subtitles {
         let vad = checked(&|model| model.name == VAD.0, "voice activity model")?;
         let onnx =
             Onnx::load(&artefacts.onnxruntime()).map_err(|error| Failure::new(Reason::ModelMissing, &error.to_string()))?;
-        // The order's thread limit does not count here: sums taken by other threads are other sums, and the key of the result
-        // knows only these settings.
+        // The order's thread limit does not count here: recognition has bounds of its own, and gives the same with any.
         let settings = Settings::default();
         let files = Models { whisper: &whisper.folder, vad: &vad.folder.join(VAD.1) };
         let recogniser =
@@ -79,6 +78,11 @@ impl Subtitles {
         let heard = self.recogniser.skip_to(chunk.start.0).and_then(|()| self.recogniser.push(chunk.samples));
         heard.map_err(|error| StepFailed(of_speech(&error)))?;
         Ok(())
+    }
+
+    /// Processor time of threads of its own that have ended.
+    pub fn ended_threads(&self) -> Duration {
+        self.recogniser.ended_threads()
     }
 
     /// The sound has ended. The models stay loaded until this is dropped.
