@@ -45,6 +45,7 @@ test: unit-test ## Run every test that needs no cluster
 unit-test: deps artefacts
 	@$(STEP) "unit tests" cargo test --release --locked --workspace --all-targets
 e2e-test: tools images ## Run the tests on a real cluster, started and ended by them
+	@SHOWRUNNER_E2E=1 $(STEP) "pods on kubelet and process node" cargo test --release --locked --workspace --test node
 	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test cluster
 test-long: test e2e-test ## The tests, with every seed and the two-cluster check
 	@$(STEP) "two clusters side by side" e2e/cluster/test

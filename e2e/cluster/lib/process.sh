@@ -113,6 +113,11 @@ process_node_program() {
   echo "$program"
 }
 
+start_process_node() {
+  start process-node "$STATE/bin/showrunner-process-node" --name "$NODE" --address "$NODE_IP" \
+    --kubeconfig "$CONF/kubelet.kubeconfig" --root "$STATE/pods" --images "$STATE/images"
+}
+
 # In the order of what waits for what.
 bring_up_processes() {
   mkdir -p "$LOGS" "$PIDS" "$CONF" "$STATE/store" "$STATE/images" "$STATE/pods"
@@ -128,8 +133,7 @@ bring_up_processes() {
   wait_for 'the API server' kube-apiserver api_ready
   start_controller_manager
   start_scheduler
-  start process-node "$STATE/bin/showrunner-process-node" --name "$NODE" --address "$NODE_IP" \
-    --kubeconfig "$CONF/kubelet.kubeconfig" --root "$STATE/pods" --images "$STATE/images"
+  start_process_node
   wait_for 'the S3 server' s3 s3_request GET /
   s3_request PUT "/$BUCKET"
   wait_for 'a Ready node' process-node node_ready

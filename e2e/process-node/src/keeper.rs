@@ -92,6 +92,8 @@ struct Stop {
     kill: Option<Instant>,
     /// It has been asked to end.
     asked: bool,
+    /// What was left was killed.
+    killed: bool,
 }
 
 struct Keeper {
@@ -286,10 +288,9 @@ impl Keeper {
             tokio::select! {
                 Some(container) = exits.next() => self.ended(folder, container, &mut processes).await,
                 _ = self.latest.changed() => {}
-                () = sleep_until_some(self.stop.kill) => {
+                () = sleep_until_some(self.stop.kill.filter(|_| !self.stop.killed)) => {
                     processes.iter().filter_map(|process| process.running.as_ref()).for_each(Running::kill);
-                    // Once is enough: what is killed ends.
-                    self.stop.kill = Some(Instant::now() + DEFAULT_GRACE);
+                    self.stop.killed = true;
                 }
                 () = sleep_until_some(deadline.filter(|_| self.seen.verdict.is_none())) => self.exceed_deadline(),
                 _ = memory.tick(), if bounded => {
@@ -342,13 +343,10 @@ impl Keeper {
         }
     }
 
-    /// Sooner than before, never later.
+    /// Sooner than before, never later: the same deletion is seen many times.
     fn end_within(&mut self, grace: Duration) {
-        // Counted once: the same deletion is seen many times.
         let at = Instant::now() + grace;
-        if self.stop.kill.is_none_or(|kill| at < kill) && !self.stop.asked {
-            self.stop.kill = Some(at);
-        } else if self.stop.asked && self.stop.kill.is_some_and(|kill| at + SHORT_GRACE < kill) {
+        if self.stop.kill.is_none_or(|kill| at < kill) {
             self.stop.kill = Some(at);
         }
     }

@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     launch::run_if_asked();
     let flags = Flags::parse();
     let filter = EnvFilter::try_from_env("SHOWRUNNER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
     match start(flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
