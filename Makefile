@@ -31,7 +31,7 @@ images: binaries artefacts ## Build the operator's and the worker's images, with
 	@$(STEP) "images" images/build operator worker
 
 .PHONY: demo
-demo: tools images ## Start a real Kubernetes, install Showrunner, enrich a first title, show the report
+demo: tools binaries artefacts ## Start a real Kubernetes, install Showrunner, enrich a first title, show the report
 	@e2e/demo
 
 .PHONY: cluster cluster-down

@@ -77,7 +77,7 @@ use_process_node() {
 # Pods end with their node, so it goes first.
 end_processes() {
   local component
-  for component in process-node storelog s3 kube-scheduler kube-controller-manager kube-apiserver etcd; do
+  for component in operator process-node storelog s3 kube-scheduler kube-controller-manager kube-apiserver etcd; do
     # One that is stopped by a signal hears no other.
     running "$component" && kill -CONT "$(cut -d' ' -f1 "$PIDS/$component")" 2>/dev/null
     stop "$component"
@@ -144,7 +144,7 @@ bring_up_processes() {
 load_folder() { # FOLDER
   local reference name
   reference=$(jq -er .reference "$1/image.json" 2>/dev/null) ||
-    fail "failed to load $1: a process node takes folders with an image.json; make them with images/build --folders"
+    fail "failed to load $1: a process node takes folders with an image.json; make them with images/build --folder"
   name=$(sha256sum "$1/image.json" | cut -c1-16)
   if [[ ! -d $STATE/images/$name ]]; then
     rm -rf "$STATE/images/.$name.part"

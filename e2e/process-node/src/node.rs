@@ -158,6 +158,13 @@ fn kernel() -> String {
     nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// Whether the API server believes the node to be ready. It does not after the node was away for long.
+async fn is_believed(client: &Client, name: &str) -> kube::Result<bool> {
+    let node = Api::<Node>::all(client.clone()).get(name).await?;
+    let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+    Ok(conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
+}
+
 /// Renews the Lease, and the status now and then. A failure is tried again until the node is stopped.
 async fn keep_alive(client: &Client, facts: &Facts, places: &Places, uid: &str) {
     let leases: Api<Lease> = Api::namespaced(client.clone(), LEASES);
@@ -170,6 +177,8 @@ async fn keep_alive(client: &Client, facts: &Facts, places: &Places, uid: &str) 
                 while !attempt("renew the node's lease", renew_lease(&leases, &facts.name, uid)).await {
                     sleep(RETRY_DELAY).await;
                 }
+                let ask = async { if is_believed(client, &facts.name).await? { Ok(()) } else { tell_status(client, facts, places).await } };
+                attempt("tell that the node is ready", ask).await;
             }
             _ = tell.tick() => {
                 attempt("tell the node's status", tell_status(client, facts, places)).await;

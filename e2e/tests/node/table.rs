@@ -6,10 +6,13 @@ use crate::{
 };
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::{
+    coordination::v1::Lease,
+    core::v1::{ConfigMap, Node, Secret},
+};
 use kube::{
     Api, ResourceExt as _,
-    api::{DeleteParams, EvictParams, PostParams},
+    api::{DeleteParams, EvictParams, Patch, PatchParams, PostParams},
 };
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -112,6 +115,25 @@ async fn deadline_ignored(bed: Arc<Bed>) -> Result<()> {
     let case = bed.job("deadline-ignored", &["hold", "ignore"], &changes).await?;
     ended_as(&case.over().await?, ("Failed", 137, "Error", "DeadlineExceeded"))?;
     case.end().await
+}
+
+/// A second node that is there and takes no pods: where every node is away, Kubernetes takes itself to be the one that is
+/// cut off, and evicts nothing. Never comes back by itself.
+async fn witness(client: kube::Client) -> Result<()> {
+    let name = "witness";
+    let nodes: Api<Node> = Api::all(client.clone());
+    let leases: Api<Lease> = Api::namespaced(client, "kube-node-lease");
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"unschedulable": true}});
+    nodes.patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(node)).await?;
+    loop {
+        let now = Timestamp::now();
+        let ready = json!({"type": "Ready", "status": "True", "reason": "Witness", "lastHeartbeatTime": now.to_string()});
+        nodes.patch_status(name, &PatchParams::default(), &Patch::Strategic(json!({"status": {"conditions": [ready]}}))).await?;
+        let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name},
+            "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()}});
+        leases.patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(lease)).await?;
+        tokio::time::sleep(Duration::from_secs(5)).await; // a heartbeat, which is what a sleep is for
+    }
 }
 
 /// Deletes the running pod and gives it as it stands when it is over, held by the test's finalizer.
@@ -269,7 +291,12 @@ async fn node_lost(bed: Arc<Bed>) -> Result<()> {
     bed.cluster.script("node", &["pause"])?;
     let lost =
         |pod: &k8s_openapi::api::core::v1::Pod| condition(pod, "DisruptionTarget") == Some(("True", "DeletionByTaintManager"));
-    let seen = case.wait("given up", LOST_LIMIT, |pod| lost(pod) && pod.metadata.deletion_timestamp.is_some()).await;
+    let seen = tokio::select! {
+        seen = case.wait("given up", LOST_LIMIT, |pod| lost(pod) && pod.metadata.deletion_timestamp.is_some()) => seen,
+        failed = witness(bed.client.clone()) => failed.and_then(|()| anyhow::bail!("the witness ended")),
+    };
+    let nodes: Api<Node> = Api::all(bed.client.clone());
+    nodes.delete("witness", &DeleteParams::default()).await?;
     // Whatever was seen: what comes after needs the node.
     bed.cluster.script("node", &["resume"])?;
     let given_up = seen?;
