@@ -31,7 +31,7 @@ images: binaries artefacts ## Build the operator's and the worker's images, with
 	@$(STEP) "images" images/build operator worker
 
 .PHONY: demo
-demo: tools images ## Start a real Kubernetes, install Showrunner, enrich a first title, show the report
+demo: tools binaries artefacts ## Start a real Kubernetes, install Showrunner, enrich a first title, show the report
 	@e2e/demo
 
 .PHONY: cluster cluster-down
@@ -47,6 +47,7 @@ unit-test: deps artefacts
 bench-test: deps
 	@$(STEP) "tests of the bench's runner" python3 bench/test_harness.py
 e2e-test: tools images ## Run the tests on a real cluster
+	@SHOWRUNNER_E2E=1 $(STEP) "pods on kubelet and process node" cargo test --release --locked --workspace --test node
 	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test cluster
 test-long: test ## The tests, with every seed and the two-cluster check
 	@$(STEP) "two clusters side by side" e2e/cluster/test

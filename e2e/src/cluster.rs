@@ -36,10 +36,16 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a cluster of this name, or uses the one that is up when `keep` says so.
     pub fn start(name: &str, keep: bool) -> Result<Self> {
+        Self::start_with(name, keep, "container")
+    }
+
+    /// The same, with a node that runs pods as containers or as processes: `container` or `process`.
+    pub fn start_with(name: &str, keep: bool, node: &str) -> Result<Self> {
         if !keep {
             run(Command::new(script()).args(["down", name]))?;
         }
-        let status = Command::new(script()).args(["up", name]).status().context("failed to start the cluster script")?;
+        let status =
+            Command::new(script()).args(["up", name, "--node", node]).status().context("failed to start the cluster script")?;
         if !status.success() {
             bail!("failed to start the cluster: see above");
         }

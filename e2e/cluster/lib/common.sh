@@ -12,11 +12,16 @@ readonly MAX_NAME=32 MAX_STATE_ROOT=40
 readonly POD_NETWORK=10.64 LINK_NETWORK=10.65 MAX_CLUSTERS=250
 # Inside, all clusters look alike.
 readonly SERVICE_CIDR=10.96.0.0/16 KUBERNETES_IP=10.96.0.1 DNS_IP=10.96.0.10
-readonly API_PORT=6443 STORE_PORT=9000 STORE_BACKEND=127.0.0.1:9001 BRIDGE=showrunner0 BUCKET=showrunner CNI_PLUGINS=/usr/lib/cni
+readonly BRIDGE=showrunner0 BUCKET=showrunner CNI_PLUGINS=/usr/lib/cni
+API_PORT=6443 STORE_PORT=9000 STORE_BACKEND=127.0.0.1:9001 ETCD_PORT=2379 ETCD_PEER_PORT=2380
+# What a cluster of processes is started with besides (process.sh).
+APISERVER_FLAGS=() CONTROLLER_MANAGER_FLAGS=() SCHEDULER_FLAGS=()
+# Where a command on a cluster keeps others off it.
+LOCKS=/run/lock
 # How long one thing may take to come up before `up` gives up and shows its log, and to go down before it is named.
 readonly UP_TIMEOUT=60 DOWN_TIMEOUT=20 LOCK_TIMEOUT=120
 # What runs, in the order `status` shows it.
-readonly COMPONENTS=(etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy coredns s3 storelog)
+COMPONENTS=(etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy coredns s3 storelog)
 # The built programs, by the name of their folder in tools/.
 readonly TOOLS=(controlplane coredns helm pause probe s3 storelog)
 
@@ -31,7 +36,8 @@ use_cluster() { # NAME
   NAME=$1
   [[ $NAME =~ ^[a-z0-9]([a-z0-9-]*[a-z0-9])?$ && ${#NAME} -le $MAX_NAME ]] ||
     fail "failed to accept the name '$NAME': use 1 to $MAX_NAME of a-z, 0-9 and -, beginning and ending with a letter or digit"
-  [[ $STATE_ROOT == /* && ${#STATE_ROOT} -le $MAX_STATE_ROOT && $STATE_ROOT != *[[:space:]]* ]] ||
+  # The limit is a socket's path, which only a cluster with containers has, and so root.
+  [[ $STATE_ROOT == /* && ($EUID -ne 0 || ${#STATE_ROOT} -le $MAX_STATE_ROOT) && $STATE_ROOT != *[[:space:]]* ]] ||
     fail "failed to accept SHOWRUNNER_STATE='$STATE_ROOT': use an absolute path of at most $MAX_STATE_ROOT characters without spaces"
   STATE=$STATE_ROOT/$NAME
   LOGS=$STATE/logs
@@ -51,10 +57,11 @@ load_cluster() {
   while read -r name folder; do PROGRAMS[$name]=$folder; done <"$STATE/tools"
   NODE_IP=$POD_NETWORK.$NUMBER.1
   HOST_IP=$LINK_NETWORK.$NUMBER.1
+  [[ ! -f $STATE/node ]] || use_process_node
 }
 
 require_root() {
-  [[ $EUID -eq 0 ]] || fail "failed to start: a cluster needs root (namespaces, mounts, cgroups); run it with sudo"
+  [[ $EUID -eq 0 ]] || fail "failed to start: a cluster needs root (namespaces, mounts, cgroups); run it with sudo, or without containers: cluster up $NAME --node process"
 }
 
 # A process is known by its pid and when it started, so that a pid used again by another is never signalled.

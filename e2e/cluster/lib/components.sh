@@ -5,14 +5,14 @@
 start_etcd() {
   # A test cluster may lose its data with the machine: not waiting for the disk saves seconds.
   start etcd "$(tool controlplane etcd)" --name etcd --data-dir "$STATE/etcd" --unsafe-no-fsync --log-level warn \
-    --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
-    --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
-    --initial-cluster etcd=http://127.0.0.1:2380
+    --listen-client-urls "http://127.0.0.1:$ETCD_PORT" --advertise-client-urls "http://127.0.0.1:$ETCD_PORT" \
+    --listen-peer-urls "http://127.0.0.1:$ETCD_PEER_PORT" --initial-advertise-peer-urls "http://127.0.0.1:$ETCD_PEER_PORT" \
+    --initial-cluster "etcd=http://127.0.0.1:$ETCD_PEER_PORT"
 }
 
 start_apiserver() {
   start kube-apiserver "$(tool controlplane kube-apiserver)" \
-    --advertise-address="$NODE_IP" --secure-port="$API_PORT" --etcd-servers=http://127.0.0.1:2379 \
+    --advertise-address="$NODE_IP" --secure-port="$API_PORT" --etcd-servers="http://127.0.0.1:$ETCD_PORT" \
     --service-cluster-ip-range="$SERVICE_CIDR" --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction \
     --authentication-config="$CONF/authentication.yaml" --client-ca-file="$PKI/ca.crt" \
     --tls-cert-file="$PKI/apiserver.crt" --tls-private-key-file="$PKI/apiserver.key" \
@@ -26,7 +26,7 @@ start_apiserver() {
     --proxy-client-cert-file="$PKI/front-proxy.crt" --proxy-client-key-file="$PKI/front-proxy.key" \
     --enable-aggregator-routing=true --profiling=false \
     --audit-policy-file="$CONF/audit-policy.yaml" --audit-log-path="$LOGS/audit.log" \
-    --audit-log-maxsize=1024 --audit-log-maxbackup=2
+    --audit-log-maxsize=1024 --audit-log-maxbackup=2 "${APISERVER_FLAGS[@]}"
 }
 
 start_controller_manager() {
@@ -36,14 +36,14 @@ start_controller_manager() {
     --authorization-kubeconfig="$CONF/kube-controller-manager.kubeconfig" \
     --root-ca-file="$PKI/ca.crt" --service-account-private-key-file="$PKI/service-accounts.key" \
     --cluster-signing-cert-file="$PKI/ca.crt" --cluster-signing-key-file="$PKI/ca.key" \
-    --cluster-name="$NAME" --service-cluster-ip-range="$SERVICE_CIDR"
+    --cluster-name="$NAME" --service-cluster-ip-range="$SERVICE_CIDR" "${CONTROLLER_MANAGER_FLAGS[@]}"
 }
 
 start_scheduler() {
   start kube-scheduler "$(tool controlplane kube-scheduler)" --leader-elect=false --profiling=false \
     --kubeconfig="$CONF/kube-scheduler.kubeconfig" \
     --authentication-kubeconfig="$CONF/kube-scheduler.kubeconfig" \
-    --authorization-kubeconfig="$CONF/kube-scheduler.kubeconfig"
+    --authorization-kubeconfig="$CONF/kube-scheduler.kubeconfig" "${SCHEDULER_FLAGS[@]}"
 }
 
 start_containerd() { start containerd containerd --config "$CONF/containerd.toml"; }

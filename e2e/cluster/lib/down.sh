@@ -4,8 +4,9 @@
 
 end_cluster() {
   local left=()
+  [[ ! -f $STATE/node ]] || NUMBER=${NUMBER:-0} use_process_node
   end_namespaces || left+=("process $HOLDER (namespaces)")
-  if [[ -f $STATE/number ]]; then
+  if [[ -f $STATE/number && ! -f $STATE/node ]]; then
     # Gone with its peer; named explicitly for the case that the namespace is still being taken down.
     ip link delete "sr-$(<"$STATE/number")" 2>/dev/null || true
     [[ ! -e /sys/class/net/sr-$(<"$STATE/number") ]] || left+=("link sr-$(<"$STATE/number")")

@@ -1,4 +1,5 @@
-// Command probe is what test pods run: it shows from inside a pod what the pod can reach and what it may do.
+// Command probe is what test pods run: it shows from inside a pod what the pod can reach and what it may do, and ends in
+// every way that a pod can end.
 //
 // I/O: as its subcommand says; answers go to standard output, and the last one to the termination message as well.
 package main
@@ -11,7 +12,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -29,7 +34,15 @@ func main() {
 	}
 	fmt.Println(answer)
 	// Not there outside a pod.
-	_ = os.WriteFile("/dev/termination-log", []byte(answer), 0o644)
+	_ = os.WriteFile(messagePath(), []byte(answer), 0o600)
+}
+
+// messagePath is where the last words go: a process node has them elsewhere than a container, and says where.
+func messagePath() string {
+	if path := os.Getenv("SHOWRUNNER_TERMINATION"); path != "" {
+		return path
+	}
+	return "/dev/termination-log"
 }
 
 func run(arguments []string) (string, error) {
@@ -42,8 +55,91 @@ func run(arguments []string) (string, error) {
 		return resolve(arguments[1])
 	case len(arguments) == 1 && arguments[0] == "rights":
 		return rights()
+	case len(arguments) == 2 && arguments[0] == "exit":
+		return "", exit(arguments[1])
+	case len(arguments) == 2 && arguments[0] == "say":
+		return say(arguments[1])
+	case len(arguments) == 2 && arguments[0] == "read":
+		return read(arguments[1])
+	case len(arguments) == 2 && arguments[0] == "eat":
+		return "", eat(arguments[1])
+	case len(arguments) == 3 && arguments[0] == "fill":
+		return "", fill(arguments[1], arguments[2])
+	case len(arguments) == 2 && arguments[0] == "hold":
+		return hold(arguments[1])
 	}
-	return "", fmt.Errorf("usage: probe serve ADDRESS TEXT | get URL | resolve NAME | rights")
+	return "", fmt.Errorf("usage: probe serve ADDRESS TEXT | get URL | resolve NAME | rights | exit CODE | say BYTES | " +
+		"read FILE | eat MIB | fill FOLDER MIB | hold obey|ignore")
+}
+
+// exit ends the process with a code.
+func exit(code string) error {
+	number, err := strconv.Atoi(code)
+	if err == nil {
+		os.Exit(number)
+	}
+	return fmt.Errorf("failed to understand the code %q: %w", code, err)
+}
+
+// say gives as many bytes as are asked for: first one 'a', in the end one 'z', 'x' between.
+func say(bytes string) (string, error) {
+	number, err := strconv.Atoi(bytes)
+	if err != nil || number < 2 {
+		return "", fmt.Errorf("failed to understand the number of bytes %q", bytes)
+	}
+	return "a" + strings.Repeat("x", number-2) + "z", nil
+}
+
+func read(file string) (string, error) {
+	content, err := os.ReadFile(file)
+	return string(content), err
+}
+
+// eat takes memory, page by page, and keeps it until the process is ended.
+func eat(mib string) error {
+	number, err := strconv.Atoi(mib)
+	if err != nil {
+		return fmt.Errorf("failed to understand the number of MiB %q: %w", mib, err)
+	}
+	var kept [][]byte
+	for range number {
+		piece := make([]byte, 1<<20)
+		for at := 0; at < len(piece); at += 4096 {
+			piece[at] = 1
+		}
+		kept = append(kept, piece)
+		// A container's limit holds at once, a process node's within its period: not all at a stroke.
+		time.Sleep(5 * time.Millisecond)
+	}
+	fmt.Println(len(kept), "MiB taken")
+	_, err = hold("obey")
+	return err
+}
+
+// fill writes a file into FOLDER and stays.
+func fill(folder, mib string) error {
+	number, err := strconv.Atoi(mib)
+	if err != nil {
+		return fmt.Errorf("failed to understand the number of MiB %q: %w", mib, err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "filled"), make([]byte, number<<20), 0o600); err != nil {
+		return err
+	}
+	_, err = hold("obey")
+	return err
+}
+
+// hold stays until it is asked to end and says so, or until it is killed.
+func hold(how string) (string, error) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM)
+	fmt.Println("holding")
+	for {
+		<-asked
+		if how == "obey" {
+			return "asked to end", nil
+		}
+	}
 }
 
 // serve answers every request on ADDRESS with TEXT until the process is ended.
