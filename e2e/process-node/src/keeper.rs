@@ -78,7 +78,7 @@ pub(crate) async fn keep(client: Client, shared: Arc<Shared>, mut latest: Latest
             }
         }
         Err(why) => {
-            keeper.reject(why);
+            keeper.reject(&why);
             keeper.let_go().await;
         }
     }
@@ -136,7 +136,7 @@ impl Keeper {
             return;
         }
         if let Some(why) = refuse(&self.pod) {
-            self.reject(why);
+            self.reject(&why);
             return;
         }
         tracing::info!(pod = self.name, "taken up");
@@ -149,7 +149,7 @@ impl Keeper {
         tracing::info!(pod = self.name, containers = ?self.seen.containers, verdict = ?self.seen.verdict, "ended");
     }
 
-    fn reject(&mut self, why: String) {
+    fn reject(&mut self, why: &str) {
         tracing::warn!(pod = self.name, why, "refused");
         self.seen.containers.clear();
         self.seen.verdict = Some(("UnsupportedByProcessNode".to_owned(), format!("Pod was rejected: {why}")));

@@ -253,15 +253,12 @@ async fn pods(client: &Client, name: &str, shared: &Arc<Shared>) -> anyhow::Resu
 fn hand_over(client: &Client, shared: &Arc<Shared>, keepers: &mut BTreeMap<String, watch::Sender<Option<Arc<Pod>>>>, pod: Pod) {
     let Some(uid) = pod.metadata.uid.clone() else { return };
     let pod = Some(Arc::new(pod));
-    match keepers.get(&uid) {
-        Some(keeper) => {
-            keeper.send_replace(pod);
-        }
-        None => {
-            let (keeper, latest) = watch::channel(pod);
-            keepers.insert(uid, keeper);
-            tokio::spawn(keep(client.clone(), Arc::clone(shared), latest));
-        }
+    if let Some(keeper) = keepers.get(&uid) {
+        keeper.send_replace(pod);
+    } else {
+        let (keeper, latest) = watch::channel(pod);
+        keepers.insert(uid, keeper);
+        tokio::spawn(keep(client.clone(), Arc::clone(shared), latest));
     }
 }
 
