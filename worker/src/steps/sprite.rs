@@ -52,7 +52,7 @@ impl Sprite {
         self.fill_until(picture.pts);
         match &mut self.shown {
             Some(shown) if (shown.width, shown.height) == (picture.width, picture.height) => {
-                shown.pixels.copy_from_slice(&picture.rgb)
+                shown.pixels.copy_from_slice(&picture.rgb);
             }
             shown => *shown = Some(Rgb { width: picture.width, height: picture.height, pixels: picture.rgb.clone() }),
         }
