@@ -266,14 +266,14 @@ fn hear(
     decodes.sound.fetch_add(1, Ordering::Relaxed);
     let all_seconds = seconds(probed);
     let mut stopped = None;
-    let decoded = sound::decode(work.sandbox, work.source, probed, child_limits(work.limits), &mut |chunk| {
+    let heard = sound::decode(work.sandbox, work.source, probed, child_limits(work.limits), &mut |chunk| {
         work.tracker.at(Pass::Sound, clock.to_seconds(chunk.start), all_seconds);
         subtitles.hear(&chunk).map_err(|error| {
             stopped = Some(failure_in(error));
             "the step subtitles failed".into()
         })
     });
-    match (stopped, decoded) {
+    match (stopped, heard) {
         (Some(failure), _) => Err(failure),
         (None, Err(error)) => Err(of_decode(&error)),
         (None, Ok(summary)) => {

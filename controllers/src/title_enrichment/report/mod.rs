@@ -148,12 +148,12 @@ fn sheets(pictures: &Pictures, out: &mut String) -> fmt::Result {
 fn wanted<'a>(page: &Page<'a>, documents: &Documents) -> BTreeSet<&'a str> {
     let picks = documents.thumbnails.iter().flat_map(|document| &document.picks).take(MAX_ROWS).map(|pick| pick.name.as_str());
     let shots = documents.shots.iter().flat_map(|document| {
-        document.shots.iter().take(MAX_ROWS).filter_map(|shot| match &shot.still {
-            Some(still) => Some(still.sheet.as_str()),
-            None => {
-                let (start, end) = (millis(shot.span.start, document.time_base), millis(shot.span.end, document.time_base));
-                sprite::at(&documents.tiles, start.midpoint(end)).map(|tile| tile.sheet.as_str())
+        document.shots.iter().take(MAX_ROWS).filter_map(|shot| {
+            if let Some(still) = &shot.still {
+                return Some(still.sheet.as_str());
             }
+            let (start, end) = (millis(shot.span.start, document.time_base), millis(shot.span.end, document.time_base));
+            sprite::at(&documents.tiles, start.midpoint(end)).map(|tile| tile.sheet.as_str())
         })
     });
     let names = picks.chain(shots).filter(|name| is_picture(name));

@@ -95,7 +95,7 @@ pub(super) fn thumbnails(document: &ThumbnailsDocument, pictures: &Pictures, out
         let (width, height) = (pick.width, pick.height);
         match pictures.get(&pick.name) {
             Some(uri) => {
-                write!(out, "<img src=\"{uri}\" width=\"{width}\" height=\"{height}\" alt=\"thumbnail {}\">", index + 1)?
+                write!(out, "<img src=\"{uri}\" width=\"{width}\" height=\"{height}\" alt=\"thumbnail {}\">", index + 1)?;
             }
             None => blank(16, 9, out)?,
         }
