@@ -100,6 +100,40 @@ where
 mod tests {
     use super::*;
 
+    /// Counts the lines that are written to it.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<std::sync::atomic::AtomicUsize>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            // Each line is one write.
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_new_level_is_used_at_once() {
+        let lines = Lines::default();
+        let out = lines.clone();
+        let (subscriber, level) = subscriber("warn", LogFormat::Text, move || out.clone(), false, None).unwrap();
+        let _default = tracing::subscriber::set_default(subscriber);
+        let count = || lines.0.load(std::sync::atomic::Ordering::SeqCst);
+        let say = || tracing::info!("something of interest");
+        say();
+        assert_eq!(count(), 0);
+        level.set("info").unwrap();
+        say();
+        assert_eq!(count(), 1);
+        level.set("error").unwrap();
+        say();
+        assert_eq!(count(), 1);
+    }
+
     #[test]
     fn a_filter_that_cannot_be_read_is_refused_with_an_example() {
         for filter in ["", "info,=", &"a".repeat(2000)] {

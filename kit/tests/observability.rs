@@ -6,6 +6,8 @@
 
 use serde_json::Value;
 use showrunner_kit::metrics::Metrics;
+use showrunner_kit::telemetry::{self, LogFormat};
+use showrunner_kit::traces;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -89,6 +91,14 @@ fn assert_exported(what: &str, query: &str) {
     for name in named {
         assert!(known.iter().any(|(exported, _)| *exported == name), "{what} asks for {name}, which nobody exports: {query}");
     }
+}
+
+/// In a process without another subscriber, as the operator is: what one of them wants, all have to look at.
+#[test]
+fn without_traces_their_spans_are_disabled() {
+    telemetry::init("info", LogFormat::Json, None).unwrap();
+    assert!(traces::step("decide").is_disabled());
+    assert!(!tracing::info_span!("anything else").is_disabled());
 }
 
 #[test]

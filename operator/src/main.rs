@@ -20,7 +20,7 @@ use showrunner_kit::metrics::Metrics;
 use showrunner_kit::traces::export::Traces;
 use showrunner_kit::{shutdown, telemetry};
 
-use crate::run::{Ended, Identity, Seen};
+use crate::run::{Ended, Identity, Telemetry};
 
 /// Runs the AI side of a video platform: watches Showrunner's kinds and brings the cluster towards what they say.
 #[derive(Debug, Parser)]
@@ -86,5 +86,5 @@ fn start(flags: Flags) -> anyhow::Result<Ended> {
     };
     let filter = flags.log_level.as_deref().unwrap_or(&config.log.level);
     let log_level = telemetry::init(filter, config.log.format, traces.as_ref())?;
-    runtime.block_on(run::run(config, identity, Seen { log_level, metrics, traces }))
+    runtime.block_on(run::run(config, identity, Telemetry { log_level, metrics, traces }))
 }

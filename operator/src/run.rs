@@ -44,7 +44,7 @@ pub(crate) struct Identity {
 }
 
 /// What this process tells of itself.
-pub(crate) struct Seen {
+pub(crate) struct Telemetry {
     /// Changes what is logged.
     pub(crate) log_level: LogLevel,
     /// Every metric.
@@ -57,8 +57,8 @@ pub(crate) struct Seen {
 const FLUSH: Duration = Duration::from_secs(2);
 
 /// Runs until a signal, or until the lease is lost.
-pub(crate) async fn run(config: Config, identity: Identity, seen: Seen) -> anyhow::Result<Ended> {
-    let Seen { log_level, metrics, traces } = seen;
+pub(crate) async fn run(config: Config, identity: Identity, telemetry: Telemetry) -> anyhow::Result<Ended> {
+    let Telemetry { log_level, metrics, traces } = telemetry;
     let stop = CancellationToken::new();
     shutdown::on_signals(&stop).context("failed to listen to signals")?;
     let clock = Clock::start();

@@ -109,7 +109,7 @@ impl Reconciler for TitleReconciler {
                 self.kit.events.publish(&actor.title, note.severity, note.reason.into(), ACTION, &note.message).await;
             }
             for act in steps.acts {
-                again |= traces::in_step("act", actor.act(act, &mut facts)).await?;
+                again |= traces::in_step("act", Box::pin(actor.act(act, &mut facts))).await?;
             }
             if !again {
                 return Ok(steps.next);
