@@ -62,6 +62,7 @@ impl Actor<'_> {
             Act::Create(order) => self.create(&order, facts).await,
             Act::Admit { job } => self.admit(&job, facts).await,
             Act::End { job } => self.end(&job).await,
+            Act::ReleasePods { job } => self.release_pods(&job).await,
             Act::LetGo { job } => self.let_go(&job).await,
             Act::ForceGo { job } => self.force_go(&job).await,
             Act::Publish(edition) => self.publish(&edition, facts).await,
@@ -171,6 +172,12 @@ impl Actor<'_> {
             self.kit.admission.settle(&ObjectKey::of(&job.metadata), spent(&job)).await?;
         }
         self.kit.jobs.cancel(&job, self.pods, self.now).await?;
+        Ok(false)
+    }
+
+    async fn release_pods(&mut self, name: &str) -> Result<bool, ReconcileError> {
+        let Some(job) = self.untouched(name) else { return Ok(false) };
+        self.kit.jobs.release_pods(&job, self.pods, self.now).await?;
         Ok(false)
     }
 

@@ -13,10 +13,10 @@ use showrunner_contracts::{
 use showrunner_crds::common::Accelerator;
 use showrunner_crds::title_enrichment::{AttemptStatus, AttemptSummary, MediaStatus, StepState, StepStatus, TitleReason};
 use showrunner_kit::Next;
-use showrunner_kit::jobs::{Cause, JobState, PodRecord};
+use showrunner_kit::jobs::{CancelStep, Cause, JobState, PodRecord};
 
 use super::failure::{Class, Failing, MAX_LOST, SUCCEEDED, of_pod, of_result, of_worker, wait_after};
-use super::types::{Answer, Committed, Decision, Need, SeenJob, Steps};
+use super::types::{Act, Answer, Committed, Decision, Need, SeenJob, Steps, Trouble};
 use super::{Draft, failure};
 use crate::title_enrichment::layout;
 
@@ -69,7 +69,7 @@ impl Draft<'_> {
         let found = match &self.input.seen.results {
             _ if keys.is_empty() => std::collections::BTreeMap::new(),
             Answer::NotAsked => return Some(Decision::Need(Need::Results { store, keys })),
-            Answer::Trouble(trouble) => return Some(self.trouble(trouble)),
+            Answer::Trouble(trouble) => return Some(self.harvest_later(job.as_ref(), trouble)),
             Answer::Got(found) => found.clone(),
         };
         let mut word: Option<Failing> = None;
@@ -118,6 +118,15 @@ impl Draft<'_> {
             acts: std::mem::take(&mut self.acts),
             next: Next::WaitForChange,
         })))
+    }
+
+    /// The store does not answer: the Job waits for that, its pods do not. What is to be known of them is kept on the Job,
+    /// and whoever deletes the namespace waits for its pods before anything else is deleted.
+    fn harvest_later(&mut self, job: Option<&SeenJob>, trouble: &Trouble) -> Decision {
+        if let Some(job) = job.filter(|job| job.cancel == CancelStep::ReleasePods) {
+            self.acts.push(Act::ReleasePods { job: job.name.clone() });
+        }
+        self.trouble(trouble)
     }
 
     /// One attempt less in hand, one more in the history, and when the next one may start.
@@ -181,7 +190,7 @@ impl Draft<'_> {
                         let folder = layout::attempt_folder(&unit, &self.input.title.uid, attempt.number);
                         Err(Decision::Need(Need::Report { store: store.to_owned(), folder, digest }))
                     }
-                    Answer::Trouble(trouble) => Err(self.trouble(trouble)),
+                    Answer::Trouble(trouble) => Err(self.harvest_later(job, trouble)),
                     Answer::Got(Err(wrong)) => Ok(plain(of_result(wrong.clone()), record)),
                     Answer::Got(Ok(report))
                         if report.unit_key != unit || i64::from(report.attempt) != i64::from(attempt.number) =>

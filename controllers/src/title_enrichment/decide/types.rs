@@ -246,6 +246,11 @@ pub enum Act {
         /// Job.
         job: String,
     },
+    /// Record a Job's pods and let them go; the Job stays.
+    ReleasePods {
+        /// Job.
+        job: String,
+    },
     /// Record a Job's pods, settle its cost, let it go.
     LetGo {
         /// Job.

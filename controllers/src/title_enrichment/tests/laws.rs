@@ -326,7 +326,7 @@ fn uninstall(world: &mut World, job_is_gone: bool) {
         world.jobs.clear();
     }
     for job in world.jobs.values_mut() {
-        (job.state, job.held) = (JobState::Suspended, false);
+        (job.state, job.held, job.pods_held) = (JobState::Suspended, false, false);
     }
     world.now += Duration::from_hours(1);
 }
@@ -397,6 +397,26 @@ fn deleting_is_over_after_two_minutes_whatever_the_pods_do() {
     world.now += DELETE_WITHIN;
     world.reconcile().unwrap();
     assert!(world.gone && world.jobs.is_empty());
+}
+
+/// A namespace that is deleted waits for its pods before a title in it is so much as asked to go.
+#[test]
+fn pods_that_have_ended_do_not_wait_for_the_store() {
+    let mut world = World::new(ALL);
+    world.settle_until(World::running);
+    world.store_down = true;
+    world.pods();
+    for _ in 0..3 {
+        world.reconcile().unwrap();
+    }
+    assert_eq!(world.reason(), "StoreUnavailable");
+    assert!(world.jobs.values().all(|job| job.held && !job.pods_held), "{:?}", world.jobs);
+    let writes = world.writes;
+    world.reconcile().unwrap();
+    assert_eq!(world.writes, writes, "it is done once");
+    world.store_down = false;
+    world.settle();
+    assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 1));
 }
 
 #[test]

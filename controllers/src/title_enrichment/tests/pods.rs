@@ -23,7 +23,16 @@ impl World {
         let script = if self.scripts.is_empty() { Script::Work } else { self.scripts.remove(0) };
         self.jobs.insert(
             name,
-            FakeJob { order, state: JobState::Suspended, admitted: 0, admitted_at: None, held: true, settled: 0, script },
+            FakeJob {
+                order,
+                state: JobState::Suspended,
+                admitted: 0,
+                admitted_at: None,
+                held: true,
+                pods_held: false,
+                settled: 0,
+                script,
+            },
         );
     }
 
@@ -36,6 +45,7 @@ impl World {
                 job.admitted_at = None;
             }
             JobState::Stopping => {}
+            _ if job.pods_held => job.pods_held = false,
             _ if job.held => {
                 job.held = false;
                 job.settled += 1;
@@ -57,7 +67,10 @@ impl World {
                     JobState::Pending { since: job.admitted_at, reason: (*why).into(), message: "0/1 nodes".into() }
                 }
                 (JobState::Pending { .. }, Script::NeverStarts(_)) | (JobState::Running { .. }, Script::Hangs) => continue,
-                (JobState::Pending { .. }, _) => JobState::Running { since: self.now },
+                (JobState::Pending { .. }, _) => {
+                    job.pods_held = true;
+                    JobState::Running { since: self.now }
+                }
                 (JobState::Running { .. }, script) => {
                     let script = script.clone();
                     self.work(&job, &script)

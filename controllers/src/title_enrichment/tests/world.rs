@@ -48,6 +48,7 @@ pub(super) struct FakeJob {
     pub(super) admitted: u32,
     pub(super) admitted_at: Option<Timestamp>,
     pub(super) held: bool,
+    pub(super) pods_held: bool,
     pub(super) settled: u32,
     pub(super) script: Script,
 }
@@ -245,6 +246,9 @@ impl World {
         let cancel = match &job.state {
             JobState::Pending { .. } | JobState::Running { .. } => CancelStep::Suspend,
             JobState::Stopping => CancelStep::Wait,
+            JobState::Suspended | JobState::Succeeded { .. } | JobState::Failed { .. } if job.pods_held => {
+                CancelStep::ReleasePods
+            }
             JobState::Suspended | JobState::Succeeded { .. } | JobState::Failed { .. } if job.held => CancelStep::Settle,
             JobState::Suspended | JobState::Succeeded { .. } | JobState::Failed { .. } => CancelStep::Delete,
         };
@@ -259,7 +263,7 @@ impl World {
             state: job.state.clone(),
             cancel,
             overdue,
-            held: job.held,
+            held: job.held || job.pods_held,
             deleting: false,
             class: job.order.class.name.clone(),
         }
@@ -351,18 +355,21 @@ impl World {
                 })?;
             }
             Act::End { job } if touched.insert(job.clone()) => self.write(|world| world.end(&job))?,
+            Act::ReleasePods { job } if touched.insert(job.clone()) => {
+                self.write(|world| world.jobs.get_mut(&job).unwrap().pods_held = false)?;
+            }
             Act::LetGo { job } if touched.insert(job.clone()) => {
                 assert_ne!(self.status.attempt.as_ref().map(|a| &a.job), Some(&job), "harvested before it is let go");
                 self.write(|world| {
                     let job = world.jobs.get_mut(&job).unwrap();
-                    job.held = false;
+                    (job.held, job.pods_held) = (false, false);
                     job.settled += 1;
                 })?;
             }
             Act::ForceGo { job } if touched.insert(job.clone()) => self.write(|world| {
                 world.jobs.remove(&job);
             })?,
-            Act::Admit { .. } | Act::End { .. } | Act::LetGo { .. } | Act::ForceGo { .. } => {}
+            Act::Admit { .. } | Act::End { .. } | Act::ReleasePods { .. } | Act::LetGo { .. } | Act::ForceGo { .. } => {}
         }
         Ok(false)
     }
