@@ -385,7 +385,7 @@ mod tests {
         fs::remove_file(&file).unwrap();
         nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(folder.last_words("worker", false), "");
-        fs::write(folder.log("worker"), (0..100).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
+        fs::write(folder.log("worker"), (0..100).map(|n| n.to_string() + "\n").collect::<String>()).unwrap();
         let said = folder.last_words("worker", true);
         assert!(said.starts_with("20\n") && said.ends_with("99\n"), "{said}");
     }
