@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use showrunner_kit::{shutdown, telemetry};
 
-use crate::run::{Ended, Identity};
+use self::run::{Ended, Identity};
 
 /// Runs the AI side of a video platform: watches Showrunner's kinds and brings the cluster towards what they say.
 #[derive(Debug, Parser)]
@@ -37,7 +37,7 @@ struct Flags {
     pod_namespace: Option<String>,
 }
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let flags = Flags::parse();
     match start(flags) {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,

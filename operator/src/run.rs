@@ -22,8 +22,8 @@ use showrunner_kit::telemetry::LogLevel;
 use showrunner_kit::{kube_client, shutdown};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
-use crate::registry;
+use super::config::Config;
+use super::registry;
 
 /// How the run ended.
 pub(crate) enum Ended {

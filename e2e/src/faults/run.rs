@@ -232,6 +232,8 @@ pub struct Outcome {
     pub ending: Value,
     /// Points, in order.
     pub points: Vec<Point>,
+    /// Writes, in order and in words.
+    pub tale: Vec<String>,
     /// Processes of the operator.
     pub processes: usize,
     /// Writes and Events of the operator, by the audit log.
@@ -296,6 +298,7 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
     let record = collect(&stage, plan, acts.rest, processes).await?;
     outcome.breaches.extend(laws::breaches(&record).into_iter().map(|(law, breach)| (law.to_owned(), breach)));
     outcome.points = record.journal.iter().map(|entry| entry.point.clone()).collect();
+    outcome.tale = record.journal.iter().filter(|entry| entry.point.is_write()).map(super::wire::Entry::describe).collect();
     outcome.processes = processes;
     let events = record.audit.iter().filter(|request| request.resource == "events").count();
     outcome.writes = (record.audit.iter().filter(|request| request.is_write()).count() - events, events);
@@ -490,7 +493,7 @@ impl Stage<'_> {
             json!({
                 "phase": status["phase"],
                 "conditions": all(&status["conditions"], &["type", "status", "reason"]),
-                "steps": all(&status["steps"], &["name", "state", "result", "attempts", "lost"]),
+                "steps": all(&status["steps"], &["name", "state", "reason", "attempts", "lost"]),
                 "history": all(&status["history"], &["number", "outcome", "counted"]),
                 "published": status["published"]["digest"],
             })

@@ -35,6 +35,10 @@ const A_WHILE: Duration = Duration::from_millis(1_500);
 const NO_ANSWER: Duration = Duration::from_secs(5);
 /// How long a process has to take an answer before it is killed "after" it. What it sends meanwhile is refused.
 const TO_TAKE_AN_ANSWER: Duration = Duration::from_millis(30);
+/// How long the world has to react to a write before its answer is passed on all the same.
+const TO_ANSWER: Duration = Duration::from_millis(400);
+/// How long a process has to take an event that it was sent, before the answer to what caused it follows.
+const TO_TAKE_AN_EVENT: Duration = Duration::from_millis(15);
 /// Group of our own kinds.
 const OUR_GROUP: &str = "showrunner.dev";
 /// Digits of a digest, as keys in the store have it.
@@ -261,6 +265,9 @@ struct State {
     /// Resources whose first list is still to be an old one, and the resources whose watches lag until then.
     old: Option<(Old, Vec<String>)>,
     lag_until: BTreeMap<String, Instant>,
+    /// The newest version of each resource that each process has been sent, and the newest state of its Jobs.
+    delivered: HashMap<(u32, String), u64>,
+    answered_jobs: HashMap<(u32, String), bool>,
 }
 
 struct Inner {
@@ -293,6 +300,17 @@ enum Side {
     Store,
 }
 
+impl Entry {
+    /// In one line, for people.
+    pub fn describe(&self) -> String {
+        let conditions = self.body["status"]["conditions"].as_array();
+        let ready = conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready");
+        let reason = ready.and_then(|ready| ready["reason"].as_str()).unwrap_or_default();
+        let status = self.answered.map_or_else(|| "no answer".to_owned(), |(_, status)| status.to_string());
+        format!("{} -> {status} {reason}", self.point)
+    }
+}
+
 impl Wire {
     /// Proxies for one run in this namespace.
     pub fn new(
@@ -312,6 +330,8 @@ impl Wire {
             away_until: None,
             old: None,
             lag_until: BTreeMap::new(),
+            delivered: HashMap::new(),
+            answered_jobs: HashMap::new(),
         };
         Self(Arc::new(Inner {
             namespace: namespace.to_owned(),
@@ -629,11 +649,53 @@ impl Inner {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let bytes = answer.bytes().await.map_err(|_| hang_up())?;
         self.stamp(call, |entry, now| entry.answered = Some((now, status.as_u16())));
+        if call.side == Side::Api && status.is_success() && matches!(call.parts.method, Method::POST | Method::PATCH) {
+            self.let_the_world_answer(call, &bytes).await;
+        }
         let is_head = call.parts.method == Method::HEAD;
         let mut response = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
         *response.status_mut() = status;
         *response.headers_mut() = end_to_end(&headers, is_head);
         Ok(response)
+    }
+
+    /// Holds back the answer to a write until the writer's own watch has shown it what it wrote, and the job controller
+    /// has answered, where it is about a Job. One of the schedules that a real cluster has, and the same in every run.
+    async fn let_the_world_answer(&self, call: &Call, body: &[u8]) {
+        let Some(entry) = call.entry else { return };
+        let (resource, process) = {
+            let state = self.lock();
+            let point = &state.journal[entry].point;
+            (point.resource.split('/').next().unwrap_or_default().to_owned(), call.gate.number)
+        };
+        let object: Value = serde_json::from_slice(body).unwrap_or_default();
+        let version = object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse::<u64>().ok());
+        let Some(version) = version else { return };
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let seen = self.until(|state| {
+            let shown = state.delivered.get(&(process, resource.clone())).is_some_and(|newest| *newest >= version);
+            let answered = resource != "jobs" || state.answered_jobs.get(&(process, name.clone())).copied().unwrap_or(true);
+            shown && answered
+        });
+        // A stream that is held, and one that was never opened, show nothing.
+        if tokio::time::timeout(TO_ANSWER, seen).await.is_ok() {
+            tokio::time::sleep(TO_TAKE_AN_EVENT).await;
+        }
+    }
+
+    /// Writes down what a process has been shown.
+    fn shown(&self, process: u32, resource: &str, object: &Value) {
+        let version = object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse::<u64>().ok());
+        let mut state = self.lock();
+        if let Some(version) = version {
+            state.delivered.insert((process, resource.to_owned()), version);
+        }
+        if resource == "jobs" {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            state.answered_jobs.insert((process, name), is_answered(object));
+        }
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     fn stamp(&self, call: &Call, write: impl FnOnce(&mut Entry, u64)) {
@@ -714,6 +776,9 @@ impl Stream {
         let (index, fault) = self.inner.arrive(&self.call, ("event", self.resource.clone(), name));
         // Events are named, not kept: they would be most of the journal.
         self.inner.lock().journal[index].body = Value::Null;
+        if fault.is_none() {
+            self.inner.shown(self.call.gate.number, &self.resource, &event["object"]);
+        }
         match fault {
             None => Some(Ok(line)),
             Some(Fault::Held) => {
@@ -753,6 +818,17 @@ impl Stream {
             }
         }
     }
+}
+
+/// Whether the job controller has done what a Job's spec asks of it for now.
+fn is_answered(job: &Value) -> bool {
+    let holds = |type_: &str| {
+        let conditions = job["status"]["conditions"].as_array();
+        conditions.into_iter().flatten().any(|condition| condition["type"] == type_ && condition["status"] == "True")
+    };
+    let counted: u64 = ["active", "succeeded", "failed"].iter().filter_map(|field| job["status"][field].as_u64()).sum();
+    let suspended = job["spec"]["suspend"] == true;
+    holds("Complete") || holds("Failed") || (suspended && holds("Suspended")) || (!suspended && !holds("Suspended") && counted > 0)
 }
 
 /// Verb, resource and name of a request to the API server; none where it is no point.

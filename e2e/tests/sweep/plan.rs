@@ -4,7 +4,7 @@ use crate::{Fault, Outcome, Plan, Point};
 use showrunner_e2e::faults::wire::Old;
 
 /// Each write, always.
-const WRITES: [Fault; 3] = [Fault::KilledBefore, Fault::AnswerLost, Fault::KilledAfter];
+pub(crate) const WRITES: [Fault; 3] = [Fault::KilledBefore, Fault::AnswerLost, Fault::KilledAfter];
 /// Each write to the API server, one of these by the seed; all of them when everything is swept.
 const ANSWERS: [Fault; 9] = [
     Fault::Answered(409),
@@ -120,6 +120,3 @@ pub(crate) fn judge(plan: &Plan, outcome: &Outcome, straight: &Outcome) -> Resul
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests {}

@@ -108,7 +108,7 @@ impl Jobs {
         let known = kept.len();
         for pod in &waiting {
             let new = record(&job, pod);
-            if !kept.iter().any(|old| old.pod == new.pod) {
+            if crate::planted!("charged-twice") || !kept.iter().any(|old| old.pod == new.pod) {
                 kept.push(new);
             }
         }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::Digest;
 use showrunner_crds::title_enrichment::{Phase, SourceStatus, StepState, TitleEnrichmentStatus, TitleReason};
-use showrunner_kit::Next;
+use showrunner_kit::{Next, planted};
 use showrunner_kit::jobs::CancelStep;
 
 use super::validate::Wish;
@@ -30,7 +30,7 @@ const UNSEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 pub fn decide(input: &Input<'_>, now: Timestamp) -> Decision {
     let mut draft = Draft { input, now, status: input.status.clone(), acts: Vec::new(), planned: Vec::new(), answers: false };
     draft.let_strays_go();
-    if let Some(since) = input.title.deleting {
+    if let Some(since) = input.title.deleting.filter(|_| !planted!("deletion-ignored")) {
         return draft.delete(since);
     }
     if let Some(decision) = draft.harvest() {
