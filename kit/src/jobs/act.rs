@@ -47,7 +47,7 @@ pub fn next_cancel_step(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> CancelS
         return CancelStep::ReleasePods;
     }
     // Of a Job that is being deleted the job controller says nothing more: its pods are all there is to go by.
-    let quiet = if deleted { !pods.iter().any(|pod| is_held(job, pod)) } else { is_quiet(job, pods) };
+    let quiet = if deleted { !pods.iter().any(|pod| is_held(job, pod)) } else { is_quiet(job, pods, now) };
     match (quiet, has_finalizer(&job.metadata, names::FINALIZER_SETTLE), deleted) {
         (false, _, _) => CancelStep::Wait,
         (true, true, _) => CancelStep::Settle,
