@@ -95,13 +95,8 @@ impl History {
             let kind = GroupVersionKind::gvk(OUR_GROUP, &version.name, &definition.spec.names.kind);
             kinds.push(ApiResource::from_gvk_with_plural(&kind, &definition.spec.names.plural));
         }
-        let shared = Shared {
-            client,
-            kinds,
-            versions: Mutex::default(),
-            failed: Mutex::default(),
-            grown: watch::Sender::new(()),
-        };
+        let shared =
+            Shared { client, kinds, versions: Mutex::default(), failed: Mutex::default(), grown: watch::Sender::new(()) };
         let history = Self(Arc::new(shared));
         let mut tasks = JoinSet::new();
         for kind in history.0.kinds.clone() {
@@ -110,7 +105,8 @@ impl History {
             let history = history.clone();
             tasks.spawn(async move {
                 let ended = history.follow(api, &kind.plural, from).await;
-                let text = format!("failed to watch {}: {:#}", kind.plural, ended.err().unwrap_or_else(|| anyhow::anyhow!("over")));
+                let text =
+                    format!("failed to watch {}: {:#}", kind.plural, ended.err().unwrap_or_else(|| anyhow::anyhow!("over")));
                 *history.0.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
                 history.0.grown.send_replace(());
             });
@@ -260,7 +256,12 @@ impl World {
                 _ => format!("phase {}", object["status"]["phase"]),
             });
             let deleting = if object["metadata"]["deletionTimestamp"].is_null() { "" } else { ", deleting" };
-            format!("{} {} ({state}{deleting}, finalizers {})", version.resource, version.name(), object["metadata"]["finalizers"])
+            format!(
+                "{} {} ({state}{deleting}, finalizers {})",
+                version.resource,
+                version.name(),
+                object["metadata"]["finalizers"]
+            )
         };
         let all: Vec<String> = self.all().map(tell).collect();
         if all.is_empty() { "there is nothing".to_owned() } else { format!("there are {}", all.join("; ")) }

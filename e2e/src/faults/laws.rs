@@ -126,7 +126,12 @@ fn annotation<'a>(object: &'a Value, name: &str) -> &'a str {
 
 fn controller(object: &Value) -> &str {
     let owners = object["metadata"]["ownerReferences"].as_array();
-    owners.into_iter().flatten().find(|owner| owner["controller"] == true).and_then(|owner| owner["uid"].as_str()).unwrap_or_default()
+    owners
+        .into_iter()
+        .flatten()
+        .find(|owner| owner["controller"] == true)
+        .and_then(|owner| owner["uid"].as_str())
+        .unwrap_or_default()
 }
 
 fn has_finalizer(object: &Value, name: &str) -> bool {
@@ -249,8 +254,7 @@ fn admitted_once(record: &Record) -> Vec<String> {
 fn nothing_redone(record: &Record) -> Vec<String> {
     let mut breaches = Vec::new();
     for job in record.births() {
-        let order: Value =
-            serde_json::from_str(annotation(&job.object["spec"]["template"], ORDER)).unwrap_or_default();
+        let order: Value = serde_json::from_str(annotation(&job.object["spec"]["template"], ORDER)).unwrap_or_default();
         let Some(owner) = record.owner_before(controller(&job.object), job.at) else { continue };
         let done = |key: &Value| {
             let steps = owner.object["status"]["steps"].as_array();
@@ -316,9 +320,10 @@ fn settled_last(record: &Record) -> Vec<String> {
         let pods = record.of("pods").filter(|pod| pod.at < settled.at && controller(&pod.object) == uid);
         let ran = |pod: &&Version| {
             let statuses = pod.object["status"]["containerStatuses"].as_array();
-            statuses.into_iter().flatten().any(|status| {
-                !status["state"]["running"].is_null() || !status["state"]["terminated"]["startedAt"].is_null()
-            })
+            statuses
+                .into_iter()
+                .flatten()
+                .any(|status| !status["state"]["running"].is_null() || !status["state"]["terminated"]["startedAt"].is_null())
         };
         let left_out: BTreeSet<&str> =
             pods.filter(ran).map(Version::name).filter(|pod| !on_record.iter().any(|known| known == pod)).collect();
@@ -337,8 +342,8 @@ fn results_kept(record: &Record) -> Vec<String> {
             for step in before.as_array().into_iter().flatten().filter(|step| step["state"] == "Done") {
                 let now = after.as_array().into_iter().flatten().find(|now| now["name"] == step["name"]);
                 // Another spec may ask for something else.
-                let asked = pair[0].object["spec"] != pair[1].object["spec"]
-                    || now.is_none_or(|now| now["wanted"] != step["wanted"]);
+                let asked =
+                    pair[0].object["spec"] != pair[1].object["spec"] || now.is_none_or(|now| now["wanted"] != step["wanted"]);
                 if !asked && now.is_some_and(|now| now["result"] != step["result"] || now["state"] != "Done") {
                     breaches.push(format!("{} was done and is not any more", step["name"]));
                 }
@@ -396,7 +401,9 @@ fn preconditions(record: &Record) -> Vec<String> {
     for entry in record.journal.iter().filter(|entry| entry.sent.is_some()) {
         let missing = match entry.point.verb {
             "patch" | "update" => entry.body["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty),
-            "delete" => ["uid", "resourceVersion"].iter().any(|name| entry.body["preconditions"][name].as_str().is_none_or(str::is_empty)),
+            "delete" => {
+                ["uid", "resourceVersion"].iter().any(|name| entry.body["preconditions"][name].as_str().is_none_or(str::is_empty))
+            }
             // Derived pages, the same bytes whoever writes them; everything else in the store is written once or compared.
             "put" => entry.condition.is_none() && !(entry.path.ends_with("/run.json") || entry.path.ends_with("/report.html")),
             _ => false,
@@ -417,7 +424,12 @@ fn overtaken(record: &Record) -> Vec<String> {
         });
         let harmless = entry.point.is_store() && entry.condition.is_none();
         if (newer || entry.late) && status < 400 && !harmless {
-            breaches.push(format!("{} of process {} was done after process {} had begun to write", entry.point, entry.process, entry.process + 1));
+            breaches.push(format!(
+                "{} of process {} was done after process {} had begun to write",
+                entry.point,
+                entry.process,
+                entry.process + 1
+            ));
         }
     }
     breaches

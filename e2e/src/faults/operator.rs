@@ -51,14 +51,43 @@ pub struct Setting {
     pub kinds: serde_json::Value,
 }
 
-/// One replica: a process after the other.
-pub struct Replica {
+/// What can be seen of a replica from outside. Cloning is cheap.
+#[derive(Clone)]
+pub struct Watched {
     gate: Arc<Mutex<Arc<Gate>>>,
-    stop: CancellationToken,
-    task: Option<JoinHandle<Result<()>>>,
     starts: Arc<AtomicU32>,
     admin: u16,
     log: PathBuf,
+}
+
+/// One replica: a process after the other.
+pub struct Replica {
+    watched: Watched,
+    stop: CancellationToken,
+    task: Option<JoinHandle<Result<()>>>,
+}
+
+impl Watched {
+    /// The process that runs now.
+    pub fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How often it was started.
+    pub fn starts(&self) -> u32 {
+        self.starts.load(Ordering::SeqCst)
+    }
+
+    /// Where its metrics are.
+    pub fn metrics(&self) -> String {
+        format!("http://127.0.0.1:{}/metrics", self.admin)
+    }
+
+    /// What it logged last.
+    pub fn tail(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&text[text.len().saturating_sub(6_000)..]).into_owned()
+    }
 }
 
 impl Replica {
@@ -81,28 +110,12 @@ impl Replica {
             log: log.clone(),
         };
         let task = Some(tokio::spawn(keeper.keep(first)));
-        Ok(Self { gate, stop, task, starts, admin, log })
+        Ok(Self { watched: Watched { gate, starts, admin, log }, stop, task })
     }
 
-    /// The process that runs now.
-    pub fn gate(&self) -> Arc<Gate> {
-        Arc::clone(&self.gate.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// How often it was started.
-    pub fn starts(&self) -> u32 {
-        self.starts.load(Ordering::SeqCst)
-    }
-
-    /// Where its metrics are.
-    pub fn metrics(&self) -> String {
-        format!("http://127.0.0.1:{}/metrics", self.admin)
-    }
-
-    /// What it logged last.
-    pub fn tail(&self) -> String {
-        let text = std::fs::read(&self.log).unwrap_or_default();
-        String::from_utf8_lossy(&text[text.len().saturating_sub(6_000)..]).into_owned()
+    /// What can be seen of it.
+    pub fn watched(&self) -> Watched {
+        self.watched.clone()
     }
 
     /// Waits for a mistake of the test's own means: a process that cannot be started, or does not stay.
@@ -121,14 +134,14 @@ impl Replica {
     pub async fn end(mut self) -> Result<()> {
         self.stop.cancel();
         let Some(task) = self.task.take() else { return Ok(()) };
-        let gate = self.gate();
+        let gate = self.watched.gate();
         gate.resume();
         gate.terminate();
         let abort = task.abort_handle();
         let Ok(ended) = tokio::time::timeout(ENDS_WITHIN, task).await else {
             gate.kill();
             abort.abort();
-            bail!("the operator has not ended {ENDS_WITHIN:?} after SIGTERM; its last words:\n{}", self.tail());
+            bail!("the operator has not ended {ENDS_WITHIN:?} after SIGTERM; its last words:\n{}", self.watched.tail());
         };
         ended?
     }
@@ -137,7 +150,7 @@ impl Replica {
 impl Drop for Replica {
     fn drop(&mut self) {
         self.stop.cancel();
-        self.gate().kill();
+        self.watched.gate().kill();
         if let Some(task) = self.task.take() {
             task.abort();
         }

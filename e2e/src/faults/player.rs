@@ -20,11 +20,7 @@ use showrunner_contracts::{
     result::{Failure, Outcome, Reason, RunRecord, StepOutcome, StepResult, Termination, UnitResult},
     work_order::{StepOrder, WorkOrder},
 };
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// The annotation that holds the work order.
 const WORK_ORDER: &str = "showrunner.dev/work-order";

@@ -2,7 +2,10 @@
 //!
 //! I/O: writes two files.
 
-use super::{run::Outcome, wire::{Fault, Point}};
+use super::{
+    run::Outcome,
+    wire::{Fault, Point},
+};
 use anyhow::Result;
 use std::{
     fmt::Write as _,
@@ -124,7 +127,8 @@ impl Sweep {
             "<p>Each line is one run of the real operator against a real API server and store: at the named point, the \
              named fault; then every law is checked over everything that was stored and sent.</p>",
         );
-        let mut scenarios: Vec<&str> = self.rows.iter().filter(|row| row.bug.is_none()).map(|row| row.scenario.as_str()).collect();
+        let mut scenarios: Vec<&str> =
+            self.rows.iter().filter(|row| row.bug.is_none()).map(|row| row.scenario.as_str()).collect();
         scenarios.dedup();
         for scenario in scenarios {
             let rows: Vec<&Row> = self.rows.iter().filter(|row| row.bug.is_none() && row.scenario == scenario).collect();

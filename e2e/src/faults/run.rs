@@ -5,7 +5,7 @@
 use super::{
     history::{Audit, History, World},
     laws::{self, Record},
-    operator::{LEASE, Replica, Setting},
+    operator::{LEASE, Replica, Setting, Watched},
     plane::{BUCKET, Plane},
     player::{Behaviour, Player},
     recording::Recording,
@@ -22,9 +22,10 @@ use kube::{
 use serde_json::{Value, json};
 use showrunner_contracts::{Digest, Document as _, manifest::TitleManifest};
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -253,13 +254,8 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
     std::fs::create_dir_all(&folder)?;
     prepare(means, &namespace).await?;
     let wire = Wire::new(&namespace, means.http.clone(), &means.api, &means.store_url, plan.fault.clone());
-    let stage = Stage {
-        means,
-        namespace: namespace.clone(),
-        wire: wire.clone(),
-        limit: plan.scenario.limit(),
-        specs: Mutex::default(),
-    };
+    let stage =
+        Stage { means, namespace: namespace.clone(), wire: wire.clone(), limit: plan.scenario.limit(), specs: Mutex::default() };
     let player = Player {
         client: means.client.clone(),
         history: means.history.clone(),
@@ -279,14 +275,15 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
         folder: folder.clone(),
         kinds: means.kinds.clone(),
     };
-    let mut acts = Acts { plan, stage: &stage, setting, numbers: Arc::default(), rest: Vec::new(), ending: Value::Null };
+    let acts = Acts { plan, stage: &stage, setting, numbers: Arc::default(), second: Mutex::default(), seen: Mutex::default() };
     let played = tokio::select! {
         played = acts.play() => played,
         ended = player.play() => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("the pods' player ended"))),
     };
+    let Seen { rest, ending } = acts.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut outcome = Outcome {
         reached: plan.fault.is_none() || wire.fired().is_some(),
-        ending: acts.ending.clone(),
+        ending,
         took: began.elapsed(),
         folder,
         ..Outcome::default()
@@ -295,7 +292,7 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
         outcome.breaches.push(("the wanted end is reached, and rests".to_owned(), format!("{error:#}")));
     }
     let processes = acts.numbers.load(Ordering::SeqCst) as usize;
-    let record = collect(&stage, plan, acts.rest, processes).await?;
+    let record = collect(&stage, plan, rest, processes).await?;
     outcome.breaches.extend(laws::breaches(&record).into_iter().map(|(law, breach)| (law.to_owned(), breach)));
     outcome.points = record.journal.iter().map(|entry| entry.point.clone()).collect();
     outcome.tale = record.journal.iter().filter(|entry| entry.point.is_write()).map(super::wire::Entry::describe).collect();
@@ -337,14 +334,21 @@ async fn collect(stage: &Stage<'_>, plan: &Plan, writes_at_rest: Vec<String>, pr
     })
 }
 
+/// What was seen of a run's end.
+#[derive(Clone, Default)]
+struct Seen {
+    rest: Vec<String>,
+    ending: Value,
+}
+
 /// The acts of one run.
 struct Acts<'a> {
     plan: &'a Plan,
     stage: &'a Stage<'a>,
     setting: Setting,
     numbers: Arc<AtomicU32>,
-    rest: Vec<String>,
-    ending: Value,
+    second: Mutex<Option<Replica>>,
+    seen: Mutex<Seen>,
 }
 
 impl Acts<'_> {
@@ -352,76 +356,82 @@ impl Acts<'_> {
         Replica::start(self.setting.clone(), self.stage.wire.clone(), name, &self.numbers)
     }
 
-    async fn play(&mut self) -> Result<()> {
+    fn second(&self) -> MutexGuard<'_, Option<Replica>> {
+        self.second.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn play(&self) -> Result<()> {
         let mut first = self.replica("a")?;
-        let mut second = None;
-        let story = self.plan.scenario.play(self.stage);
-        let helped = {
-            let (stage, plan) = (self.stage, self.plan);
-            let help = async {
-                stage.wire.wait_fired().await;
-                match plan.fault.as_ref().map(|(_, fault)| *fault) {
-                    Some(Fault::Away) => {
-                        // People would tell it that the store is back; else it looks by itself, some time later.
-                        let until = stage.wire.away_until().unwrap_or_else(tokio::time::Instant::now);
-                        tokio::time::sleep_until(until).await;
-                        stage.nudge(0).await.map(|_| None)
-                    }
-                    Some(fault) if fault.stops() => self.replica("b").map(Some),
-                    _ => Ok(None),
-                }
-            };
-            let mut story = story;
-            tokio::pin!(help);
-            let mut helped = None;
-            loop {
-                tokio::select! {
-                    told = &mut story => {
-                        told.map_err(|error| error.context(format!("the operator's last words:\n{}", first.tail())))?;
-                        break helped;
-                    }
-                    replica = &mut help, if helped.is_none() => helped = Some(replica?),
-                    error = first.broke() => return Err(error),
-                }
-            }
+        let watched = first.watched();
+        let story = async {
+            self.plan.scenario.play(self.stage).await?;
+            self.come_to_rest(&watched).await
         };
-        if let Some(Some(replica)) = helped {
-            second = Some(replica);
-        }
-        let leader = second.as_ref().unwrap_or(&first);
-        let ended = self.come_to_rest(&first, leader).await;
-        ended.map_err(|error| error.context(format!("the operator's last words:\n{}", leader.tail())))?;
+        let told = tokio::select! {
+            told = story => told.map_err(|error| error.context(format!("the operator's last words:\n{}", self.leader(&watched).tail()))),
+            error = self.help() => Err(error),
+            error = first.broke() => Err(error),
+        };
+        told?;
         first.end().await?;
-        if let Some(second) = second {
-            second.end().await?;
+        let second = self.second().take();
+        match second {
+            Some(second) => second.end().await,
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    fn leader(&self, first: &Watched) -> Watched {
+        self.second().as_ref().map_or_else(|| first.clone(), Replica::watched)
+    }
+
+    /// What comes after some faults, beside the story. Ends with an error only.
+    async fn help(&self) -> anyhow::Error {
+        self.stage.wire.wait_fired().await;
+        let helped = match self.plan.fault.as_ref().map(|(_, fault)| *fault) {
+            Some(Fault::Away) => {
+                // People would tell it that the store is back; else it looks by itself, some time later.
+                let until = self.stage.wire.away_until().unwrap_or_else(tokio::time::Instant::now);
+                tokio::time::sleep_until(until).await;
+                self.stage.nudge(0).await.map(|_| ())
+            }
+            Some(fault) if fault.stops() => self.replica("b").map(|replica| *self.second() = Some(replica)),
+            _ => Ok(()),
+        };
+        match helped {
+            Err(error) => error,
+            Ok(()) => std::future::pending().await,
+        }
     }
 
     /// After the story: everything is let go, nothing is written, what was published is there, and deletion leaves nothing.
-    async fn come_to_rest(&mut self, first: &Replica, leader: &Replica) -> Result<()> {
+    async fn come_to_rest(&self, first: &Watched) -> Result<()> {
         let stage = self.stage;
         let settled = |now: &World| now.all().all(|version| version.is_ours() || version.our_finalizers().is_empty());
         stage.until("Jobs and pods are let go", settled).await?;
         self.late(first).await?;
+        self.sees_all(first).await?;
+        let leader = self.leader(first);
         // After the first look everything that was still on its way has come to its end.
-        if self.looked_again(leader, 1).await? {
+        if self.looked_again(&leader, 1).await? {
             let before = self.writes()?.len();
             for nudge in 0..NUDGES {
-                self.looked_again(leader, 2 + nudge).await?;
+                self.looked_again(&leader, 2 + nudge).await?;
             }
-            self.rest = self.writes()?.split_off(before);
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).rest = self.writes()?.split_off(before);
         }
-        self.ending = stage.ending();
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).ending = stage.ending();
         stage.verify().await?;
         for version in stage.means.history.now(&stage.namespace).all().filter(|version| version.is_ours()) {
             stage.delete(&version.resource, version.name()).await?;
         }
-        stage.until("everything is gone", |now| now.all().next().is_none()).await
+        stage.until("everything is gone", |now| now.all().next().is_none()).await?;
+        self.late(first).await?;
+        stage.until("nothing has come back", |now| now.all().next().is_none()).await
     }
 
     /// What was stopped goes on, and what it had sent arrives.
-    async fn late(&self, first: &Replica) -> Result<()> {
+    async fn late(&self, first: &Watched) -> Result<()> {
         let gate = first.gate();
         if !gate.is_stopped() {
             return Ok(());
@@ -440,13 +450,30 @@ impl Acts<'_> {
         Ok(())
     }
 
+    /// Waits until the leader's watches have shown it all there is: before that it is not at rest, but behind.
+    async fn sees_all(&self, first: &Watched) -> Result<()> {
+        let stage = self.stage;
+        let began = Instant::now();
+        loop {
+            let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+            for version in stage.means.history.of(&stage.namespace) {
+                newest.insert(version.resource, version.at);
+            }
+            let process = self.leader(first).gate().number;
+            let behind = newest.iter().find(|(resource, at)| !stage.wire.has_seen(process, resource, **at));
+            let Some((resource, _)) = behind else { return Ok(()) };
+            ensure!(began.elapsed() < SOON, "the operator's watch of {resource} does not catch up");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     fn writes(&self) -> Result<Vec<String>> {
         let all = self.stage.means.audit.of(&self.stage.namespace)?;
         Ok(all.iter().filter(|request| request.is_write()).map(|r| format!("{} {} {}", r.verb, r.resource, r.name)).collect())
     }
 
     /// Has the operator look again, and waits until it has; false where there is nothing to look at.
-    async fn looked_again(&self, leader: &Replica, value: u32) -> Result<bool> {
+    async fn looked_again(&self, leader: &Watched, value: u32) -> Result<bool> {
         let began = Instant::now();
         let before = loop {
             match self.looks(leader).await {
@@ -471,11 +498,11 @@ impl Acts<'_> {
     }
 
     /// How often the operator has looked at objects of ours.
-    async fn looks(&self, leader: &Replica) -> Option<u64> {
+    async fn looks(&self, leader: &Watched) -> Option<u64> {
         let text = self.stage.means.http.get(leader.metrics()).send().await.ok()?.text().await.ok()?;
-        let lines = text.lines().filter(|line| {
-            line.starts_with("controller_runtime_reconcile_total{") && !line.contains("controller=\"orphan-")
-        });
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("controller_runtime_reconcile_total{") && !line.contains("controller=\"orphan-"));
         Some(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(|count| count as u64).sum())
     }
 }

@@ -6,6 +6,7 @@
 //! A *point* is (verb, resource, name, n-th). Names that the cluster or a digest gives are numbered in the order of
 //! their first appearance, so that points are the same in every run. Leases and Events are no points: they depend on time.
 
+use super::operator::LEASE;
 use anyhow::Result;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
@@ -313,13 +314,7 @@ impl Entry {
 
 impl Wire {
     /// Proxies for one run in this namespace.
-    pub fn new(
-        namespace: &str,
-        http: reqwest::Client,
-        api: &str,
-        store: &str,
-        plan: Option<(Point, Fault)>,
-    ) -> Self {
+    pub fn new(namespace: &str, http: reqwest::Client, api: &str, store: &str, plan: Option<(Point, Fault)>) -> Self {
         let state = State {
             names: HashMap::new(),
             counts: HashMap::new(),
@@ -375,6 +370,11 @@ impl Wire {
     /// Waits until the planned fault has happened.
     pub async fn wait_fired(&self) {
         self.0.until(|state| state.fired.is_some()).await;
+    }
+
+    /// Whether a process has been shown this version of a resource, or a newer one.
+    pub fn has_seen(&self, process: u32, resource: &str, version: u64) -> bool {
+        self.0.lock().delivered.get(&(process, resource.to_owned())).is_some_and(|newest| *newest >= version)
     }
 
     /// Until when the store is away, once it is.
@@ -539,7 +539,8 @@ impl Inner {
 
     /// A part of a key with digests and UIDs numbered.
     fn segment(&self, segment: &str) -> String {
-        let (stem, extension) = segment.split_once('.').map_or((segment, String::new()), |(stem, rest)| (stem, format!(".{rest}")));
+        let (stem, extension) =
+            segment.split_once('.').map_or((segment, String::new()), |(stem, rest)| (stem, format!(".{rest}")));
         let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
         if stem.len() == DIGEST_DIGITS && is_hex(stem) {
             return format!("{}{extension}", self.numbered("digest", stem));
@@ -627,7 +628,10 @@ impl Inner {
                 return;
             }
             done.push(resource.to_owned());
-            state.lag_until.insert(resource.to_owned(), Instant::now() + A_WHILE);
+            // A new process has to wait for the lease before it can act on what it sees.
+            let restarted = state.fired.is_some_and(|process| process < call.gate.number);
+            let lag = if restarted { LEASE + A_WHILE } else { A_WHILE };
+            state.lag_until.insert(resource.to_owned(), Instant::now() + lag);
         }
         let kept = call.parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.starts_with("resourceVersion"));
         let query = kept.collect::<Vec<_>>().join("&");
@@ -649,8 +653,12 @@ impl Inner {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let bytes = answer.bytes().await.map_err(|_| hang_up())?;
         self.stamp(call, |entry, now| entry.answered = Some((now, status.as_u16())));
-        if call.side == Side::Api && status.is_success() && matches!(call.parts.method, Method::POST | Method::PATCH) {
-            self.let_the_world_answer(call, &bytes).await;
+        if call.side == Side::Api && status.is_success() {
+            match call.parts.method {
+                Method::POST | Method::PATCH => self.let_the_world_answer(call, &bytes).await,
+                Method::GET => self.listed(call, &bytes),
+                _ => {}
+            }
         }
         let is_head = call.parts.method == Method::HEAD;
         let mut response = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
@@ -681,6 +689,21 @@ impl Inner {
         if tokio::time::timeout(TO_ANSWER, seen).await.is_ok() {
             tokio::time::sleep(TO_TAKE_AN_EVENT).await;
         }
+    }
+
+    /// Writes down what a process was shown by a list.
+    fn listed(&self, call: &Call, body: &[u8]) {
+        let Some(entry) = call.entry else { return };
+        let list: Value = serde_json::from_slice(body).unwrap_or_default();
+        let version = list["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse::<u64>().ok());
+        let mut state = self.lock();
+        let point = &state.journal[entry].point;
+        let (is_list, resource) = (point.verb == "list", point.resource.clone());
+        if let Some(version) = version.filter(|_| is_list) {
+            state.delivered.insert((call.gate.number, resource), version);
+        }
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// Writes down what a process has been shown.
@@ -729,7 +752,8 @@ impl Inner {
         let answer = self.send(&call).await?;
         let (status, headers) = (answer.status(), end_to_end(answer.headers(), false));
         self.stamp(&call, |entry, now| entry.answered = Some((now, status.as_u16())));
-        let stream = Stream { inner: self, call, resource, bytes: answer.bytes_stream().boxed(), buffer: Vec::new(), over: false };
+        let stream =
+            Stream { inner: self, call, resource, bytes: answer.bytes_stream().boxed(), buffer: Vec::new(), over: false };
         let events = futures::stream::unfold(stream, |mut stream| async move {
             let next = stream.next().await?;
             Some((next, stream))
@@ -783,6 +807,7 @@ impl Stream {
             None => Some(Ok(line)),
             Some(Fault::Held) => {
                 tokio::time::sleep(A_WHILE).await;
+                self.inner.shown(self.call.gate.number, &self.resource, &event["object"]);
                 Some(Ok(line))
             }
             Some(Fault::Expired) => Some(Ok(self.expire())),
@@ -828,7 +853,10 @@ fn is_answered(job: &Value) -> bool {
     };
     let counted: u64 = ["active", "succeeded", "failed"].iter().filter_map(|field| job["status"][field].as_u64()).sum();
     let suspended = job["spec"]["suspend"] == true;
-    holds("Complete") || holds("Failed") || (suspended && holds("Suspended")) || (!suspended && !holds("Suspended") && counted > 0)
+    holds("Complete")
+        || holds("Failed")
+        || (suspended && holds("Suspended"))
+        || (!suspended && !holds("Suspended") && counted > 0)
 }
 
 /// Verb, resource and name of a request to the API server; none where it is no point.

@@ -137,6 +137,16 @@ fn trial(suite: &Arc<Suite>, scenario: &Arc<dyn Scenario>, straight: &Arc<Outcom
     })
 }
 
+/// The same story with pods that do not wait for the operator to tell of them.
+fn hasty(suite: &Arc<Suite>, scenario: &Arc<dyn Scenario>, straight: &Arc<Outcome>) -> Trial {
+    let (suite, scenario, straight) = (Arc::clone(suite), Arc::clone(scenario), Arc::clone(straight));
+    Trial::test(format!("{}: no fault: pods that hurry", scenario.name()), move || {
+        let plan = Plan { patient: false, ..suite.plan(&scenario, None) };
+        let outcome = suite.run(&plan).map_err(|error| Failed::from(format!("{error:#}")))?;
+        plan::judge(&plan, &outcome, &straight).map_err(Failed::from)
+    })
+}
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(arguments.test_threads.unwrap_or(SIDE_BY_SIDE));
@@ -167,6 +177,7 @@ fn sweep(arguments: &Arguments) -> Result<Conclusion> {
         for (index, (scenario, straight)) in stories.iter().zip(discover(&suite, &stories)?).enumerate() {
             let (straight, whole) = (Arc::new(straight), index == 0);
             straights.insert(scenario.name(), (Arc::clone(scenario), Arc::clone(&straight)));
+            trials.push(hasty(&suite, scenario, &straight));
             for (point, fault) in plan::faults(&straight.points, whole, all, seed) {
                 trials.push(trial(&suite, scenario, &straight, point, fault));
             }
@@ -190,7 +201,9 @@ fn discover(suite: &Arc<Suite>, stories: &[Arc<dyn Scenario>]) -> Result<Vec<Out
     std::thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
-                while let Some((index, scenario)) = Some(next.fetch_add(1, Ordering::SeqCst)).and_then(|i| Some((i, stories.get(i)?))) {
+                while let Some((index, scenario)) =
+                    Some(next.fetch_add(1, Ordering::SeqCst)).and_then(|i| Some((i, stories.get(i)?)))
+                {
                     let outcome = suite.discover(scenario).with_context(|| scenario.name().to_owned());
                     found.lock().unwrap_or_else(PoisonError::into_inner).push((index, outcome));
                 }

@@ -4,7 +4,7 @@ use crate::{Fault, Outcome, Plan, Point};
 use showrunner_e2e::faults::wire::Old;
 
 /// Each write, always.
-pub(crate) const WRITES: [Fault; 3] = [Fault::KilledBefore, Fault::AnswerLost, Fault::KilledAfter];
+const WRITES: [Fault; 3] = [Fault::KilledBefore, Fault::AnswerLost, Fault::KilledAfter];
 /// Each write to the API server, one of these by the seed; all of them when everything is swept.
 const ANSWERS: [Fault; 9] = [
     Fault::Answered(409),

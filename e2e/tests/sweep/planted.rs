@@ -4,7 +4,7 @@
 
 use crate::{
     Suite,
-    plan::{self, Dice, WRITES},
+    plan::{self, Dice},
 };
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::{Failed, Trial};
@@ -34,6 +34,8 @@ const BUGS: [(&str, &str); 12] = [
     ("deletion-ignored", "straight"),
     ("written-at-rest", "straight"),
 ];
+/// The faults in the order in which they are tried.
+const ORDER: [Fault; 3] = [Fault::KilledAfter, Fault::KilledBefore, Fault::AnswerLost];
 /// What a binary with planted bugs has in it.
 const MARK: &[u8] = b"SHOWRUNNER_PLANTED_BUG";
 /// How many bugs are tried, `all` or a number; none when it is not set.
@@ -75,16 +77,17 @@ fn has(binary: &Path, mark: &[u8]) -> Result<bool, Failed> {
 /// Sweeps until something is noticed: first without a fault, then each fault at each write.
 fn catch(suite: &Suite, binary: &PathBuf, bug: &str, scenario: &Arc<dyn Scenario>, straight: &Outcome) -> Result<()> {
     let writes = || straight.points.iter().filter(|point| point.is_write());
-    let faults = [Fault::KilledAfter, Fault::KilledBefore, Fault::AnswerLost];
-    debug_assert_eq!(faults.len(), WRITES.len());
-    let swept = faults.iter().flat_map(|fault| writes().map(|point| Some((point.clone(), *fault))));
+    let swept = ORDER.iter().flat_map(|fault| writes().map(|point| Some((point.clone(), *fault))));
     for fault in std::iter::once(None).chain(swept) {
         let mut plan = suite.plan(scenario, fault);
         (plan.binary, plan.bug) = (binary.clone(), Some(bug.to_owned()));
         let outcome = suite.play(&plan)?;
         let told = plan::judge(&plan, &outcome, straight).err();
         if let Some(told) = told {
-            let at = plan.fault.as_ref().map_or_else(|| "without a fault".to_owned(), |(point, fault): &(Point, Fault)| format!("{point}: {fault}"));
+            let at = plan
+                .fault
+                .as_ref()
+                .map_or_else(|| "without a fault".to_owned(), |(point, fault): &(Point, Fault)| format!("{point}: {fault}"));
             let first = told.trim().lines().next().unwrap_or_default().to_owned();
             println!("{bug}: caught {at}: {first}");
             let mut outcome = outcome;

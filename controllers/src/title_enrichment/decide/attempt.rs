@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{Digest, step::unit_key};
 use showrunner_crds::common::Accelerator;
 use showrunner_crds::title_enrichment::{AttemptStatus, StepState, TitleReason};
-use showrunner_kit::{Next, planted};
 use showrunner_kit::jobs::{Deadlines, JobState, Overdue, job_name};
+use showrunner_kit::{Next, planted};
 
 use super::types::{Act, Answer, Decision, Need, Order, OrderedStep, SeenJob, price};
 use super::{Draft, Planned, failure};

@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::Digest;
 use showrunner_crds::title_enrichment::{Phase, SourceStatus, StepState, TitleEnrichmentStatus, TitleReason};
-use showrunner_kit::{Next, planted};
 use showrunner_kit::jobs::CancelStep;
+use showrunner_kit::{Next, planted};
 
 use super::validate::Wish;
 use plan::{Planned, Renewal};

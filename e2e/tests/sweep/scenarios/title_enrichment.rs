@@ -14,14 +14,7 @@ const TITLES: &str = "titleenrichments";
 const TITLE: &str = "title";
 
 pub(crate) fn stories() -> Vec<Arc<dyn Scenario>> {
-    vec![
-        Arc::new(Straight),
-        Arc::new(Retried),
-        Arc::new(Evicted),
-        Arc::new(Paused),
-        Arc::new(Deleted),
-        Arc::new(Changed),
-    ]
+    vec![Arc::new(Straight), Arc::new(Retried), Arc::new(Evicted), Arc::new(Paused), Arc::new(Deleted), Arc::new(Changed)]
 }
 
 /// What the recording of the worker answers: two shots, one thumbnail, nothing to hear.
