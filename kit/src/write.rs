@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -181,6 +181,31 @@ impl Writer {
         match self.run("delete", read, call).await {
             Err(WriteError::Gone { .. }) => Ok(()),
             other => other,
+        }
+    }
+
+    /// Whether the API server itself says that this very object is gone: a cache may lag behind.
+    pub async fn is_gone<K: Object>(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, WriteError> {
+        let found = self.read(format!("{} {namespace}/{name}", K::kind(&())), async {
+            Api::<K>::namespaced(self.client.clone(), namespace).get_opt(name).await
+        });
+        Ok(found.await?.is_none_or(|object| object.meta().uid.as_deref() != Some(uid)))
+    }
+
+    /// Every object with this label, by the API server itself: a cache may lag behind.
+    pub async fn list_now<K: Object>(&self, namespace: &str, selector: &str) -> Result<Vec<K>, WriteError> {
+        let params = ListParams::default().labels(selector);
+        let found = self.read(format!("{} {namespace}/*", K::kind(&())), async {
+            Api::<K>::namespaced(self.client.clone(), namespace).list(&params).await
+        });
+        Ok(found.await?.items)
+    }
+
+    async fn read<T>(&self, what: String, call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
+        let token = self.leadership.guard().map_err(|_| WriteError::NotLeader)?;
+        match tokio::time::timeout(token.timeout, call).await {
+            Err(_) => Err(WriteError::Timeout { object: what }),
+            Ok(answer) => answer.map_err(|error| WriteError::of(what, error)),
         }
     }
 

@@ -210,7 +210,7 @@ impl Actor<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        match self.kit.jobs.settle(&job, Duration::ZERO).await {
+        match self.kit.jobs.abandon(&job, Duration::ZERO).await {
             Ok(_) | Err(WriteError::Gone { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
