@@ -8,7 +8,10 @@ use super::{
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 /// Most that a status may hold, bytes.
 const MAX_STATUS: usize = 32 * 1024;
@@ -94,17 +97,8 @@ impl Record {
         self.versions.iter().filter(|version| version.is_ours())
     }
 
-    /// The versions of each object, by UID.
-    fn lives<'a>(&'a self, versions: impl Iterator<Item = &'a Version>) -> BTreeMap<&'a str, Vec<&'a Version>> {
-        let mut lives: BTreeMap<&str, Vec<&Version>> = BTreeMap::new();
-        for version in versions {
-            lives.entry(version.uid()).or_default().push(version);
-        }
-        lives
-    }
-
     fn jobs(&self) -> BTreeMap<&str, Vec<&Version>> {
-        self.lives(self.of("jobs"))
+        lives(self.of("jobs"))
     }
 
     /// Jobs by their creation, first version only.
@@ -118,6 +112,15 @@ impl Record {
     fn owner_before(&self, uid: &str, at: u64) -> Option<&Version> {
         self.owners().filter(|version| version.uid() == uid && version.at < at).last()
     }
+}
+
+/// The versions of each object, by UID.
+fn lives<'a>(versions: impl Iterator<Item = &'a Version>) -> BTreeMap<&'a str, Vec<&'a Version>> {
+    let mut lives: BTreeMap<&str, Vec<&Version>> = BTreeMap::new();
+    for version in versions {
+        lives.entry(version.uid()).or_default().push(version);
+    }
+    lives
 }
 
 fn annotation<'a>(object: &'a Value, name: &str) -> &'a str {
@@ -167,7 +170,10 @@ fn names(record: &Record) -> Vec<String> {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = hash.finalize().iter().fold(String::new(), |mut digits, byte| {
+            let _ = write!(digits, "{byte:02x}");
+            digits
+        });
         let wanted = format!("sr-{}", &digits[..24]);
         (job.name() != wanted).then(|| format!("Job {} should be called {wanted}", job.name()))
     };
@@ -190,7 +196,7 @@ fn no_more_jobs(record: &Record) -> Vec<String> {
 
 fn attempts_count_up(record: &Record) -> Vec<String> {
     let mut breaches = Vec::new();
-    for life in record.lives(record.owners()).into_values() {
+    for life in lives(record.owners()).into_values() {
         let mut last: Option<(String, i64)> = None;
         for version in life {
             let attempt = &version.object["status"]["attempt"];
@@ -289,7 +295,7 @@ fn charged_once(record: &Record) -> Vec<String> {
 fn recorded_first(record: &Record) -> Vec<String> {
     let mut breaches = Vec::new();
     let jobs = record.jobs();
-    for life in record.lives(record.of("pods")).into_values() {
+    for life in lives(record.of("pods")).into_values() {
         let Some(first) = life.first() else { continue };
         let freed = life.iter().find(|version| version.deleted || !has_finalizer(&version.object, OBSERVE));
         let Some(freed) = freed.filter(|_| has_finalizer(&first.object, OBSERVE)) else { continue };
@@ -336,7 +342,7 @@ fn settled_last(record: &Record) -> Vec<String> {
 
 fn results_kept(record: &Record) -> Vec<String> {
     let mut breaches = Vec::new();
-    for life in record.lives(record.owners()).into_values() {
+    for life in lives(record.owners()).into_values() {
         for pair in life.windows(2) {
             let (before, after) = (&pair[0].object["status"]["steps"], &pair[1].object["status"]["steps"]);
             for step in before.as_array().into_iter().flatten().filter(|step| step["state"] == "Done") {
@@ -355,7 +361,7 @@ fn results_kept(record: &Record) -> Vec<String> {
 
 fn published_once(record: &Record) -> Vec<String> {
     let mut breaches = Vec::new();
-    for life in record.lives(record.owners()).into_values() {
+    for life in lives(record.owners()).into_values() {
         let digests: Vec<&Value> = life.iter().map(|version| &version.object["status"]["published"]["digest"]).collect();
         if digests.windows(2).any(|pair| !pair[0].is_null() && pair[1].is_null()) {
             breaches.push("what was published is not any more".to_owned());
@@ -443,11 +449,11 @@ fn bounded(record: &Record) -> Vec<String> {
 
 fn generations(record: &Record) -> Vec<String> {
     let mut breaches = Vec::new();
-    for life in record.lives(record.owners()).into_values() {
+    for life in lives(record.owners()).into_values() {
         let seen: Vec<i64> =
             life.iter().map(|version| version.object["status"]["observedGeneration"].as_i64().unwrap_or_default()).collect();
-        if let Some(pair) = seen.windows(2).find(|pair| pair[0] > pair[1]) {
-            breaches.push(format!("{} was followed by {}", pair[0], pair[1]));
+        if let Some((before, after)) = seen.iter().zip(seen.iter().skip(1)).find(|(before, after)| before > after) {
+            breaches.push(format!("{before} was followed by {after}"));
         }
         let ahead = |version: &&&Version| {
             version.object["status"]["observedGeneration"].as_i64() > version.object["metadata"]["generation"].as_i64()
@@ -461,7 +467,7 @@ fn generations(record: &Record) -> Vec<String> {
 
 fn transitions(record: &Record) -> Vec<String> {
     let mut breaches = Vec::new();
-    for life in record.lives(record.owners()).into_values() {
+    for life in lives(record.owners()).into_values() {
         for pair in life.windows(2) {
             let of = |version: &Version| version.object["status"]["conditions"].as_array().cloned().unwrap_or_default();
             for old in of(pair[0]) {

@@ -31,7 +31,7 @@ const NODE: &str = "player";
 /// How long it waits for the operator to tell of what the pod does: longer than a fail-over.
 const PATIENCE: Duration = Duration::from_secs(7);
 /// How long the pods of a scenario may go on at all.
-const FOR_EVER: Duration = Duration::from_secs(600);
+const FOR_EVER: Duration = Duration::from_mins(10);
 
 /// What the pod of an attempt does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -103,7 +103,8 @@ fn kinds() -> Result<Value> {
     for document in text.split("\n---\n") {
         let object: Option<Value> = serde_saphyr::from_str(document)?;
         let data = object.filter(|object| object["kind"] == "ConfigMap").map(|object| object["data"].clone());
-        for text in data.iter().filter_map(Value::as_object).flat_map(|data| data.values()).filter_map(Value::as_str) {
+        let mut texts = data.iter().filter_map(Value::as_object).flat_map(|data| data.values()).filter_map(Value::as_str);
+        if let Some(text) = texts.next() {
             let config: Value = serde_saphyr::from_str(text)?;
             return Ok(config["kinds"].clone());
         }
@@ -276,8 +277,8 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
         kinds: means.kinds.clone(),
     };
     let acts = Acts { plan, stage: &stage, setting, numbers: Arc::default(), second: Mutex::default(), seen: Mutex::default() };
-    let played = tokio::select! {
-        played = acts.play() => played,
+    let result = tokio::select! {
+        ended = acts.play() => ended,
         ended = player.play() => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("the pods' player ended"))),
     };
     let Seen { rest, ending } = acts.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -288,7 +289,7 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
         folder,
         ..Outcome::default()
     };
-    if let Err(error) = &played {
+    if let Err(error) = &result {
         outcome.breaches.push(("the wanted end is reached, and rests".to_owned(), format!("{error:#}")));
     }
     let processes = acts.numbers.load(Ordering::SeqCst) as usize;
@@ -321,11 +322,12 @@ async fn collect(stage: &Stage<'_>, plan: &Plan, writes_at_rest: Vec<String>, pr
     let (means, namespace) = (stage.means, &stage.namespace);
     means.history.catch_up(namespace, SOON).await?;
     let prefix = format!("{namespace}/");
+    let specs = stage.specs.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(Record {
         versions: means.history.of(namespace),
         journal: stage.wire.journal(),
         audit: means.audit.of(namespace)?,
-        specs: stage.specs.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        specs,
         editions: plan.scenario.editions(),
         jobs: plan.scenario.jobs(),
         processes,

@@ -40,6 +40,8 @@ const TO_TAKE_AN_ANSWER: Duration = Duration::from_millis(30);
 const TO_ANSWER: Duration = Duration::from_millis(400);
 /// How long a process has to take an event that it was sent, before the answer to what caused it follows.
 const TO_TAKE_AN_EVENT: Duration = Duration::from_millis(15);
+/// How long the news that a Job has ended waits for the news of its pods.
+const PODS_FIRST: Duration = Duration::from_millis(60);
 /// Group of our own kinds.
 const OUR_GROUP: &str = "showrunner.dev";
 /// Digits of a digest, as keys in the store have it.
@@ -785,6 +787,11 @@ impl Stream {
             Ok(line) => line,
             Err(error) => return Some(Err(error)),
         };
+        let event: Value = serde_json::from_slice(&line).unwrap_or_default();
+        if self.resource == "jobs" && has_ended(&event["object"]) {
+            // What the job controller does to the pod comes before, on another stream.
+            tokio::time::sleep(PODS_FIRST).await;
+        }
         let lag = self.inner.lock().lag_until.get(&self.resource).copied();
         if let Some(until) = lag {
             tokio::time::sleep_until(until).await;
@@ -792,7 +799,6 @@ impl Stream {
         if self.call.gate.is_closed() {
             return Some(Err(hang_up()));
         }
-        let event: Value = serde_json::from_slice(&line).unwrap_or_default();
         if !matches!(event["type"].as_str(), Some("ADDED" | "MODIFIED" | "DELETED")) {
             return Some(Ok(line));
         }
@@ -834,29 +840,30 @@ impl Stream {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 return Some(Ok(self.buffer.drain(..=end).collect()));
             }
-            match self.bytes.next().await? {
-                Ok(bytes) => self.buffer.extend_from_slice(&bytes),
-                Err(_) => {
-                    self.over = true;
-                    return Some(Err(hang_up()));
-                }
-            }
+            let Ok(bytes) = self.bytes.next().await? else {
+                self.over = true;
+                return Some(Err(hang_up()));
+            };
+            self.buffer.extend_from_slice(&bytes);
         }
     }
 }
 
+fn has_condition(job: &Value, type_: &str) -> bool {
+    let conditions = job["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|condition| condition["type"] == type_ && condition["status"] == "True")
+}
+
+fn has_ended(job: &Value) -> bool {
+    has_condition(job, "Complete") || has_condition(job, "Failed")
+}
+
 /// Whether the job controller has done what a Job's spec asks of it for now.
 fn is_answered(job: &Value) -> bool {
-    let holds = |type_: &str| {
-        let conditions = job["status"]["conditions"].as_array();
-        conditions.into_iter().flatten().any(|condition| condition["type"] == type_ && condition["status"] == "True")
-    };
     let counted: u64 = ["active", "succeeded", "failed"].iter().filter_map(|field| job["status"][field].as_u64()).sum();
     let suspended = job["spec"]["suspend"] == true;
-    holds("Complete")
-        || holds("Failed")
-        || (suspended && holds("Suspended"))
-        || (!suspended && !holds("Suspended") && counted > 0)
+    let paused = has_condition(job, "Suspended");
+    has_ended(job) || (suspended && paused) || (!suspended && !paused && counted > 0)
 }
 
 /// Verb, resource and name of a request to the API server; none where it is no point.

@@ -30,7 +30,7 @@ use std::{
 /// Seed of the samples when none is given.
 const SEED: u64 = 20_261_124;
 /// How often a story is played once more to find two runs that are the same: what a busy machine may cost.
-const MORE_LOOKS: usize = 3;
+const MORE_LOOKS: usize = 5;
 /// Runs side by side. They share nothing but the API server and the store, and mostly wait.
 const SIDE_BY_SIDE: usize = 3;
 
@@ -75,7 +75,10 @@ impl Suite {
     }
 
     fn run(&self, plan: &Plan) -> Result<Outcome> {
-        let outcome = self.play(plan)?;
+        let mut outcome = self.play(plan)?;
+        if !outcome.breaches.is_empty() {
+            outcome.folder = keep_logs(&outcome.folder)?;
+        }
         let row = Row {
             scenario: plan.scenario.name().to_owned(),
             fault: plan.fault.clone(),
@@ -86,7 +89,7 @@ impl Suite {
         Ok(outcome)
     }
 
-    /// Plays a story without a fault until two runs in a row have the same points: else none could be named.
+    /// Plays a story without a fault until two runs have the same points: else none could be named.
     fn discover(&self, scenario: &Arc<dyn Scenario>) -> Result<Outcome> {
         let plan = self.plan(scenario, None);
         let play = || {
@@ -95,11 +98,15 @@ impl Suite {
             Ok(outcome)
         };
         let (mut first, mut second) = (play()?, play()?);
+        let mut others = Vec::new();
         for _ in 0..MORE_LOOKS {
             if points(&first) == points(&second) {
                 break;
             }
-            (first, second) = (second, play()?);
+            others.push(std::mem::replace(&mut second, play()?));
+            if let Some(same) = others.iter().position(|other| points(other) == points(&second)) {
+                first = others.swap_remove(same);
+            }
         }
         ensure!(
             points(&first) == points(&second),
@@ -187,6 +194,10 @@ fn sweep(arguments: &Arguments) -> Result<Conclusion> {
     let conclusion = libtest_mimic::run(arguments, trials);
     let rows = suite.rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let report = Sweep { seed, took: began.elapsed(), rows };
+    if conclusion.num_failed == 0 {
+        // Of an earlier sweep.
+        let _ = std::fs::remove_dir_all(report_folder()?.join("logs"));
+    }
     let path = report.write(&report_folder()?)?;
     println!("{}", report.text().lines().next().unwrap_or_default());
     println!("report: {}", path.display());
@@ -213,6 +224,19 @@ fn discover(suite: &Arc<Suite>, stories: &[Arc<dyn Scenario>]) -> Result<Vec<Out
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort_by_key(|(index, _)| *index);
     found.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// Copies the logs of a run's operators beside the report: the run's own folder ends with the sweep.
+fn keep_logs(folder: &Path) -> Result<PathBuf> {
+    let kept = report_folder()?.join("logs").join(folder.file_name().unwrap_or_default());
+    std::fs::create_dir_all(&kept)?;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            std::fs::copy(&path, kept.join(path.file_name().unwrap_or_default()))?;
+        }
+    }
+    Ok(kept)
 }
 
 /// Beside the build: `$CARGO_TARGET_DIR/sweep`.
