@@ -616,7 +616,7 @@ impl Inner {
 
     /// Has a list read the world as it was, where that is planned.
     fn make_old(&self, call: &mut Call, resource: &str) {
-        let Some(version) = self.old_version.get() else { return };
+        let Some(version) = self.old_version.get().filter(|_| is_for_a_cache(call)) else { return };
         {
             let mut state = self.lock();
             let Some((old, done)) = &mut state.old else { return };
@@ -701,7 +701,7 @@ impl Inner {
         let mut state = self.lock();
         let point = &state.journal[entry].point;
         let (is_list, resource) = (point.verb == "list", point.resource.clone());
-        if let Some(version) = version.filter(|_| is_list) {
+        if let Some(version) = version.filter(|_| is_list && is_for_a_cache(call)) {
             state.delivered.insert((call.gate.number, resource), version);
         }
         drop(state);
@@ -900,6 +900,11 @@ fn api_spot(parts: &Parts, body: &[u8]) -> Option<(&'static str, String, String)
     };
     let name = if verb == "create" { created() } else { name.unwrap_or_default().to_owned() };
     Some((verb, path, name))
+}
+
+/// Whether a list fills a cache: those are read in pages. What is asked for at a moment is never old in a real cluster.
+fn is_for_a_cache(call: &Call) -> bool {
+    call.parts.uri.query().unwrap_or_default().split('&').any(|pair| pair.starts_with("limit="))
 }
 
 /// Headers that are for the other end, not for the next hop.
