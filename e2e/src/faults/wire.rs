@@ -972,6 +972,7 @@ mod tests {
 
     #[test]
     fn names_that_a_digest_or_the_cluster_gives_are_numbered() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let wire = Wire::new("ns-7", reqwest::Client::new(), "", "", None);
         let key = |path: &str| {
             let request = Request::builder().method(Method::PUT).uri(path).body(()).expect("a request");

@@ -92,18 +92,18 @@ impl Suite {
     /// Plays a story without a fault until two runs have the same points: else none could be named.
     fn discover(&self, scenario: &Arc<dyn Scenario>) -> Result<Outcome> {
         let plan = self.plan(scenario, None);
-        let play = || {
+        let once = || {
             let outcome = self.run(&plan)?;
             ensure!(outcome.breaches.is_empty(), "without any fault: {}", plan::told(&outcome.breaches));
             Ok(outcome)
         };
-        let (mut first, mut second) = (play()?, play()?);
+        let (mut first, mut second) = (once()?, once()?);
         let mut others = Vec::new();
         for _ in 0..MORE_LOOKS {
             if points(&first) == points(&second) {
                 break;
             }
-            others.push(std::mem::replace(&mut second, play()?));
+            others.push(std::mem::replace(&mut second, once()?));
             if let Some(same) = others.iter().position(|other| points(other) == points(&second)) {
                 first = others.swap_remove(same);
             }

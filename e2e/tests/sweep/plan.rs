@@ -102,7 +102,7 @@ pub(crate) fn faults(points: &[Point], whole: bool, all: bool, seed: u64) -> Vec
 
 /// Breaches in words.
 pub(crate) fn told(breaches: &[(String, String)]) -> String {
-    breaches.iter().map(|(law, breach)| format!("\n  {law}: {breach}")).collect()
+    breaches.iter().fold(String::new(), |told, (law, breach)| told + "\n  " + law + ": " + breach)
 }
 
 /// Whether a run with a fault is as it should be.

@@ -13,11 +13,7 @@ use showrunner_e2e::faults::{
     run::{Outcome, Scenario, binaries},
     wire::{Fault, Point},
 };
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// Every planted bug, with the story that is told to it.
 const BUGS: [(&str, &str); 12] = [
@@ -75,12 +71,12 @@ fn has(binary: &Path, mark: &[u8]) -> Result<bool, Failed> {
 }
 
 /// Sweeps until something is noticed: first without a fault, then each fault at each write.
-fn catch(suite: &Suite, binary: &PathBuf, bug: &str, scenario: &Arc<dyn Scenario>, straight: &Outcome) -> Result<()> {
+fn catch(suite: &Suite, binary: &Path, bug: &str, scenario: &Arc<dyn Scenario>, straight: &Outcome) -> Result<()> {
     let writes = || straight.points.iter().filter(|point| point.is_write());
     let swept = ORDER.iter().flat_map(|fault| writes().map(|point| Some((point.clone(), *fault))));
     for fault in std::iter::once(None).chain(swept) {
         let mut plan = suite.plan(scenario, fault);
-        (plan.binary, plan.bug) = (binary.clone(), Some(bug.to_owned()));
+        (plan.binary, plan.bug) = (binary.to_path_buf(), Some(bug.to_owned()));
         let outcome = suite.play(&plan)?;
         let told = plan::judge(&plan, &outcome, straight).err();
         if let Some(told) = told {
