@@ -46,10 +46,17 @@ unit-test: deps artefacts
 	@$(STEP) "unit tests" cargo test --release --locked --workspace --all-targets
 bench-test: deps
 	@$(STEP) "tests of the bench's runner" python3 bench/test_harness.py
-e2e-test: tools images ## Run the tests on a real cluster
+e2e-test: tools images sweep ## Run the tests on a real cluster, and the fault sweep
 	@SHOWRUNNER_E2E=1 $(STEP) "pods on kubelet and process node" cargo test --release --locked --workspace --test node
 	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test cluster
-test-long: test ## The tests, with every seed and the two-cluster check
+.PHONY: sweep sweep-long planted
+sweep: tools binaries artefacts ## Let one thing go wrong at every write of a story, on a real control plane; needs no root
+	@SHOWRUNNER_E2E=1 $(STEP) "fault sweep" cargo test --release --locked --workspace --test sweep
+planted: deps
+	@$(STEP) "the operator with planted bugs" $(BUILD) --bin showrunner-operator-planted --features showrunner-operator/planted-bugs
+sweep-long: tools binaries artefacts planted ## Every fault at every point of every story, and every planted bug
+	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 SHOWRUNNER_PLANTED=all $(STEP) "fault sweep, all of it" cargo test --release --locked --workspace --test sweep
+test-long: test sweep-long ## The tests, with every seed, every fault, the planted bugs and the two-cluster check
 	@$(STEP) "two clusters side by side" e2e/cluster/test
 	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "tests on a real cluster, all seeds" cargo test --release --locked --workspace --test cluster
 

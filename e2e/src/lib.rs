@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cluster;
+pub mod faults;
 pub mod install;
 pub mod media;
 pub mod store;

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// How long a signed request stays good.
 const EXPIRY: Duration = Duration::from_mins(1);
 
-/// The cluster's bucket.
+/// A bucket.
 #[derive(Clone)]
 pub struct Store {
     bucket: Bucket,
@@ -20,13 +20,32 @@ pub struct Store {
 impl Store {
     /// The store of a cluster.
     pub fn of(cluster: &Cluster) -> Result<Self> {
-        let endpoint = cluster.var("S3_ENDPOINT")?.parse()?;
-        let bucket = cluster.var("S3_BUCKET")?.to_owned();
+        Self::new(
+            cluster.var("S3_ENDPOINT")?,
+            cluster.var("S3_BUCKET")?,
+            cluster.var("S3_REGION")?,
+            cluster.var("S3_ACCESS_KEY_ID")?,
+            cluster.var("S3_SECRET_ACCESS_KEY")?,
+        )
+    }
+
+    /// A bucket of any S3 server.
+    pub fn new(endpoint: &str, bucket: &str, region: &str, key: &str, secret: &str) -> Result<Self> {
         Ok(Self {
-            bucket: Bucket::new(endpoint, UrlStyle::Path, bucket, cluster.var("S3_REGION")?.to_owned())?,
-            credentials: Credentials::new(cluster.var("S3_ACCESS_KEY_ID")?, cluster.var("S3_SECRET_ACCESS_KEY")?),
-            http: reqwest::Client::builder().timeout(EXPIRY).build()?,
+            bucket: Bucket::new(endpoint.parse()?, UrlStyle::Path, bucket.to_owned(), region.to_owned())?,
+            credentials: Credentials::new(key, secret),
+            http: reqwest::Client::builder().timeout(EXPIRY).no_proxy().build()?,
         })
+    }
+
+    /// Makes the bucket.
+    pub async fn make_bucket(&self) -> Result<()> {
+        let url = self.bucket.create_bucket(&self.credentials).sign(EXPIRY);
+        let answer = self.http.put(url).send().await?;
+        if !answer.status().is_success() {
+            bail!("failed to make the bucket: {}", answer.status());
+        }
+        Ok(())
     }
 
     /// Writes an object.

@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod money;
 pub mod names;
 pub mod object;
+pub mod planted;
 pub mod queue;
 pub mod shutdown;
 pub mod store;

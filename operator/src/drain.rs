@@ -23,7 +23,7 @@ use showrunner_kit::write::Writer;
 use showrunner_kit::{kube_client, shutdown};
 use tokio_util::sync::CancellationToken;
 
-use crate::run::{Identity, seed};
+use super::run::{Identity, seed};
 
 /// Ends an installation: stops the operators and every job, and takes all our finalizers off. Titles stay, and say that
 /// they stand still; installing again goes on from what is finished.

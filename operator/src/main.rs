@@ -20,7 +20,7 @@ use showrunner_kit::metrics::Metrics;
 use showrunner_kit::traces::export::Traces;
 use showrunner_kit::{shutdown, telemetry};
 
-use crate::run::{Ended, Identity, Telemetry};
+use self::run::{Ended, Identity, Telemetry};
 
 /// Runs the AI side of a video platform: watches Showrunner's kinds and brings the cluster towards what they say.
 #[derive(Debug, Parser)]
@@ -51,7 +51,7 @@ enum Command {
     Drain(drain::DrainFlags),
 }
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let flags = Flags::parse();
     match start(flags) {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,

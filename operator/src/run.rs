@@ -24,8 +24,8 @@ use showrunner_kit::traces::export::Traces;
 use showrunner_kit::{kube_client, shutdown};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Listen};
-use crate::registry;
+use super::config::{Config, Listen};
+use super::registry;
 
 /// How the run ended.
 pub(crate) enum Ended {

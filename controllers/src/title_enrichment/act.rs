@@ -23,7 +23,7 @@ use showrunner_kit::names::{ANNOTATION_CLASS, ANNOTATION_COST_ESTIMATE, FINALIZE
 use showrunner_kit::object::{ObjectKey, annotation};
 use showrunner_kit::store::client::MAX_EXPIRY;
 use showrunner_kit::store::{Precondition, Store, StoreError};
-use showrunner_kit::{Class, ReconcileError, WriteError};
+use showrunner_kit::{Class, ReconcileError, WriteError, planted};
 
 use super::build::{self, Sign};
 use super::decide::{Act, Edition, Facts, Order, Trouble};
@@ -82,12 +82,19 @@ impl Actor<'_> {
             finalizers.push(FINALIZER.to_owned());
             self.title =
                 self.kit.writer.patch_versioned(&self.title, json!({ "metadata": { "finalizers": finalizers } })).await?;
+            if planted!("spec-written") {
+                let patch = json!({ "spec": { "suspend": self.title.spec.suspend } });
+                self.title = self.kit.writer.patch_versioned(&self.title, patch).await?;
+            }
             self.fresh = true;
         }
         Ok(true)
     }
 
     async fn drop_finalizer(&mut self) -> Result<bool, ReconcileError> {
+        if planted!("finalizer-kept") {
+            return Ok(false);
+        }
         let patch = json!({ "metadata": { "finalizers": without(self.title.metadata.finalizers.as_ref(), FINALIZER) } });
         match self.kit.writer.patch_versioned(&self.title, patch).await {
             Ok(_) | Err(WriteError::Gone { .. }) => Ok(false),
@@ -210,7 +217,7 @@ impl Actor<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        match self.kit.jobs.settle(&job, Duration::ZERO).await {
+        match self.kit.jobs.abandon(&job, Duration::ZERO).await {
             Ok(_) | Err(WriteError::Gone { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -41,7 +41,7 @@ const JITTER_PERCENT: u64 = 20;
 
 /// A Job as decisions see it.
 pub fn seen_job(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> SeenJob {
-    let state = observe(job, pods);
+    let state = observe(job, pods, now);
     let number = annotation(&job.metadata, names::ANNOTATION_ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or_default();
     SeenJob {
         name: job.metadata.name.clone().unwrap_or_default(),

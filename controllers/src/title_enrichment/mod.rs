@@ -28,6 +28,7 @@ use showrunner_crds::TitleEnrichment;
 use showrunner_crds::title_enrichment::TitleEnrichmentStatus;
 use showrunner_kit::controller::{Kit, Wiring};
 use showrunner_kit::object::has_finalizer;
+use showrunner_kit::planted;
 use showrunner_kit::traces;
 use showrunner_kit::write::StatusWrite;
 use showrunner_kit::{Class, Next, ReconcileError, Reconciler};
@@ -100,6 +101,11 @@ impl Reconciler for TitleReconciler {
             let mut status = steps.status;
             let notes = steps.verdict.map(|verdict| status::tell(&mut status, &verdict, generation, now)).unwrap_or_default();
             let mut again = false;
+            if planted!("intent-skipped") {
+                for act in steps.acts.iter().filter(|act| matches!(act, decide::Act::Create(_))) {
+                    actor.act(act.clone(), &mut facts).await?;
+                }
+            }
             let write = self.kit.writer.write_status(&actor.title, &status);
             if let StatusWrite::Written(title) = traces::in_step("status", write).await? {
                 (actor.title, actor.fresh) = (title, true);

@@ -23,6 +23,8 @@ pub const MAX_TERMINATION_MESSAGE: usize = 4096;
 pub const MAX_RECORDS: usize = 4;
 /// Largest record annotation that is read back.
 const MAX_RECORDS_BYTES: usize = 64 * 1024;
+/// How long after the end of a Job its pod may stay unseen before it counts as vanished.
+pub const POD_SEEN_WITHIN: Duration = Duration::from_secs(30);
 /// How long after a pod should have ended its node is given to say so.
 pub const NODE_LOST_AFTER: Duration = Duration::from_mins(5);
 
@@ -151,9 +153,12 @@ pub enum Overdue {
 }
 
 /// What has become of an attempt. `pods` may hold others' pods; those are ignored.
-pub fn observe(job: &Job, pods: &[Arc<Pod>]) -> JobState {
+pub fn observe(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> JobState {
     let pods = own_pods(job, pods);
     let latest = pods.last().copied();
+    if let Some(ended) = ended_at(job).filter(|_| is_ahead(job, &pods, now)) {
+        return JobState::Running { since: latest.and_then(started).unwrap_or(ended) };
+    }
     let record = || latest.map(|pod| record(job, pod)).or_else(|| records(job).pop());
     if job_condition(job, "Complete").is_some() {
         return JobState::Succeeded { record: record() };
@@ -224,8 +229,27 @@ pub(super) fn is_finished(job: &Job) -> bool {
 }
 
 /// Whether the job controller has seen the suspension and everything of it has ended.
-pub(super) fn is_quiet(job: &Job, pods: &[Arc<Pod>]) -> bool {
-    !has_live_pods(job, &own_pods(job, pods)) && (is_finished(job) || job_condition(job, "Suspended").is_some())
+pub(super) fn is_quiet(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> bool {
+    let own = own_pods(job, pods);
+    !has_live_pods(job, &own) && !is_ahead(job, &own, now) && (is_finished(job) || job_condition(job, "Suspended").is_some())
+}
+
+/// Whether a Job has ended and what we see of its pod is older than that: the watches of Jobs and of pods do not keep
+/// step. What the pod said last, and what it cost, will be seen, for our finalizer holds it; a pod that somebody has let
+/// go all the same is not waited for for long.
+fn is_ahead(job: &Job, own: &[&Pod], now: Timestamp) -> bool {
+    let Some(ended) = ended_at(job) else { return false };
+    let counted = job.status.as_ref().map_or(0, |status| status.succeeded.unwrap_or(0) + status.failed.unwrap_or(0));
+    let unseen = own.is_empty() && counted > 0 && records(job).is_empty() && now < ended + POD_SEEN_WITHIN;
+    unseen || own.iter().any(|pod| !is_over(pod, now))
+}
+
+/// When the Job ended, by its own account.
+fn ended_at(job: &Job) -> Option<Timestamp> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let ended = |type_: &str| matches!(type_, "Complete" | "Failed");
+    let condition = conditions.iter().find(|condition| ended(&condition.type_) && condition.status == "True")?;
+    condition.last_transition_time.as_ref().map(|time| time.0)
 }
 
 /// Pods of this Job that still have our finalizer and of which everything is known that will ever be.

@@ -4,10 +4,12 @@
 //!
 //! Normally the owner's own controller does this before the owner goes. But a finalizer can be removed by hand, and a
 //! kind's clean-up is bounded in time; what is left then has a deletion timestamp (the garbage collector sets it once the
-//! API server itself says that the owner is gone) and is held by our finalizers alone. That timestamp is asked for here,
-//! so a cache that lags behind cannot make an orphan of anything.
+//! API server itself says that the owner is gone) and is held by our finalizers alone. Of Jobs that timestamp is asked for
+//! here; pods have one, too, when their Job was suspended, so of these the API server is asked whether their Job is gone.
+//! A cache that lags behind makes an orphan of nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
@@ -19,6 +21,9 @@ use crate::controller::{Kit, Reconciler};
 use crate::error::{Next, ReconcileError};
 use crate::names;
 use crate::object::{ObjectKey, controller_of, has_finalizer};
+
+/// When to look again at a pod whose Job is there and was not seen yet.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Whether an object with this UID is known to exist.
 pub(crate) type KnownOwner = Box<dyn Fn(&str) -> bool + Send + Sync>;
@@ -83,12 +88,20 @@ impl Reconciler for OrphanPods {
 
     async fn reconcile(&self, pod: Arc<Pod>, now: Timestamp) -> Result<Next, ReconcileError> {
         let Some(deleted) = &pod.metadata.deletion_timestamp else { return Ok(Next::WaitForChange) };
-        let job = controller_of(&pod.metadata).and_then(|owner| self.kit.job_cache.key_of_uid(&owner.uid));
+        let owner = controller_of(&pod.metadata);
+        let job = owner.and_then(|owner| self.kit.job_cache.key_of_uid(&owner.uid));
         if job.is_some() || !has_finalizer(&pod.metadata, names::FINALIZER_OBSERVE) {
             return Ok(Next::WaitForChange);
         }
         if !is_over(&pod, now) {
             return Ok(Next::At(deleted.0 + NODE_LOST_AFTER));
+        }
+        // The pod's timestamp says nothing of its Job, and a cache that lags behind would make an orphan of the pod.
+        if let Some(owner) = owner {
+            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+            if !self.kit.jobs.is_gone(namespace, &owner.name, &owner.uid).await? {
+                return Ok(Next::At(now + LOOK_AGAIN));
+            }
         }
         tracing::warn!(pod = %ObjectKey::of(&pod.metadata), "letting go of a pod whose job is gone");
         self.kit.jobs.release_pod(&pod).await?;

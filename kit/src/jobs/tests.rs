@@ -1,7 +1,7 @@
 //! Jobs as they are built, seen and let go.
 
 use super::act::next_cancel_step;
-use super::observe::NODE_LOST_AFTER;
+use super::observe::{NODE_LOST_AFTER, POD_SEEN_WITHIN};
 use super::*;
 use crate::names;
 use jiff::Timestamp;
@@ -159,24 +159,26 @@ fn requests_that_make_no_sense_are_refused() {
 
 #[test]
 fn a_job_goes_from_suspended_to_running_to_done() {
-    assert_eq!(observe(&job(true, Value::Null), &[]), JobState::Suspended);
+    assert_eq!(observe(&job(true, Value::Null), &[], at(1000)), JobState::Suspended);
     let admitted = job(false, json!({}));
     assert!(
-        matches!(observe(&admitted, &[]), JobState::Pending { since: Some(since), reason, .. } if since == at(0) && reason == "NoPod")
+        matches!(observe(&admitted, &[], at(1000)), JobState::Pending { since: Some(since), reason, .. } if since == at(0) && reason == "NoPod")
     );
     let creating = pod(
         &json!({ "phase": "Pending", "containerStatuses": container(&json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no such image" } })) }),
     );
-    let state = observe(&admitted, &[creating]);
+    let state = observe(&admitted, &[creating], at(1000));
     assert!(
         matches!(&state, JobState::Pending { reason, message, .. } if reason == "ImagePullBackOff" && message == "no such image")
     );
     let running = pod(
         &json!({ "phase": "Running", "containerStatuses": container(&json!({ "running": { "startedAt": at(10).to_string() } })) }),
     );
-    assert_eq!(observe(&admitted, &[running]), JobState::Running { since: at(10) });
+    assert_eq!(observe(&admitted, &[running], at(1000)), JobState::Running { since: at(10) });
     let done = pod(&terminated("Succeeded", 0, "Completed", "sha256:abc"));
-    let JobState::Succeeded { record: Some(record) } = observe(&job(false, condition("Complete", "")), &[done]) else { panic!() };
+    let JobState::Succeeded { record: Some(record) } = observe(&job(false, condition("Complete", "")), &[done], at(1000)) else {
+        panic!()
+    };
     assert_eq!(
         (record.message.as_str(), record.started, record.finished, record.cause),
         ("sha256:abc", Some(at(10)), Some(at(70)), None)
@@ -191,7 +193,7 @@ fn a_pod_that_cannot_be_scheduled_says_why() {
     ] }),
         json!({}),
     );
-    let state = observe(&job(false, json!({})), &[stuck]);
+    let state = observe(&job(false, json!({})), &[stuck], at(1000));
     assert!(
         matches!(&state, JobState::Pending { reason, message, .. } if reason == "Unschedulable" && message.contains("nvidia.com/gpu"))
     );
@@ -218,15 +220,15 @@ fn each_way_to_fail_has_its_own_cause() {
         (json!({ "phase": "Failed" }), Cause::NeverStarted, false),
     ];
     for (status, expected, blames_work) in cases {
-        let JobState::Failed { cause, .. } = observe(&failed(), &[pod(&status)]) else { panic!("{status}") };
+        let JobState::Failed { cause, .. } = observe(&failed(), &[pod(&status)], at(1000)) else { panic!("{status}") };
         assert_eq!((cause, cause.blames_work()), (expected, blames_work), "{status}");
     }
-    let vanished = observe(&failed(), &[]);
+    let vanished = observe(&failed(), &[], at(1000));
     assert!(matches!(vanished, JobState::Failed { cause: Cause::PodVanished, record: None, .. }));
     let wall = job(false, condition("Failed", "DeadlineExceeded"));
-    assert!(matches!(observe(&wall, &[]), JobState::Failed { cause: Cause::NeverStarted, .. }));
+    assert!(matches!(observe(&wall, &[], at(1000)), JobState::Failed { cause: Cause::NeverStarted, .. }));
     let ran = pod(&terminated("Failed", 143, "Error", ""));
-    assert!(matches!(observe(&wall, &[ran]), JobState::Failed { cause: Cause::WallDeadline, .. }));
+    assert!(matches!(observe(&wall, &[ran], at(1000)), JobState::Failed { cause: Cause::WallDeadline, .. }));
 }
 
 #[test]
@@ -235,8 +237,35 @@ fn what_was_recorded_outlives_the_pod() {
     let seen = observe::record(&job, &pod(&terminated("Failed", 3, "Error", "bad input")));
     let text = serde_json::to_string(&[&seen]).unwrap();
     job.metadata.annotations.as_mut().unwrap().insert(names::ANNOTATION_POD_RECORDS.into(), text);
-    let JobState::Failed { cause, message, record } = observe(&job, &[]) else { panic!() };
+    let JobState::Failed { cause, message, record } = observe(&job, &[], at(1000)) else { panic!() };
     assert_eq!((cause, message.as_str(), record), (Cause::ExitCode(3), "bad input", Some(seen)));
+}
+
+#[test]
+fn a_job_that_has_ended_has_not_ended_for_us_before_its_pod_is_seen_to() {
+    let over = |type_: &str| {
+        let mut status = condition(type_, "");
+        status["conditions"][0]["lastTransitionTime"] = at(100).to_string().into();
+        status[if type_ == "Complete" { "succeeded" } else { "failed" }] = 1.into();
+        job(false, status)
+    };
+    for job in [over("Complete"), over("Failed")] {
+        // The watches of Jobs and of pods do not keep step: what the Job says of its pod, the pod will say, too.
+        let running = [pod(&json!({ "phase": "Running" }))];
+        assert!(matches!(observe(&job, &running, at(101)), JobState::Running { .. }));
+        assert_eq!(next_cancel_step(&job, &running, at(101)), CancelStep::Wait);
+        assert!(matches!(observe(&job, &[], at(101)), JobState::Running { .. }));
+        assert_eq!(next_cancel_step(&job, &[], at(101)), CancelStep::Wait);
+        let late = at(100) + POD_SEEN_WITHIN;
+        assert!(!matches!(observe(&job, &[], late), JobState::Running { .. }), "a pod that is gone is not waited for for ever");
+        assert_eq!(next_cancel_step(&job, &[], late), CancelStep::Settle);
+    }
+    let wall = job(
+        false,
+        json!({ "conditions": [{ "type": "Failed", "status": "True", "reason": "DeadlineExceeded",
+        "lastTransitionTime": at(100).to_string() }] }),
+    );
+    assert!(matches!(observe(&wall, &[], at(101)), JobState::Failed { cause: Cause::NeverStarted, .. }), "it had no pod");
 }
 
 #[test]
@@ -247,13 +276,13 @@ fn pods_of_others_are_not_ours() {
             "ownerReferences": [{ "apiVersion": "batch/v1", "kind": "Job", "name": "sr", "uid": "another", "controller": true }]
         }),
     );
-    assert!(matches!(observe(&failed(), &[theirs]), JobState::Failed { cause: Cause::PodVanished, .. }));
+    assert!(matches!(observe(&failed(), &[theirs], at(1000)), JobState::Failed { cause: Cause::PodVanished, .. }));
 }
 
 #[test]
 fn the_start_deadline_counts_from_admission_and_ends_with_the_start() {
     let admitted = job(false, json!({}));
-    let pending = observe(&admitted, &[]);
+    let pending = observe(&admitted, &[], at(1000));
     assert_eq!(start_overdue(&admitted, &pending, at(599)), Overdue::Due(at(600)));
     assert_eq!(start_overdue(&admitted, &pending, at(600)), Overdue::Now);
     assert_eq!(start_overdue(&admitted, &JobState::Running { since: at(1) }, at(9999)), Overdue::No);

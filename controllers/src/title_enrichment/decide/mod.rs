@@ -16,7 +16,7 @@ use showrunner_contracts::Digest;
 use showrunner_crds::common::condition;
 use showrunner_crds::title_enrichment::{Phase, SourceStatus, StepState, TitleEnrichmentStatus, TitleReason};
 use showrunner_kit::jobs::CancelStep;
-use showrunner_kit::{Next, conditions};
+use showrunner_kit::{Next, conditions, planted};
 
 use super::validate::Wish;
 use plan::{Planned, Renewal};
@@ -31,7 +31,7 @@ const UNSEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 pub fn decide(input: &Input<'_>, now: Timestamp) -> Decision {
     let mut draft = Draft { input, now, status: input.status.clone(), acts: Vec::new(), planned: Vec::new(), answers: false };
     draft.let_strays_go();
-    if let Some(since) = input.title.deleting {
+    if let Some(since) = input.title.deleting.filter(|_| !planted!("deletion-ignored")) {
         return draft.delete(since);
     }
     draft.note_uninstall();

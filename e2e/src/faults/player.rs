@@ -1,0 +1,322 @@
+//! Scheduler, kubelet and worker for the pods of our Jobs, without a node: each pod is bound, runs, commits recorded
+//! results through the signed URLs of its work order as the worker does, and ends as its scenario says.
+//!
+//! I/O: writes pods' bindings and status to the API server with the administrator's rights; PUTs to the store.
+//!
+//! Between two steps it waits until the operator has told of the last one, so that every run takes the same way; it does
+//! not wait for ever, for an operator that was killed tells nothing.
+
+use super::{history::History, recording::Recording};
+use anyhow::{Context as _, Result, bail, ensure};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde_json::{Value, json};
+use showrunner_contracts::{
+    Digest, Document as _,
+    result::{Failure, Outcome, Reason, RunRecord, StepOutcome, StepResult, Termination, UnitResult},
+    work_order::{StepOrder, WorkOrder},
+};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// The annotation that holds the work order.
+const WORK_ORDER: &str = "showrunner.dev/work-order";
+/// The container that does the work.
+const CONTAINER: &str = "worker";
+/// Where pods seem to run.
+const NODE: &str = "player";
+/// How long it waits for the operator to tell of what the pod does: longer than a fail-over.
+const PATIENCE: Duration = Duration::from_secs(7);
+/// How long the pods of a scenario may go on at all.
+const FOR_EVER: Duration = Duration::from_mins(10);
+
+/// What the pod of an attempt does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Everything, and ends well.
+    Succeeds,
+    /// Ends with exit code 1 and without a word.
+    Crashes,
+    /// Commits its first step, then needs more memory than it has.
+    OutOfMemory,
+    /// Commits its first step, then the node wants its room back.
+    Evicted,
+    /// Commits its first step and runs until it is stopped.
+    Hangs,
+}
+
+/// Plays the pods of one namespace.
+pub struct Player {
+    /// Administrator.
+    pub client: Client,
+    /// What is stored.
+    pub history: History,
+    /// The namespace.
+    pub namespace: String,
+    /// What the worker makes.
+    pub recording: Arc<Recording>,
+    /// What the pods of the first, second, ... attempt do; those after the last one succeed.
+    pub behaviours: Vec<Behaviour>,
+    /// Whether to wait for the operator between two steps.
+    pub patient: bool,
+    /// To the store, past the proxies.
+    pub http: reqwest::Client,
+}
+
+/// What a container of a pod ended with.
+struct End {
+    phase: &'static str,
+    exit_code: i32,
+    reason: &'static str,
+    message: String,
+    condition: Option<Value>,
+}
+
+impl End {
+    fn of(exit_code: i32, reason: &'static str, message: String) -> Self {
+        let phase = if exit_code == 0 { "Succeeded" } else { "Failed" };
+        Self { phase, exit_code, reason, message, condition: None }
+    }
+}
+
+impl Player {
+    /// Plays until it is dropped. An error is one of the test's own means.
+    pub async fn play(self) -> Result<()> {
+        let player = Arc::new(self);
+        let mut begun = BTreeSet::new();
+        let mut ended = BTreeSet::new();
+        let mut pods = tokio::task::JoinSet::new();
+        loop {
+            let (fresh, doomed) = {
+                let (begun, ended) = (&begun, &ended);
+                let look = player.history.until(&player.namespace, "a pod to play", FOR_EVER, |now| {
+                    let of_job = now.of("pods");
+                    let fresh = of_job.values().find(|pod| !begun.contains(pod.uid()) && !is_deleting(&pod.object)).cloned();
+                    let doomed = of_job.values().find(|pod| !ended.contains(pod.uid()) && is_deleting(&pod.object)).cloned();
+                    (fresh.is_some() || doomed.is_some()).then_some((fresh, doomed))
+                });
+                tokio::select! {
+                    found = look => found?,
+                    Some(done) = pods.join_next() => {
+                        done.context("a pod's player panicked")??;
+                        continue;
+                    }
+                }
+            };
+            if let Some(pod) = fresh {
+                begun.insert(pod.uid().to_owned());
+                let (player, object) = (Arc::clone(&player), Arc::clone(&pod.object));
+                pods.spawn(async move { player.run(&object).await });
+            }
+            if let Some(pod) = doomed {
+                begun.insert(pod.uid().to_owned());
+                ended.insert(pod.uid().to_owned());
+                let (player, object) = (Arc::clone(&player), Arc::clone(&pod.object));
+                pods.spawn(async move { player.stop(&object).await });
+            }
+        }
+    }
+
+    fn api(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// One pod from its binding to its end.
+    async fn run(&self, pod: &Value) -> Result<()> {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let order = pod["metadata"]["annotations"][WORK_ORDER].as_str().context("the pod has no work order")?;
+        let order = WorkOrder::from_bytes(order.as_bytes())?;
+        let behaviour = self.behaviours.get(order.attempt as usize - 1).copied().unwrap_or(Behaviour::Succeeds);
+        self.told("WaitingToStart").await?;
+        let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
+            "target": { "apiVersion": "v1", "kind": "Node", "name": NODE } });
+        let (api, params) = (self.api(), PostParams::default());
+        if let Err(error) = api.create_subresource::<Value, Value>("binding", name, &params, &binding).await
+            && !is_gone(&error)
+        {
+            return Err(error).with_context(|| format!("failed to bind pod {name}"));
+        }
+        let started = Timestamp::now();
+        if !self.status(name, &running(started)).await? {
+            return Ok(());
+        }
+        self.told("Working").await?;
+        let steps = if behaviour == Behaviour::Succeeds { order.steps.len() } else { 1 };
+        let mut outcomes = Vec::new();
+        if behaviour != Behaviour::Crashes {
+            for step in order.steps.iter().take(steps) {
+                outcomes.push(self.commit(&order, step).await?);
+            }
+        }
+        let end = match behaviour {
+            Behaviour::Succeeds => End::of(0, "Completed", self.unit_result(&order, outcomes).await?),
+            Behaviour::Crashes => End::of(1, "Error", String::new()),
+            Behaviour::OutOfMemory => End::of(137, "OOMKilled", String::new()),
+            Behaviour::Evicted => {
+                let disruption = json!({ "type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet",
+                    "lastTransitionTime": Timestamp::now().to_string() });
+                End { condition: Some(disruption), ..End::of(137, "Error", String::new()) }
+            }
+            Behaviour::Hangs => return Ok(()),
+        };
+        self.status(name, &over(&end, Some(started))).await?;
+        Ok(())
+    }
+
+    /// The end of a pod that was deleted, as its kubelet and worker go about it.
+    async fn stop(&self, pod: &Value) -> Result<()> {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let phase = pod["status"]["phase"].as_str().unwrap_or_default();
+        if !matches!(phase, "Succeeded" | "Failed") {
+            let started = pod["status"]["startTime"].as_str().and_then(|at| at.parse().ok());
+            let stopped = Failure::new(Reason::Internal, "stopped by signal 15 before the work was done");
+            let words = serde_json::to_string(&Termination::Failure(stopped))?;
+            self.status(name, &over(&End::of(11, "Error", words), started)).await?;
+        }
+        let uid = pod["metadata"]["uid"].as_str().map(str::to_owned);
+        let exactly = Preconditions { uid, resource_version: None };
+        let params = DeleteParams { grace_period_seconds: Some(0), preconditions: Some(exactly), ..DeleteParams::default() };
+        match self.api().delete(name, &params).await {
+            Err(error) if !is_gone(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a pod's status; false when the pod is gone.
+    async fn status(&self, name: &str, status: &Value) -> Result<bool> {
+        let patch = Patch::Merge(json!({ "status": status }));
+        match self.api().patch_status(name, &PatchParams::default(), &patch).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_gone(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits, with patience but not for ever, until an object of ours gives this reason for not being ready.
+    async fn told(&self, reason: &str) -> Result<()> {
+        if !self.patient {
+            return Ok(());
+        }
+        let told = self.history.until(&self.namespace, reason, PATIENCE, |now| {
+            now.all().any(|version| version.is_ours() && ready_reason(&version.object) == Some(reason)).then_some(())
+        });
+        // An operator that says nothing is what many runs are about.
+        let _ = told.await;
+        Ok(())
+    }
+
+    /// One step, as the worker does it: what is committed stands; else files first, then the result where the first wins.
+    async fn commit(&self, order: &WorkOrder, step: &StepOrder) -> Result<StepOutcome> {
+        let outcome = |outcome| StepOutcome { step: step.step, key: step.key.clone(), outcome, wall_ms: 100, cpu_ms: None };
+        if let Some(other) = self.recording.others.get(&step.step) {
+            return Ok(outcome(other.clone()));
+        }
+        if let Some(there) = get(&self.http, &step.result_url).await? {
+            return Ok(outcome(Outcome::Done { result: Digest::of(&there) }));
+        }
+        let recorded = self.recording.done.get(&step.step).with_context(|| format!("{} is not recorded", step.step))?;
+        for (name, bytes) in &recorded.files {
+            let url = order.grants.files.get(name).with_context(|| format!("the order grants no writing of {name}"))?;
+            let status = put(&self.http, url, bytes, false).await?;
+            ensure!(status == 200, "the store answers {status} to {name}");
+        }
+        let result = StepResult {
+            key: step.key.clone(),
+            folder: order.grants.folder.clone(),
+            models: step.models.clone(),
+            ..recorded.result.clone()
+        };
+        let bytes = result.to_bytes();
+        let url = order.grants.commits.get(&step.step).context("the order grants no commit")?;
+        let stands = match put(&self.http, url, &bytes, true).await? {
+            200 => bytes,
+            412 => get(&self.http, &step.result_url).await?.context("the store has a result and has none")?,
+            status => bail!("the store answers {status} to a commit"),
+        };
+        Ok(outcome(Outcome::Done { result: Digest::of(&stands) }))
+    }
+
+    /// Stores the unit's result; gives the last words.
+    async fn unit_result(&self, order: &WorkOrder, steps: Vec<StepOutcome>) -> Result<String> {
+        let result = UnitResult {
+            schema: UnitResult::SCHEMA.to_owned(),
+            unit_key: order.unit_key.clone(),
+            attempt: order.attempt,
+            media: Some(self.recording.media.clone()),
+            steps,
+            run: RunRecord { worker: "recorded".to_owned(), wall_ms: 300, ..RunRecord::default() },
+        };
+        let bytes = result.to_bytes();
+        let status = put(&self.http, &order.grants.unit_result, &bytes, false).await?;
+        ensure!(status == 200, "the store answers {status} to the unit's result");
+        Ok(serde_json::to_string(&Termination::Result(Digest::of(&bytes)))?)
+    }
+}
+
+/// Reason of the Ready condition.
+pub fn ready_reason(object: &Value) -> Option<&str> {
+    let conditions = object["status"]["conditions"].as_array()?;
+    conditions.iter().find(|condition| condition["type"] == "Ready")?["reason"].as_str()
+}
+
+fn is_deleting(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn is_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 404 | 409))
+}
+
+fn container(state: &Value, ready: bool) -> Value {
+    json!([{ "name": CONTAINER, "image": "recorded", "imageID": "", "ready": ready, "started": ready, "restartCount": 0, "state": state }])
+}
+
+fn running(started: Timestamp) -> Value {
+    let now = Timestamp::now().to_string();
+    let condition = |type_: &str| json!({ "type": type_, "status": "True", "lastTransitionTime": now });
+    json!({
+        "phase": "Running",
+        "startTime": whole(started),
+        "conditions": [condition("PodScheduled"), condition("Initialized"), condition("ContainersReady"), condition("Ready")],
+        "containerStatuses": container(&json!({ "running": { "startedAt": whole(started) } }), true),
+    })
+}
+
+fn over(end: &End, started: Option<Timestamp>) -> Value {
+    let mut terminated = json!({ "exitCode": end.exit_code, "reason": end.reason, "message": end.message,
+        "finishedAt": whole(Timestamp::now()) });
+    if let Some(started) = started {
+        terminated["startedAt"] = whole(started).into();
+    }
+    let mut status = json!({ "phase": end.phase, "containerStatuses": container(&json!({ "terminated": terminated }), false) });
+    if let Some(condition) = &end.condition {
+        status["reason"] = "Evicted".into();
+        status["conditions"] = json!([condition]);
+    }
+    status
+}
+
+/// The API keeps whole seconds.
+fn whole(at: Timestamp) -> String {
+    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+}
+
+async fn get(http: &reqwest::Client, url: &str) -> Result<Option<Vec<u8>>> {
+    let answer = http.get(url).send().await?;
+    match answer.status().as_u16() {
+        404 => Ok(None),
+        200 => Ok(Some(answer.bytes().await?.to_vec())),
+        status => bail!("the store answers {status} to a signed read"),
+    }
+}
+
+async fn put(http: &reqwest::Client, url: &str, bytes: &[u8], first: bool) -> Result<u16> {
+    let mut request = http.put(url).body(bytes.to_vec());
+    if first {
+        request = request.header("if-none-match", "*");
+    }
+    Ok(request.send().await?.status().as_u16())
+}

@@ -1,0 +1,571 @@
+//! One scenario with one fault, from an empty namespace to an empty namespace, and all that is known of it afterwards.
+//!
+//! I/O: the API server, the store, the operator as a process; a folder of its own for configuration and logs.
+
+use super::{
+    history::{Audit, History, World},
+    laws::{self, Record},
+    operator::{LEASE, Replica, Setting, Watched},
+    plane::{BUCKET, Plane},
+    player::{Behaviour, Player},
+    recording::Recording,
+    wire::{Entry, Fault, Point, Wire},
+};
+use crate::{cluster::root, store::Store};
+use anyhow::{Context as _, Result, bail, ensure};
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+use showrunner_contracts::{Digest, Document as _, manifest::TitleManifest};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Where every scenario's source lies, below the run's prefix.
+pub const SOURCE: &str = "ingest/clip.mp4";
+/// Touching this annotation has an object looked at at once.
+const RECONCILE_AT: &str = "showrunner.dev/reconcile-at";
+/// How often the operator is made to look again when everything is at its end.
+const NUDGES: u32 = 3;
+/// How long anything may take that comes after the story: fail-overs, settling, deletion. A machine may be busy.
+const SOON: Duration = Duration::from_secs(20);
+/// Time between two looks at something that cannot be watched.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// What all runs share.
+pub struct Means {
+    /// Administrator.
+    pub client: Client,
+    /// Everything that is stored.
+    pub history: History,
+    /// Everything that the operator asks for.
+    pub audit: Audit,
+    /// Knows the API server's certificate.
+    pub http: reqwest::Client,
+    /// The API server.
+    pub api: String,
+    /// The store.
+    pub store_url: String,
+    /// The store, past the proxies.
+    pub store: Store,
+    /// The store's access key and secret.
+    pub keys: (String, String),
+    /// Token of the operator's service account.
+    pub token: String,
+    /// What the worker makes of the clip.
+    pub recording: Arc<Recording>,
+    /// Where runs have their folders.
+    pub folder: PathBuf,
+    /// Settings of the kinds, as the chart gives them by default.
+    pub kinds: Value,
+    /// Names runs.
+    pub count: AtomicU32,
+}
+
+impl Means {
+    /// Of a control plane that runs.
+    pub async fn of(plane: &Plane, history: History, recording: Recording) -> Result<Self> {
+        let client = plane.client().await?;
+        let authority = reqwest::Certificate::from_pem(&plane.authority)?;
+        let folder = plane.folder().join("runs");
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self {
+            history,
+            audit: Audit::new(plane.audit_log()),
+            http: reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build()?,
+            api: plane.api.clone(),
+            store_url: plane.store.clone(),
+            store: Store::new(&plane.store, BUCKET, "us-east-1", &plane.keys.0, &plane.keys.1)?,
+            keys: plane.keys.clone(),
+            token: plane.token(&client).await?,
+            recording: Arc::new(recording),
+            folder,
+            kinds: kinds()?,
+            count: AtomicU32::new(0),
+            client,
+        })
+    }
+}
+
+/// Settings of the kinds from the installation that the chart gives by default.
+fn kinds() -> Result<Value> {
+    let text = std::fs::read_to_string(root().join("dist/install.yaml"))?;
+    for document in text.split("\n---\n") {
+        let object: Option<Value> = serde_saphyr::from_str(document)?;
+        let data = object.filter(|object| object["kind"] == "ConfigMap").map(|object| object["data"].clone());
+        let mut texts = data.iter().filter_map(Value::as_object).flat_map(|data| data.values()).filter_map(Value::as_str);
+        if let Some(text) = texts.next() {
+            let config: Value = serde_saphyr::from_str(text)?;
+            return Ok(config["kinds"].clone());
+        }
+    }
+    bail!("dist/install.yaml has no configuration of the operator")
+}
+
+/// A story that the operator is to bring to its end.
+pub trait Scenario: Send + Sync {
+    /// In one or two words.
+    fn name(&self) -> &'static str;
+
+    /// What pods do, by attempt.
+    fn pods(&self) -> Vec<Behaviour> {
+        Vec::new()
+    }
+
+    /// Jobs that it takes at most.
+    fn jobs(&self) -> usize {
+        1
+    }
+
+    /// Manifests that it publishes at most.
+    fn editions(&self) -> usize {
+        1
+    }
+
+    /// How long the story may take without a fault.
+    fn limit(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    /// Plays what people do, and waits for what is to come of it.
+    fn play<'a>(&'a self, stage: &'a Stage<'a>) -> BoxFuture<'a, Result<()>>;
+}
+
+/// What a story is played on.
+pub struct Stage<'a> {
+    means: &'a Means,
+    /// The run's namespace.
+    pub namespace: String,
+    wire: Wire,
+    limit: Duration,
+    specs: Mutex<Vec<Value>>,
+}
+
+impl Stage<'_> {
+    fn api(&self, resource: &str) -> Result<Api<DynamicObject>> {
+        let kind = self.means.history.kind(resource).with_context(|| format!("there is no kind {resource}"))?;
+        Ok(Api::namespaced_with(self.means.client.clone(), &self.namespace, &kind))
+    }
+
+    fn wrote(&self, object: &DynamicObject) {
+        let spec = object.data["spec"].clone();
+        let mut specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        if specs.last() != Some(&spec) {
+            specs.push(spec);
+        }
+    }
+
+    /// Creates an object of ours, as a person would.
+    pub async fn create(&self, resource: &str, name: &str, spec: &Value) -> Result<()> {
+        let kind = self.means.history.kind(resource).with_context(|| format!("there is no kind {resource}"))?;
+        let object = DynamicObject::new(name, &kind).data(json!({ "spec": spec }));
+        let made = self.api(resource)?.create(&PostParams::default(), &object).await?;
+        self.wire.old_version(made.metadata.resource_version.as_deref().unwrap_or_default());
+        self.wrote(&made);
+        Ok(())
+    }
+
+    /// Changes an object's spec, as a person would.
+    pub async fn edit(&self, resource: &str, name: &str, spec: &Value) -> Result<()> {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        let written = self.api(resource)?.patch(name, &PatchParams::default(), &patch).await?;
+        self.wrote(&written);
+        Ok(())
+    }
+
+    /// Deletes an object, as a person would.
+    pub async fn delete(&self, resource: &str, name: &str) -> Result<()> {
+        self.api(resource)?.delete(name, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Waits until the namespace's objects are as `wanted` says.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&World) -> bool) -> Result<()> {
+        // A fault costs a fail-over, and what waits behind it.
+        let limit = self.limit + SOON;
+        self.means.history.until(&self.namespace, what, limit, |now| wanted(now).then_some(())).await
+    }
+
+    /// Has every object of ours looked at at once.
+    async fn nudge(&self, value: u32) -> Result<bool> {
+        let now = self.means.history.now(&self.namespace);
+        let ours: Vec<_> = now.all().filter(|version| version.is_ours()).cloned().collect();
+        for version in &ours {
+            let patch = Patch::Merge(json!({ "metadata": { "annotations": { RECONCILE_AT: value.to_string() } } }));
+            self.api(&version.resource)?.patch(version.name(), &PatchParams::default(), &patch).await?;
+        }
+        Ok(!ours.is_empty())
+    }
+}
+
+/// Which run.
+#[derive(Clone)]
+pub struct Plan {
+    /// The story.
+    pub scenario: Arc<dyn Scenario>,
+    /// What goes wrong, and where.
+    pub fault: Option<(Point, Fault)>,
+    /// The operator's binary.
+    pub binary: PathBuf,
+    /// A bug planted in it.
+    pub bug: Option<String>,
+    /// Whether pods wait until the operator has told of them.
+    pub patient: bool,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Whether the planned point was met.
+    pub reached: bool,
+    /// What went against a law, with the law's name; empty when all is well.
+    pub breaches: Vec<(String, String)>,
+    /// How it ended: what must be the same whatever goes wrong.
+    pub ending: Value,
+    /// Points, in order.
+    pub points: Vec<Point>,
+    /// Writes, in order and in words.
+    pub tale: Vec<String>,
+    /// Processes of the operator.
+    pub processes: usize,
+    /// Writes and Events of the operator, by the audit log.
+    pub writes: (usize, usize),
+    /// How long it took.
+    pub took: Duration,
+    /// Where the operator's logs are.
+    pub folder: PathBuf,
+}
+
+/// Runs a plan. An error is one of the test's own means; what the operator does wrong is a breach.
+pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
+    let began = Instant::now();
+    let number = means.count.fetch_add(1, Ordering::SeqCst) + 1;
+    let namespace = format!("sweep-{number}");
+    let folder = means.folder.join(&namespace);
+    std::fs::create_dir_all(&folder)?;
+    prepare(means, &namespace).await?;
+    let wire = Wire::new(&namespace, means.http.clone(), &means.api, &means.store_url, plan.fault.clone());
+    let stage =
+        Stage { means, namespace: namespace.clone(), wire: wire.clone(), limit: plan.scenario.limit(), specs: Mutex::default() };
+    let player = Player {
+        client: means.client.clone(),
+        history: means.history.clone(),
+        namespace: namespace.clone(),
+        recording: Arc::clone(&means.recording),
+        behaviours: plan.scenario.pods(),
+        patient: plan.patient,
+        http: means.http.clone(),
+    };
+    let setting = Setting {
+        binary: plan.binary.clone(),
+        bug: plan.bug.clone(),
+        namespace: namespace.clone(),
+        token: means.token.clone(),
+        keys: means.keys.clone(),
+        store: means.store_url.clone(),
+        folder: folder.clone(),
+        kinds: means.kinds.clone(),
+    };
+    let acts = Acts { plan, stage: &stage, setting, numbers: Arc::default(), second: Mutex::default(), seen: Mutex::default() };
+    let result = tokio::select! {
+        ended = acts.play() => ended,
+        ended = player.play() => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("the pods' player ended"))),
+    };
+    let Seen { rest, ending } = acts.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut outcome = Outcome {
+        reached: plan.fault.is_none() || wire.fired().is_some(),
+        ending,
+        took: began.elapsed(),
+        folder,
+        ..Outcome::default()
+    };
+    if let Err(error) = &result {
+        outcome.breaches.push(("the wanted end is reached, and rests".to_owned(), format!("{error:#}")));
+    }
+    let processes = acts.numbers.load(Ordering::SeqCst) as usize;
+    let record = collect(&stage, plan, rest, processes).await?;
+    outcome.breaches.extend(laws::breaches(&record).into_iter().map(|(law, breach)| (law.to_owned(), breach)));
+    outcome.points = steady(&record.journal);
+    outcome.tale = record.journal.iter().filter(|entry| entry.point.is_write()).map(Entry::describe).collect();
+    outcome.processes = processes;
+    let events = record.audit.iter().filter(|request| request.resource == "events").count();
+    outcome.writes = (record.audit.iter().filter(|request| request.is_write()).count() - events, events);
+    if outcome.breaches.is_empty() {
+        let _ = std::fs::remove_dir_all(&outcome.folder);
+    }
+    Ok(outcome)
+}
+
+/// The points that every run has: a write that met a conflict was made once more, and would not have been otherwise.
+fn steady(journal: &[Entry]) -> Vec<Point> {
+    let of = |point: &Point| (point.verb, point.resource.clone(), point.name.clone());
+    let mut extra: BTreeMap<_, u32> = BTreeMap::new();
+    let mut all: BTreeMap<_, u32> = BTreeMap::new();
+    for entry in journal {
+        *all.entry(of(&entry.point)).or_default() += 1;
+        if entry.point.is_write() && entry.answered.is_some_and(|(_, status)| status == 409) {
+            *extra.entry(of(&entry.point)).or_default() += 1;
+        }
+    }
+    let kept = |point: &&Point| point.nth <= all[&of(point)] - extra.get(&of(point)).copied().unwrap_or_default();
+    journal.iter().map(|entry| &entry.point).filter(kept).cloned().collect()
+}
+
+async fn prepare(means: &Means, namespace: &str) -> Result<()> {
+    let object: Namespace = serde_json::from_value(json!({ "metadata": { "name": namespace,
+        "labels": { "pod-security.kubernetes.io/enforce": "restricted" } } }))?;
+    Api::<Namespace>::all(means.client.clone()).create(&PostParams::default(), &object).await?;
+    means.store.put(&format!("{namespace}/{SOURCE}"), means.recording.clip.clone()).await?;
+    // Pods cannot be made before.
+    let accounts = Api::<ServiceAccount>::namespaced(means.client.clone(), namespace);
+    let there = kube::runtime::wait::await_condition(accounts, "default", |account: Option<&ServiceAccount>| account.is_some());
+    tokio::time::timeout(SOON, there).await.context("the namespace has no default service account")??;
+    Ok(())
+}
+
+async fn collect(stage: &Stage<'_>, plan: &Plan, writes_at_rest: Vec<String>, processes: usize) -> Result<Record> {
+    let (means, namespace) = (stage.means, &stage.namespace);
+    means.history.catch_up(namespace, SOON).await?;
+    let prefix = format!("{namespace}/");
+    let specs = stage.specs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(Record {
+        versions: means.history.of(namespace),
+        journal: stage.wire.journal(),
+        audit: means.audit.of(namespace)?,
+        specs,
+        editions: plan.scenario.editions(),
+        jobs: plan.scenario.jobs(),
+        processes,
+        writes_at_rest,
+        keys: means.store.list(&prefix).await?,
+    })
+}
+
+/// What was seen of a run's end.
+#[derive(Clone, Default)]
+struct Seen {
+    rest: Vec<String>,
+    ending: Value,
+}
+
+/// The acts of one run.
+struct Acts<'a> {
+    plan: &'a Plan,
+    stage: &'a Stage<'a>,
+    setting: Setting,
+    numbers: Arc<AtomicU32>,
+    second: Mutex<Option<Replica>>,
+    seen: Mutex<Seen>,
+}
+
+impl Acts<'_> {
+    fn replica(&self, name: &str) -> Result<Replica> {
+        Replica::start(self.setting.clone(), self.stage.wire.clone(), name, &self.numbers)
+    }
+
+    fn second(&self) -> MutexGuard<'_, Option<Replica>> {
+        self.second.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn play(&self) -> Result<()> {
+        let mut first = self.replica("a")?;
+        let watched = first.watched();
+        let story = async {
+            self.plan.scenario.play(self.stage).await?;
+            self.come_to_rest(&watched).await
+        };
+        let told = tokio::select! {
+            told = story => told.map_err(|error| error.context(format!("the operator's last words:\n{}", self.leader(&watched).tail()))),
+            error = self.help() => Err(error),
+            error = first.broke() => Err(error),
+        };
+        told?;
+        first.end().await?;
+        let second = self.second().take();
+        match second {
+            Some(second) => second.end().await,
+            None => Ok(()),
+        }
+    }
+
+    fn leader(&self, first: &Watched) -> Watched {
+        self.second().as_ref().map_or_else(|| first.clone(), Replica::watched)
+    }
+
+    /// What comes after some faults, beside the story. Ends with an error only.
+    async fn help(&self) -> anyhow::Error {
+        self.stage.wire.wait_fired().await;
+        let helped = match self.plan.fault.as_ref().map(|(_, fault)| *fault) {
+            Some(Fault::Away) => {
+                // People would tell it that the store is back; else it looks by itself, some time later.
+                let until = self.stage.wire.away_until().unwrap_or_else(tokio::time::Instant::now);
+                tokio::time::sleep_until(until).await;
+                self.stage.nudge(0).await.map(|_| ())
+            }
+            Some(fault) if fault.stops() => self.replica("b").map(|replica| *self.second() = Some(replica)),
+            _ => Ok(()),
+        };
+        match helped {
+            Err(error) => error,
+            Ok(()) => std::future::pending().await,
+        }
+    }
+
+    /// After the story: everything is let go, nothing is written, what was published is there, and deletion leaves nothing.
+    async fn come_to_rest(&self, first: &Watched) -> Result<()> {
+        let stage = self.stage;
+        let settled = |now: &World| now.all().all(|version| version.is_ours() || version.our_finalizers().is_empty());
+        stage.until("Jobs and pods are let go", settled).await?;
+        self.late(first).await?;
+        self.sees_all(first).await?;
+        let leader = self.leader(first);
+        // After the first look everything that was still on its way has come to its end.
+        if self.looked_again(&leader, 1).await? {
+            let before = self.writes()?.len();
+            for nudge in 0..NUDGES {
+                self.looked_again(&leader, 2 + nudge).await?;
+            }
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).rest = self.writes()?.split_off(before);
+        }
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).ending = stage.ending();
+        stage.verify().await?;
+        for version in stage.means.history.now(&stage.namespace).all().filter(|version| version.is_ours()) {
+            stage.delete(&version.resource, version.name()).await?;
+        }
+        stage.until("everything is gone", |now| now.all().next().is_none()).await?;
+        self.late(first).await?;
+        stage.until("nothing has come back", |now| now.all().next().is_none()).await
+    }
+
+    /// What was stopped goes on, and what it had sent arrives.
+    async fn late(&self, first: &Watched) -> Result<()> {
+        let gate = first.gate();
+        if !gate.is_stopped() {
+            return Ok(());
+        }
+        self.stage.wire.release();
+        if self.plan.fault.as_ref().is_some_and(|(_, fault)| *fault == Fault::StoppedMidWrite) {
+            tokio::time::timeout(SOON, self.stage.wire.wait_late_answer()).await.context("the late write is not answered")?;
+        }
+        gate.resume();
+        // It finds that it does not lead any more, and ends.
+        let began = Instant::now();
+        while first.gate().number == gate.number {
+            ensure!(began.elapsed() < SOON, "the process that was overtaken does not end; its last words:\n{}", first.tail());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the leader's watches have shown it all there is: before that it is not at rest, but behind.
+    async fn sees_all(&self, first: &Watched) -> Result<()> {
+        let stage = self.stage;
+        let began = Instant::now();
+        loop {
+            let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+            for version in stage.means.history.of(&stage.namespace) {
+                newest.insert(version.resource, version.at);
+            }
+            let process = self.leader(first).gate().number;
+            let behind = newest.iter().find(|(resource, at)| !stage.wire.has_seen(process, resource, **at));
+            let Some((resource, _)) = behind else { return Ok(()) };
+            ensure!(began.elapsed() < SOON, "the operator's watch of {resource} does not catch up");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn writes(&self) -> Result<Vec<String>> {
+        let all = self.stage.means.audit.of(&self.stage.namespace)?;
+        Ok(all.iter().filter(|request| request.is_write()).map(|r| format!("{} {} {}", r.verb, r.resource, r.name)).collect())
+    }
+
+    /// Has the operator look again, and waits until it has; false where there is nothing to look at.
+    async fn looked_again(&self, leader: &Watched, value: u32) -> Result<bool> {
+        let began = Instant::now();
+        let before = loop {
+            match self.looks(leader).await {
+                Some(count) => break count,
+                None => ensure!(began.elapsed() < SOON, "the operator has no metrics"),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        };
+        let starts = leader.starts();
+        if !self.stage.nudge(value).await? {
+            return Ok(false);
+        }
+        loop {
+            let now = self.looks(leader).await;
+            // A process that was just started counts from nothing.
+            if now.is_some_and(|now| now > before) || (leader.starts() > starts && now.is_some_and(|now| now > 0)) {
+                return Ok(true);
+            }
+            ensure!(began.elapsed() < SOON + LEASE, "the operator does not look at an object that was touched");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// How often the operator has looked at objects of ours.
+    async fn looks(&self, leader: &Watched) -> Option<u64> {
+        let text = self.stage.means.http.get(leader.metrics()).send().await.ok()?.text().await.ok()?;
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("controller_runtime_reconcile_total{") && !line.contains("controller=\"orphan-"));
+        Some(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(|count| count as u64).sum())
+    }
+}
+
+impl Stage<'_> {
+    /// How every object of ours ended: what must not depend on what went wrong on the way.
+    fn ending(&self) -> Value {
+        let now = self.means.history.now(&self.namespace);
+        let tell = |object: &Value| {
+            let status = &object["status"];
+            let all = |list: &Value, fields: &[&str]| -> Vec<Value> {
+                let pick = |item: &Value| fields.iter().map(|field| item[field].clone()).collect();
+                list.as_array().into_iter().flatten().map(pick).collect()
+            };
+            json!({
+                "phase": status["phase"],
+                "conditions": all(&status["conditions"], &["type", "status", "reason"]),
+                "steps": all(&status["steps"], &["name", "state", "reason", "attempts", "lost"]),
+                "history": all(&status["history"], &["number", "outcome", "counted"]),
+                "published": status["published"]["digest"],
+            })
+        };
+        now.all().filter(|version| version.is_ours()).map(|version| tell(&version.object)).collect()
+    }
+
+    /// Whether what is published is in the store, whole, and the alias shows it.
+    async fn verify(&self) -> Result<()> {
+        for version in self.means.history.now(&self.namespace).all().filter(|version| version.is_ours()) {
+            let published = &version.object["status"]["published"];
+            let (Some(digest), Some(folder)) = (published["digest"].as_str(), published["folder"].as_str()) else { continue };
+            let digest: Digest = digest.parse()?;
+            let bytes = self.means.store.read(&format!("{folder}/{}.json", digest.hex())).await?;
+            ensure!(Digest::of(&bytes) == digest, "the published manifest has other bytes than its digest says");
+            let alias = self.means.store.read(&format!("{folder}/manifest.json")).await?;
+            ensure!(alias == bytes, "manifest.json is not what is published");
+            for output in TitleManifest::from_bytes(&bytes)?.steps.iter().flat_map(|step| &step.outputs) {
+                let file = self.means.store.read(&format!("{folder}/blobs/{}", output.sha256.hex())).await?;
+                ensure!(Digest::of(&file) == output.sha256, "{} has other bytes than its digest says", output.name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The release folder that this test binary lies in, where the operator and the worker are, too.
+pub fn binaries() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    Ok(own.parent().and_then(Path::parent).context("the test binary lies in a target folder")?.to_path_buf())
+}
