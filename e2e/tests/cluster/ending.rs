@@ -32,8 +32,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const A_JOB: Duration = Duration::from_secs(240);
-const A_TITLE: Duration = Duration::from_secs(900);
+const A_JOB: Duration = Duration::from_mins(4);
+const A_TITLE: Duration = Duration::from_mins(15);
 /// What the hook may take, and some more for its pod to come and go.
 const AN_END: Duration = Duration::from_secs(270);
 /// What all our finalizers begin with.

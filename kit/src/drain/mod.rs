@@ -350,7 +350,9 @@ impl Drain {
                 .buffer_unordered(CONCURRENT)
                 .collect()
                 .await;
-            ends.into_iter().for_each(|(what, result)| left.note(what, result));
+            for (what, result) in ends {
+                left.note(what, result);
+            }
             match next {
                 Some(token) => params.continue_token = Some(token),
                 None => return Ok(()),
