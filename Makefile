@@ -46,7 +46,7 @@ unit-test: deps artefacts
 	@$(STEP) "unit tests" cargo test --release --locked --workspace --all-targets
 bench-test: deps
 	@$(STEP) "tests of the bench's runner" python3 bench/test_harness.py
-e2e-test: tools images sweep ## Run the tests on a real cluster, and the fault sweep
+e2e-test: sweep tools images ## Run the fault sweep, then the tests on a real cluster (as root)
 	@SHOWRUNNER_E2E=1 $(STEP) "pods on kubelet and process node" cargo test --release --locked --workspace --test node
 	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test cluster
 .PHONY: sweep sweep-long planted

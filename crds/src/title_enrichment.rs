@@ -25,9 +25,9 @@ use strum::{Display, EnumIter, IntoStaticStr};
            Results are published as files with digests in the object store; status.published says where.",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress"),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, priority = 1),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, priority = 1),
     printcolumn(name = "Manifest", type_ = "string", json_path = ".status.published.digest", priority = 1)
 )]
 #[x_kube(validation = ("self.shots.enabled || self.thumbnails.enabled || self.subtitles.enabled",
@@ -472,6 +472,8 @@ pub enum TitleReason {
     ResultInvalid,
     /// The Job's name is taken by an object that is not ours.
     JobConflict,
+    /// The API server refused the Job: a quota, an admission policy, a missing right.
+    JobRefused,
     /// The spec cannot be served as it stands, although the schema accepts it.
     SpecInvalid,
     /// A newer algorithm or model would give another result.

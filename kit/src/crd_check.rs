@@ -9,8 +9,9 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client};
 use serde_json::Value;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Time for one question.
@@ -24,19 +25,25 @@ const ASK_WHEN_WELL: Duration = Duration::from_mins(1);
 #[derive(Clone)]
 pub struct CrdCheck {
     wanted: Arc<Vec<CustomResourceDefinition>>,
-    pending: Arc<Mutex<Vec<String>>>,
+    pending: Arc<watch::Sender<Vec<String>>>,
 }
 
 impl CrdCheck {
     /// Nothing is known yet, so all are pending.
     pub fn new(wanted: Vec<CustomResourceDefinition>) -> Self {
         let pending = wanted.iter().map(|crd| format!("{}: not asked for yet", name_of(crd))).collect();
-        Self { wanted: Arc::new(wanted), pending: Arc::new(Mutex::new(pending)) }
+        Self { wanted: Arc::new(wanted), pending: Arc::new(watch::Sender::new(pending)) }
     }
 
     /// What is missing or different, for people; empty when all is well.
     pub fn pending(&self) -> Vec<String> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.pending.borrow().clone()
+    }
+
+    /// Waits until nothing is missing: who would write by another schema than the one that is served must not lead.
+    pub async fn all_served(&self) {
+        // An error says that nobody asks any more, which cannot be: this check holds the sender.
+        let _ = self.pending.subscribe().wait_for(Vec::is_empty).await;
     }
 
     /// Asks until `stop`.
@@ -55,7 +62,7 @@ impl CrdCheck {
                 pending.extend(verdict.map(|verdict| format!("{name}: {verdict}")));
             }
             let wait = if pending.is_empty() { ASK_WHEN_WELL } else { ASK_WHEN_MISSING };
-            let before = std::mem::replace(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner), pending.clone());
+            let before = self.pending.send_replace(pending.clone());
             if before != pending {
                 tracing::info!(?pending, "the definitions of our kinds changed");
             }

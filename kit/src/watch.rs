@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::{Cache, Change, Malformed, Parsed};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::names::{ANNOTATION_WORK_ORDER, DOMAIN};
 use crate::object::{Object, ObjectKey};
 
 /// Objects per page of a list: bounds what one answer takes in memory.
@@ -145,11 +146,15 @@ fn backoff(failures: u32, shard: usize) -> Duration {
     plain.mul_f64(1.0 - 0.02 * spread as f64)
 }
 
-/// What was understood of an object, without the managedFields, which are half of it and which nobody reads.
+/// What was understood of an object, without what nobody reads of it: managedFields, which are half of it, annotations of
+/// others, which may have 256 KiB, and work orders.
 fn parse<K: Object>(object: DeserializeGuard<K>) -> Parsed<K> {
     match object.0 {
         Ok(mut object) => {
             object.meta_mut().managed_fields = None;
+            if let Some(annotations) = &mut object.meta_mut().annotations {
+                annotations.retain(|name, _| name.starts_with(DOMAIN) && name != ANNOTATION_WORK_ORDER);
+            }
             Ok(object)
         }
         Err(invalid) => {

@@ -108,7 +108,15 @@ pub(crate) async fn run(config: Config, identity: Identity, telemetry: Telemetry
 
     let election = KeeperConfig { namespace, name: LEASE_NAME, identity: instance, params };
     let keeper = config.election.enabled.then(|| Keeper::new(client, election, leadership, clock, metrics));
-    let (started, ended) = lead(keeper, started, &stop, Duration::from_secs(config.drain_seconds)).await;
+    let well = tokio::select! {
+        () = crds.all_served() => true,
+        () = stop.cancelled() => false,
+    };
+    let (started, ended) = if well {
+        lead(keeper, started, &stop, Duration::from_secs(config.drain_seconds)).await
+    } else {
+        (started, Ended::Stopped)
+    };
     if matches!(ended, Ended::LeaseLost) {
         return Ok(ended);
     }

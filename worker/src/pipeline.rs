@@ -150,6 +150,7 @@ fn open(work: Work<'_>) -> Result<Probe, Failure> {
 /// The pass through the picture, for `shots` and `thumbnails`.
 fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes) -> Vec<StepOutcome> {
     let begun = Instant::now();
+    debug_assert!(orders.iter().all(|order| matches!(order.step, Step::Shots | Step::Thumbnails)), "a visual step nobody does");
     let of_step = |step: Step| orders.iter().copied().find(|order| order.step == step);
     if orders.is_empty() || probed.picture().is_none() {
         return orders.iter().map(|order| outcome(order, Outcome::Skipped(Reason::NoPicture), begun, None)).collect();

@@ -125,12 +125,16 @@ impl Actor<'_> {
         let job = jobs::build(&request, &self.kit.config)?;
         match self.kit.jobs.create(&job, &self.uid).await {
             Ok(_) => Ok(false),
-            Err(error @ WriteError::Foreign { .. }) => {
+            Err(error) => {
+                let reason = match &error {
+                    WriteError::Foreign { .. } => TitleReason::JobConflict,
+                    WriteError::Rejected { .. } => TitleReason::JobRefused,
+                    _ => return Err(error.into()),
+                };
                 let retry_at = self.now + dereference::jittered(LOOK_AGAIN, &self.uid);
-                facts.trouble = Some(Trouble { reason: TitleReason::JobConflict, message: error.to_string(), retry_at });
+                facts.trouble = Some(Trouble { reason, message: error.to_string(), retry_at });
                 Ok(true)
             }
-            Err(error) => Err(error.into()),
         }
     }
 

@@ -30,6 +30,8 @@ pub const MAX_RESULT_BYTES: usize = 1 << 20;
 const MAX_PROGRESS_BYTES: usize = 16 << 10;
 /// Largest file of a step that is published, bytes.
 pub const MAX_OUTPUT_BYTES: usize = 16 << 20;
+/// Most that all files of a step may have together, bytes: many times what a worker writes.
+const MAX_STEP_BYTES: u64 = 48 << 20;
 /// When to look again at something that should pass by itself.
 const PASSING: Duration = Duration::from_secs(15);
 /// When to look again for an object that is not there.
@@ -184,6 +186,9 @@ pub fn check_result(bytes: &[u8], step: Step, key: &Digest, root: &str) -> Resul
         if output.size_bytes > MAX_OUTPUT_BYTES as u64 {
             return Err(format!("its file {} is larger than {MAX_OUTPUT_BYTES} bytes", output.name));
         }
+    }
+    if result.outputs.iter().fold(0, |sum: u64, output| sum.saturating_add(output.size_bytes)) > MAX_STEP_BYTES {
+        return Err(format!("its files have more than {} MiB together", MAX_STEP_BYTES >> 20));
     }
     Ok(Box::new(Committed { digest: Digest::of(bytes), result }))
 }

@@ -27,7 +27,7 @@ use kube::ResourceExt as _;
 use showrunner_crds::TitleEnrichment;
 use showrunner_crds::title_enrichment::TitleEnrichmentStatus;
 use showrunner_kit::controller::{Kit, Wiring};
-use showrunner_kit::object::has_finalizer;
+use showrunner_kit::object::{has_finalizer, is_controlled_by};
 use showrunner_kit::planted;
 use showrunner_kit::traces;
 use showrunner_kit::write::StatusWrite;
@@ -71,8 +71,11 @@ impl Reconciler for TitleReconciler {
     async fn reconcile(&self, object: Arc<TitleEnrichment>, now: Timestamp) -> Result<Next, ReconcileError> {
         let uid = object.uid().unwrap_or_default();
         let namespace = object.namespace().unwrap_or_default();
-        let jobs = self.kit.job_cache.controlled_by(&uid);
-        let pods = self.kit.pod_cache.controlled_by(&uid);
+        // The caches find by a label, which anybody can write; a Job counts by its controller, and all in this namespace only.
+        let mut jobs = self.kit.job_cache.controlled_by(&uid);
+        jobs.retain(|job| job.namespace().as_deref() == Some(namespace.as_str()) && is_controlled_by(&job.metadata, &uid));
+        let mut pods = self.kit.pod_cache.controlled_by(&uid);
+        pods.retain(|pod| pod.namespace().as_deref() == Some(namespace.as_str()));
         let seen_jobs: Vec<SeenJob> = jobs.iter().map(|job| seen_job(job, &pods, now)).collect();
         let reader = Reader { stores: &self.kit.stores, namespace: &namespace, uid: &uid, now };
         let (mut seen, mut facts) = (Seen::default(), Facts::default());

@@ -109,6 +109,7 @@ fn needs_a_person(reason: TitleReason) -> bool {
             | TitleReason::PodUnschedulable
             | TitleReason::StartDeadlineExceeded
             | TitleReason::JobConflict
+            | TitleReason::JobRefused
             | TitleReason::ResultInvalid
     )
 }

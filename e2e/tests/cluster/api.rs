@@ -40,6 +40,7 @@ pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
         trial(suite, "api::every_rule_of_the_schema_refuses_with_a_sentence_to_act_on", refuses),
         trial(suite, "api::defaults_are_visible_and_a_minimal_title_is_accepted", defaults),
         trial(suite, "api::all_steps_off_is_refused", all_off),
+        trial(suite, "api::every_example_is_accepted", examples),
     ]
 }
 
@@ -107,5 +108,23 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
         ensure!(spec.pointer(pointer) == Some(&value), "{pointer} is {:?}, not {value}", spec.pointer(pointer));
     }
     here.titles().delete(&made.name_any(), &DeleteParams::default()).await?;
+    here.end().await
+}
+
+/// Strictly: a field that the schema does not know is an error, not a warning.
+async fn examples(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("api-examples").await?;
+    let mut seen = 0;
+    for entry in std::fs::read_dir(showrunner_e2e::cluster::root().join("examples"))? {
+        let path = entry?.path();
+        let is_values = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("values-"));
+        if path.extension().is_none_or(|extension| extension != "yaml") || is_values {
+            continue;
+        }
+        let arguments = ["create", "--dry-run=server", "--validate=strict", "--namespace", &here.name, "--filename"];
+        showrunner_e2e::cluster::run(suite.cluster.command("kubectl")?.args(arguments).arg(&path))?;
+        seen += 1;
+    }
+    ensure!(seen >= 4, "only {seen} examples found");
     here.end().await
 }

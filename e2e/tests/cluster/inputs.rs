@@ -2,6 +2,8 @@
 
 use crate::{Suite, trial};
 use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::{Api, api::PostParams};
 use libtest_mimic::Trial;
 use serde_json::json;
 use showrunner_crds::title_enrichment::Phase;
@@ -23,6 +25,7 @@ pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
         trial(suite, "inputs::a_store_nobody_configured_is_named_with_those_that_exist", unknown_store),
         trial(suite, "inputs::a_title_without_sound_is_published_without_subtitles", no_sound),
         trial(suite, "inputs::sound_alone_is_published_without_pictures", sound_only),
+        trial(suite, "inputs::a_job_that_the_api_server_refuses_says_so_on_the_title", refused),
         trial(suite, "inputs::a_pod_that_never_schedules_is_stopped_and_explained", never_schedules),
     ]
 }
@@ -116,5 +119,22 @@ async fn never_schedules(suite: Arc<Suite>) -> Result<()> {
     here.apply("a", json!({"source": {"path": path}, "execution": execution})).await?;
     let message = here.wait_reason("a", "PodUnschedulable", A_JOB).await?;
     ensure!(message.contains("15s") || message.to_lowercase().contains("node"), "{message}");
+    here.end().await
+}
+
+async fn refused(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("refused").await?;
+    let quota: ResourceQuota =
+        serde_json::from_value(json!({"metadata": {"name": "no-jobs"}, "spec": {"hard": {"count/jobs.batch": "0"}}}))?;
+    let quotas = Api::<ResourceQuota>::namespaced(suite.client.clone(), &here.name);
+    quotas.create(&PostParams::default(), &quota).await?;
+    // A quota counts from when its controller has looked at it.
+    let counted = |quota: Option<&ResourceQuota>| quota.and_then(|quota| quota.status.as_ref()?.hard.clone()).is_some();
+    tokio::time::timeout(SOON, kube::runtime::wait::await_condition(quotas, "no-jobs", counted)).await??;
+    let path = format!("inputs/{}/a.mp4", here.name);
+    suite.store.put(&path, media::small_title(14)?).await?;
+    here.apply("a", json!({"source": {"path": path}})).await?;
+    let message = here.wait_reason("a", "JobRefused", SOON).await?;
+    ensure!(message.contains("quota"), "the condition does not hold what the API server said: {message}");
     here.end().await
 }

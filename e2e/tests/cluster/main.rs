@@ -8,6 +8,7 @@ mod debug;
 mod ending;
 mod inputs;
 mod operations;
+mod policy;
 mod titles;
 
 use anyhow::{Context as _, Result};
@@ -84,7 +85,8 @@ fn main() -> std::process::ExitCode {
 
 /// First everything that shares the installation peacefully, then one by one what disturbs it.
 fn run(suite: &Arc<Suite>, arguments: &Arguments) -> Conclusion {
-    let peaceful = [api::tests(suite), inputs::tests(suite), titles::tests(suite)].into_iter().flatten().collect();
+    let peaceful =
+        [api::tests(suite), policy::tests(suite), inputs::tests(suite), titles::tests(suite)].into_iter().flatten().collect();
     let mut conclusion = libtest_mimic::run(arguments, peaceful);
     let one_by_one = Arguments { test_threads: Some(1), ..arguments.clone() };
     let disturbing = [operations::tests(suite), debug::tests(suite), ending::tests(suite)].into_iter().flatten().collect();

@@ -55,7 +55,8 @@ pub(super) fn is_our_pod(pod: &Pod, jobs: &[Job]) -> bool {
 
 /// The Job that controls a pod.
 pub(super) fn job_of<'a>(pod: &Pod, jobs: &'a [Job]) -> Option<&'a Job> {
-    jobs.iter().find(|job| job.metadata.uid.as_deref().is_some_and(|uid| is_controlled_by(&pod.metadata, uid)))
+    let is_of = |job: &&Job| job.metadata.uid.as_deref().is_some_and(|uid| is_controlled_by(&pod.metadata, uid));
+    jobs.iter().filter(|job| job.metadata.namespace == pod.metadata.namespace).find(is_of)
 }
 
 /// Whether one of these Jobs works for the object.

@@ -182,7 +182,8 @@ pub fn observe(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> JobState {
     if let Some(since) = latest.and_then(started) {
         return JobState::Running { since };
     }
-    let none = || ("NoPod".to_owned(), "the job controller has made no pod yet".to_owned());
+    let none =
+        || ("NoPod".to_owned(), "the job controller has made no pod yet; if it lasts, kubectl describe the job".to_owned());
     let (reason, message) = latest.map_or_else(none, waiting);
     JobState::Pending { since, reason, message }
 }

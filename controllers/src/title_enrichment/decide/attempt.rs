@@ -272,7 +272,7 @@ impl Draft<'_> {
         let open: Vec<usize> = (0..self.planned.len()).filter(|i| self.planned[*i].is_open()).collect();
         let keys: Vec<Digest> = open.iter().filter_map(|i| self.planned[*i].key.clone()).collect();
         let unit = unit_key(&keys);
-        let number = 1 + self.highest_number();
+        let number = self.highest_number().saturating_add(1);
         let mut attempt = AttemptStatus {
             job: job_name(&self.input.title.uid, unit.as_str(), u32::try_from(number).unwrap_or(1)),
             unit: unit.to_string(),

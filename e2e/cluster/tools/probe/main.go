@@ -116,7 +116,8 @@ func eat(mib string) error {
 	return err
 }
 
-// fill writes a file into FOLDER and stays.
+// fill writes a file into FOLDER and stays until it is killed: the kubelet reports what ends with code 0 while it is being
+// evicted now as evicted and now as succeeded.
 func fill(folder, mib string) error {
 	number, err := strconv.Atoi(mib)
 	if err != nil {
@@ -125,7 +126,7 @@ func fill(folder, mib string) error {
 	if err := os.WriteFile(filepath.Join(folder, "filled"), make([]byte, number<<20), 0o600); err != nil {
 		return err
 	}
-	_, err = hold("obey")
+	_, err = hold("ignore")
 	return err
 }
 
