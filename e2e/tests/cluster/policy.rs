@@ -63,7 +63,7 @@ async fn created(suite: Arc<Suite>) -> Result<()> {
         match try_create(&suite, &here.name, &over).await? {
             None => bail!("a Job with {guise} was let in"),
             Some(said) => {
-                ensure!(said.contains("create a TitleEnrichment instead"), "{guise}: refused with another message: {said}")
+                ensure!(said.contains("create a TitleEnrichment instead"), "{guise}: refused with another message: {said}");
             }
         }
     }
