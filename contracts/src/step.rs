@@ -35,7 +35,8 @@ impl Step {
             Self::Shots => 2,
             // 2: the trick-play index names its sheets by digest.
             Self::Thumbnails => 2,
-            Self::Subtitles => 1,
+            // 2: IMSC styles stand at the elements they apply to; languages written from right to left say so.
+            Self::Subtitles => 2,
         }
     }
 
