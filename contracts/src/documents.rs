@@ -70,7 +70,7 @@ pub enum Transition {
     Fade(Span),
 }
 
-/// `thumbnails.json`: the picked pictures and the trick-play sheets.
+/// `thumbnails.json`: the picked pictures. Trick play has an index of its own, `sprite.vtt`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ThumbnailsDocument {
@@ -107,7 +107,7 @@ pub struct Pick {
     pub pdq: String,
 }
 
-/// `subtitles.json`: the cues with what the recogniser was sure of.
+/// `subtitles.json`: the cues, as the subtitle files hold them, and the style rules they could not keep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SubtitlesDocument {
@@ -115,7 +115,7 @@ pub struct SubtitlesDocument {
     pub schema: String,
     /// BCP 47.
     pub language: String,
-    /// Whether the language was stated or detected.
+    /// True: the language was detected from the sound; false: it was stated.
     pub language_detected: bool,
     /// In order, never overlapping; milliseconds because that is what the subtitle formats hold.
     pub cues: Vec<Cue>,

@@ -90,7 +90,8 @@ pub enum StepSummary {
 pub struct MediaSummary {
     /// Container as the demuxer names it.
     pub container: String,
-    /// Presented duration in ticks of `time_base`.
+    /// Duration as the stream's headers, else the container's, state it, in ticks of `time_base`; 0 where neither does. What was
+    /// presented once decoded can be longer or shorter: see `duration` in `shots.json`.
     pub duration: i64,
     /// The timeline's base: the picture's, or the sound's where there is none.
     pub time_base: TimeBase,
@@ -108,9 +109,9 @@ pub struct MediaSummary {
 pub struct VideoSummary {
     /// Codec as the decoder names it.
     pub codec: String,
-    /// Coded width, pixels.
+    /// Width of the stream's picture, pixels: before rotation and sample aspect are applied.
     pub width: u32,
-    /// Coded height, pixels.
+    /// Height of the stream's picture, pixels: before rotation and sample aspect are applied.
     pub height: u32,
     /// Sample aspect ratio, `num:den`.
     pub sample_aspect: Option<String>,

@@ -3,6 +3,7 @@
 
 use crate::{
     failure::internal,
+    steps::sprite,
     store::{Put, Store},
 };
 use showrunner_contracts::{
@@ -193,6 +194,10 @@ impl Sink for FolderSink {
     }
 
     fn keep(&self, file: &StepFile) -> Result<(), Failure> {
+        if sprite::is_sheet(&file.name) {
+            // The index beside it names it so.
+            self.write(Digest::of(&file.bytes).hex(), &file.bytes)?;
+        }
         self.write(&file.name, &file.bytes)
     }
 

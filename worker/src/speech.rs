@@ -2,8 +2,8 @@
 //! Reads model files; the sound comes in as samples, nothing is written.
 //!
 //! Everything is deterministic on one kind of CPU, however many cores there are: temperature 0, fixed beam and compute type,
-//! one thread for a window, no text carried from one window to the next. [`Settings::key`] names all of it and belongs in
-//! the unit's key.
+//! one thread for a window, no text carried from one window to the next. [`Settings::key`] names all of it; of the
+//! unit's key it is the version of the step `subtitles` that stands for it.
 
 mod align;
 mod ear;

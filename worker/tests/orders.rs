@@ -51,6 +51,10 @@ fn a_whole_order_is_done_with_one_download_and_one_decode_of_each_kind() {
     let picked = committed(&store, &unit, Step::Thumbnails);
     let document_of = document::<ThumbnailsDocument>(&store, "thumbnails.json");
     assert!(!document_of.picks.is_empty() && picked.outputs.iter().any(|output| output.name == "sprite-0.jpg"));
+    let index = store.object(&format!("{FOLDER}sprite.vtt")).expect("the index is stored");
+    let sheet = picked.outputs.iter().find(|output| output.name == "sprite-0.jpg").expect("a sheet");
+    let cue = format!("\n{}#xywh=0,0,", sheet.sha256.hex());
+    assert!(String::from_utf8_lossy(&index).contains(&cue), "the index names the sheet by its digest");
     for pick in &document_of.picks {
         let picture = store.object(&format!("{FOLDER}{}", pick.name)).expect("the picture is stored");
         let picture = showrunner_worker::steps::jpeg::decode(&picture).expect("a JPEG");

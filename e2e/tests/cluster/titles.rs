@@ -43,7 +43,21 @@ pub(crate) async fn verify(store: &Store, title: &TitleEnrichment) -> Result<Tit
     for beside in ["report.html", "run.json"] {
         store.read(&format!("{folder}/{beside}")).await?;
     }
+    if manifest.steps.iter().flat_map(|step| &step.outputs).any(|output| output.name == "sprite.vtt") {
+        plays(store, title, &manifest).await?;
+    }
     Ok(manifest)
+}
+
+/// Checks that the trick-play index leads to a picture, as a player would follow it: its URLs are relative to `blobs/`.
+async fn plays(store: &Store, title: &TitleEnrichment, manifest: &TitleManifest) -> Result<()> {
+    let published = title.status.as_ref().and_then(|status| status.published.as_ref()).context("nothing is published")?;
+    let index = output(store, title, manifest, "sprite.vtt").await?;
+    let url = std::str::from_utf8(&index)?.lines().find_map(|line| Some(line.split_once("#xywh=")?.0));
+    let url = url.context("sprite.vtt has no cue with a part of a sheet")?;
+    let sheet = store.read(&format!("{}/blobs/{url}", published.folder.trim_end_matches('/'))).await?;
+    ensure!(sheet.starts_with(b"\xff\xd8\xff"), "sprite.vtt leads to {url}, which is no JPEG");
+    Ok(())
 }
 
 /// The bytes of one published file.

@@ -24,10 +24,9 @@ use showrunner_timeline::Ticks;
 
 pub use detector::{Detector, Error, Frame, Observed, SETTLED_AFTER};
 
-/// Name of the method.
+/// Name of the method. Its version is that of the step in the contracts, raised by hand whenever the same frames could give
+/// other shots.
 pub const ALGORITHM: &str = "motion-compensated-twin";
-/// Version of the method; part of every unit key, raised by hand whenever the same frames could give other shots.
-pub const ALGORITHM_VERSION: u32 = 1;
 
 /// One shot: `[start, end)` on the title's timeline. The shots of a title are in order and leave no gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

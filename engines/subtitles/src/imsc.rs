@@ -14,10 +14,15 @@ pub const MEDIA_TYPE: &str = "application/ttml+xml;codecs=im2t";
 
 /// Longest language tag that is written (BCP 47 asks for no more than this).
 const MAX_LANGUAGE: usize = 35;
+/// Languages written from right to left: Arabic, Hebrew, Persian, Urdu, Pashto, Yiddish.
+const RIGHT_TO_LEFT: [&str; 6] = ["ar", "he", "fa", "ur", "ps", "yi"];
 /// Most XML nodes the reader builds.
 const MAX_NODES: u32 = 4_000_000;
 
 /// The cues as an IMSC 1.1 text profile document: one region at the bottom, media time base, millisecond clock times.
+///
+/// Alignment, line height and direction stand in the style of each `p`, which is what TTML applies them to; the box behind the
+/// text in that of its `span`, because it must be no wider than the text.
 pub fn write(cues: &[Cue], language: &str) -> String {
     let mut file = format!(
         concat!(
@@ -28,12 +33,14 @@ pub fn write(cues: &[Cue], language: &str) -> String {
             "ttp:timeBase=\"media\" ttp:cellResolution=\"32 15\" xml:lang=\"{language}\">\n",
             "<head>\n<styling>\n",
             "<style xml:id=\"speech\" tts:fontFamily=\"proportionalSansSerif\" tts:fontSize=\"80%\" ",
-            "tts:lineHeight=\"125%\" tts:textAlign=\"center\" tts:color=\"white\" tts:backgroundColor=\"#000000c0\"/>\n",
+            "tts:lineHeight=\"125%\" tts:textAlign=\"center\" tts:color=\"white\"{direction}/>\n",
+            "<style xml:id=\"box\" tts:backgroundColor=\"#000000c0\"/>\n",
             "</styling>\n<layout>\n",
             "<region xml:id=\"bottom\" tts:origin=\"10% 70%\" tts:extent=\"80% 25%\" tts:displayAlign=\"after\"/>\n",
             "</layout>\n</head>\n<body region=\"bottom\">\n<div>\n",
         ),
         language = tag(language),
+        direction = if is_right_to_left(language) { " tts:direction=\"rtl\"" } else { "" },
     );
     for (nth, cue) in cues.iter().enumerate() {
         let (start, end) = cue.milliseconds();
@@ -41,7 +48,7 @@ pub fn write(cues: &[Cue], language: &str) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             file,
-            "<p xml:id=\"cue{}\" begin=\"{}\" end=\"{}\"><span style=\"speech\">{}</span></p>",
+            "<p xml:id=\"cue{}\" begin=\"{}\" end=\"{}\" style=\"speech\"><span style=\"box\">{}</span></p>",
             nth + 1,
             stamp(start),
             stamp(end),
@@ -58,6 +65,12 @@ fn tag(language: &str) -> &str {
         && language.len() <= MAX_LANGUAGE
         && language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if fits { language } else { "und" }
+}
+
+/// Whether the language, by its BCP 47 primary subtag, is written from right to left.
+fn is_right_to_left(language: &str) -> bool {
+    let primary = language.split(['-', '_']).next().unwrap_or_default();
+    RIGHT_TO_LEFT.iter().any(|known| known.eq_ignore_ascii_case(primary))
 }
 
 fn escape(line: &str) -> String {
@@ -119,6 +132,35 @@ mod tests {
     fn a_language_tag_cannot_leave_its_attribute() {
         let file = write(&[], "en\" evil=\"1");
         assert!(file.contains("xml:lang=\"und\""));
+    }
+
+    /// The value of a `tts` attribute in the style that the first element of this name refers to.
+    fn styled(file: &str, element: &str, attribute: &str) -> Option<String> {
+        let document = roxmltree::Document::parse(file).expect("our own file");
+        let mut nodes = document.descendants();
+        let id = nodes.find(|node| node.tag_name().name() == element)?.attribute("style")?;
+        let xml_id = ("http://www.w3.org/XML/1998/namespace", "id");
+        let style = document.descendants().find(|node| node.attribute(xml_id) == Some(id))?;
+        style.attribute(("http://www.w3.org/ns/ttml#styling", attribute)).map(str::to_owned)
+    }
+
+    #[test]
+    fn alignment_stands_at_the_paragraph_and_the_box_at_the_text() {
+        let file = write(&[cue("one")], "en");
+        assert_eq!(styled(&file, "p", "textAlign").as_deref(), Some("center"));
+        assert_eq!(styled(&file, "p", "lineHeight").as_deref(), Some("125%"));
+        assert_eq!(styled(&file, "p", "direction"), None);
+        assert_eq!(styled(&file, "p", "backgroundColor"), None);
+        assert_eq!(styled(&file, "span", "backgroundColor").as_deref(), Some("#000000c0"));
+        assert_eq!(styled(&file, "span", "textAlign"), None);
+    }
+
+    #[test]
+    fn languages_written_from_right_to_left_say_so() {
+        for (language, wanted) in [("ar", true), ("he-IL", true), ("FA", true), ("yi", true), ("arn", false), ("en", false)] {
+            let direction = styled(&write(&[cue("one")], language), "p", "direction");
+            assert_eq!(direction.as_deref() == Some("rtl"), wanted, "{language}");
+        }
     }
 
     #[test]

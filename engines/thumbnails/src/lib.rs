@@ -23,7 +23,6 @@ pub use pool::{Offer, Pool};
 pub use quality::{ClassicalQuality, Quality, QualityError, QualityModel};
 pub use select::{Note, Pick, Selection, Settings, ShotSpan, select};
 
-/// Name of the method.
+/// Name of the method. Its version is that of the step in the contracts, raised by hand whenever the same frames could give
+/// other picks.
 pub const ALGORITHM: &str = "classical-mmr-pdq";
-/// Version of the method; part of every unit key, raised by hand whenever the same frames could give other picks.
-pub const ALGORITHM_VERSION: u32 = 1;

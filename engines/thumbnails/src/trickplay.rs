@@ -152,14 +152,14 @@ pub fn layout(duration: Ticks, interval: Ticks, grid: Grid) -> Result<Layout, La
 }
 
 impl Layout {
-    /// The `WebVTT` index; `name` gives a sheet's address relative to it. Tiles shorter than a millisecond are left out.
-    pub fn webvtt(&self, base: TimeBase, name: impl Fn(usize) -> String) -> String {
+    /// The `WebVTT` index; `address` gives a sheet's URL relative to it. Tiles shorter than a millisecond are left out.
+    pub fn webvtt<A: fmt::Display>(&self, base: TimeBase, address: impl Fn(usize) -> A) -> String {
         let mut text = String::from("WEBVTT\n");
         let Grid { tile_width, tile_height, .. } = self.grid;
         for tile in &self.tiles {
             let (start, end) = (base.to_millis(tile.start), base.to_millis(tile.end));
             if start < end {
-                let (sheet, x, y) = (name(tile.sheet), tile.x, tile.y);
+                let (sheet, x, y) = (address(tile.sheet), tile.x, tile.y);
                 // Writing to a String cannot fail.
                 let _ = write!(text, "\n{start} --> {end}\n{sheet}#xywh={x},{y},{tile_width},{tile_height}\n");
             }

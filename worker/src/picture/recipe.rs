@@ -1,10 +1,11 @@
 //! The analysis picture: how any picture becomes small, upright, square-pixelled, progressive, standard-range RGB.
 //! Writes an `FFmpeg` filter graph; no I/O.
+//!
+//! Whoever changes it so that the same source gives other pixels raises [`showrunner_contracts::step::PICTURE_RECIPE`], which is
+//! part of every key that a visual step's result is kept under.
 
 use crate::probe::{Colour, FieldOrder, PictureInfo, Transfer};
 
-/// Changes whenever the same source would give other pixels. Part of every key that a visual step's result is kept under.
-pub const VERSION: u32 = 1;
 /// The analysis picture fits in here.
 pub const ANALYSIS: Size = Size { width: 640, height: 360 };
 /// A candidate fits in here.

@@ -65,9 +65,9 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PictureInfo {
-    /// Coded width, pixels.
+    /// Width of the decoded picture, pixels: before rotation and sample aspect are applied.
     pub width: u32,
-    /// Coded height, pixels.
+    /// Height of the decoded picture, pixels: before rotation and sample aspect are applied.
     pub height: u32,
     /// Sample aspect ratio; `None` when unstated or absurd, which is read as 1:1.
     pub sample_aspect: Option<(u32, u32)>,

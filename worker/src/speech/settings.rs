@@ -1,9 +1,7 @@
 //! Everything that decides which words come out. No I/O.
 
 use serde::Serialize;
-
-/// Raised by hand whenever the same sound and settings would give other words.
-const ALGORITHM_VERSION: u32 = 1;
+use showrunner_contracts::step::Step;
 
 /// Settings of recognition; the default is what ships and what is measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,11 +43,12 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The settings and what is fixed in code, as text that is equal only where results are.
+    /// The settings and what is fixed in code, as text that is equal only where results are. A step's result tells it; the key
+    /// that the result is kept under holds the step's version only, so whoever changes a default raises that.
     #[expect(clippy::missing_panics_doc, reason = "it cannot: numbers in named fields are always JSON")]
     pub fn key(&self) -> String {
         let settings = serde_json::to_string(self).expect("numbers in named fields are always JSON");
-        format!("speech/{ALGORITHM_VERSION} int8 temperature=0 {settings}")
+        format!("speech/{} int8 temperature=0 {settings}", Step::Subtitles.algorithm_version())
     }
 }
 

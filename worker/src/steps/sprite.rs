@@ -5,12 +5,14 @@ use super::{
     sheet::{self, shrink},
 };
 use crate::{commit::StepFile, failure::internal, picture::Picture};
-use showrunner_contracts::{result::Failure, step::MAX_SPRITE_SHEETS};
+use showrunner_contracts::{Digest, result::Failure, step::MAX_SPRITE_SHEETS};
 use showrunner_thumbnails::trickplay::{Grid, Place, layout};
 use showrunner_timeline::{Ticks, TimeBase};
 
 /// The index's file name.
 pub const INDEX: &str = "sprite.vtt";
+/// How the sheets' file names begin.
+const SHEET_NAME: &str = "sprite-";
 /// A tile fits in here, pixels: what players show above their seek bar.
 const TILE: (u32, u32) = (160, 90);
 /// Tiles across and down a sheet.
@@ -34,10 +36,20 @@ pub struct Sprite {
 pub struct Sheets {
     /// `sprite-<n>.jpg`, in order.
     pub pictures: Vec<StepFile>,
-    /// `sprite.vtt`.
+    /// `sprite.vtt`: names the sheets by the hex digits of their digests.
     pub index: StepFile,
     /// Time between two tiles, ticks.
     pub interval: Ticks,
+}
+
+/// A sheet's file name.
+fn name(sheet: usize) -> String {
+    format!("{SHEET_NAME}{sheet}.jpg")
+}
+
+/// Whether a file is a sheet, which the index names by digest.
+pub fn is_sheet(name: &str) -> bool {
+    name.starts_with(SHEET_NAME)
 }
 
 impl Sprite {
@@ -83,12 +95,13 @@ impl Sprite {
         let first = self.tiles.first().ok_or_else(|| internal("failed to make trick-play pictures: the title has no frame"))?;
         let grid = Grid { tile_width: first.width, tile_height: first.height, columns: SHEET.0, rows: SHEET.1 };
         let layout = layout(end, self.interval, grid).map_err(internal)?;
-        let name = |sheet: usize| format!("sprite-{sheet}.jpg");
         let places: Vec<Place> = layout.tiles.iter().map(|tile| Place { sheet: tile.sheet, x: tile.x, y: tile.y }).collect();
         let mut tiles = self.tiles.into_iter();
         let picture = |_| tiles.next().ok_or_else(|| internal("there are fewer trick-play pictures than places for them"));
         let pictures = sheet::files(&layout.sheets, &places, SHEET_QUALITY, name, picture)?;
-        let index = layout.webvtt(self.base, name).into_bytes();
+        // A published file's address ends in its digest; one folder holds them all.
+        let addresses: Vec<String> = pictures.iter().map(|sheet| Digest::of(&sheet.bytes).hex().to_owned()).collect();
+        let index = layout.webvtt(self.base, |sheet| &addresses[sheet]).into_bytes();
         Ok(Sheets {
             pictures,
             index: StepFile { name: INDEX.to_owned(), media_type: "text/vtt", bytes: index },
@@ -120,7 +133,9 @@ mod tests {
             assert!(shown.abs_diff(wanted) <= 2, "{shown} for {wanted}");
         }
         let index = String::from_utf8(sheets.index.bytes).expect("text");
-        assert!(index.contains("00:00:03.000 --> 00:00:03.500\nsprite-0.jpg#xywh=480,0,160,90"), "{index}");
+        let address = Digest::of(&sheets.pictures[0].bytes);
+        let cue = format!("00:00:03.000 --> 00:00:03.500\n{}#xywh=480,0,160,90\n", address.hex());
+        assert!(index.contains(&cue), "{index}");
     }
 
     #[test]
@@ -135,6 +150,13 @@ mod tests {
         let sheets = sprite.finish(Ticks(4_000_000)).expect("sheets");
         assert_eq!(sheets.interval, Ticks(4_000));
         assert_eq!(sheets.pictures.len(), 10);
+        let index = String::from_utf8(sheets.index.bytes).expect("text");
+        let mut named: Vec<&str> = index.lines().filter_map(|line| Some(line.split_once("#xywh=")?.0)).collect();
+        assert_eq!(named.len(), 1_000);
+        named.dedup();
+        // All sheets are alike here, and so are their addresses.
+        assert_eq!(named, [Digest::of(&sheets.pictures[0].bytes).hex()]);
+        assert!(sheets.pictures.iter().all(|sheet| is_sheet(&sheet.name)) && !is_sheet(INDEX));
     }
 
     #[test]

@@ -19,9 +19,9 @@ use showrunner_contracts::{
     documents::{Cue, SubtitlesDocument},
     manifest::StepSummary,
     result::{Failure, Reason},
-    step::{ModelRef, StepParams},
+    step::{ModelRef, Step, StepParams},
 };
-use showrunner_subtitles::{ALGORITHM_VERSION, Picture, Style, Violation, check, imsc, joined, shape, webvtt};
+use showrunner_subtitles::{Picture, Style, Violation, check, imsc, joined, shape, webvtt};
 use std::{collections::BTreeMap, time::Duration};
 
 /// How names of speech models begin.
@@ -133,7 +133,7 @@ fn made(transcript: &Transcript, settings: &Settings, style: &Style, end: i64) -
         },
         settings: BTreeMap::from([
             ("speech".to_owned(), settings.key()),
-            ("shaping".to_owned(), format!("{ALGORITHM_VERSION}")),
+            ("shaping".to_owned(), Step::Subtitles.algorithm_version().to_string()),
             ("charactersPerSecond".to_owned(), style.reading_speed.to_string()),
         ]),
     }

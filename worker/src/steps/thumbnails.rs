@@ -22,12 +22,11 @@ use showrunner_contracts::{
     documents::{Pick, ShotsDocument, ThumbnailsDocument, Transition},
     manifest::StepSummary,
     result::Failure,
-    step::StepParams,
+    step::{Step, StepParams},
     work_order::StepOrder,
 };
 use showrunner_thumbnails::{
-    ALGORITHM, ALGORITHM_VERSION, Candidate, ClassicalQuality, Note, Offer, Pool, QualityModel, Settings, ShotSpan, measure,
-    select,
+    ALGORITHM, Candidate, ClassicalQuality, Note, Offer, Pool, QualityModel, Settings, ShotSpan, measure, select,
 };
 use showrunner_timeline::{Ticks, TimeBase};
 use std::collections::BTreeMap;
@@ -124,7 +123,7 @@ impl<'a> Thumbnails<'a> {
         files.push(sheets.index);
         files.push(StepFile { name: FILE.to_owned(), media_type: JSON, bytes: pretty(&document) });
         let settings = BTreeMap::from([
-            ("method".to_owned(), format!("{ALGORITHM}/{ALGORITHM_VERSION}")),
+            ("method".to_owned(), format!("{ALGORITHM}/{}", Step::Thumbnails.algorithm_version())),
             ("quality".to_owned(), self.model.name().to_owned()),
             ("spriteIntervalMs".to_owned(), self.base.to_millis(sheets.interval).0.to_string()),
         ]);

@@ -20,7 +20,7 @@ use showrunner_contracts::{
     Digest,
     documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
     manifest::{RunDocument, TitleManifest},
-    step::{MAX_STILL_SHEETS, still_sheet},
+    step::{MAX_STILL_SHEETS, Step, still_sheet},
     time::TimeBase,
 };
 
@@ -94,7 +94,11 @@ fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
         shots: document(page, "shots.json"),
         thumbnails: document(page, "thumbnails.json"),
         subtitles: document(page, "subtitles.json"),
-        tiles: page.files.get("sprite.vtt").map(|bytes| sprite::tiles(bytes)).unwrap_or_default(),
+        tiles: page
+            .files
+            .get("sprite.vtt")
+            .map(|bytes| sprite::tiles(bytes, |hex| name_of(page.manifest, hex)))
+            .unwrap_or_default(),
     };
     let wanted = wanted(page, &documents);
     let pictures = choose(page, &wanted);
@@ -175,6 +179,12 @@ fn choose(page: &Page<'_>, wanted: &BTreeSet<&str>) -> Pictures {
         chosen.insert(name.to_owned(), format!("data:image/jpeg;base64,{}", BASE64.encode(bytes)));
     }
     chosen
+}
+
+/// The name of the trick-play sheet with this digest.
+fn name_of<'a>(manifest: &'a TitleManifest, hex: &str) -> Option<&'a str> {
+    let mut outputs = manifest.steps.iter().filter(|step| step.step == Step::Thumbnails).flat_map(|step| &step.outputs);
+    outputs.find(|output| is_sheet(&output.name) && output.sha256.hex() == hex).map(|output| output.name.as_str())
 }
 
 /// A document of a step; one that cannot be read is not shown.

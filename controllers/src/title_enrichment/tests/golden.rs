@@ -184,8 +184,12 @@ fn page(evil: &str, files: &BTreeMap<String, Bytes>) -> String {
 }
 
 fn page_of(evil: &str, files: &BTreeMap<String, Bytes>, run: &RunDocument) -> String {
+    page_with(evil, files, run, None)
+}
+
+fn page_with(evil: &str, files: &BTreeMap<String, Bytes>, run: &RunDocument, thumbnails: Option<PublishedStep>) -> String {
     let key = Digest::of(b"key");
-    let manifest = TitleManifest {
+    let mut manifest = TitleManifest {
         schema: TitleManifest::SCHEMA.into(),
         source: SourceIdentity {
             store: "media".into(),
@@ -204,6 +208,7 @@ fn page_of(evil: &str, files: &BTreeMap<String, Bytes>, run: &RunDocument) -> St
             models: Vec::new(),
         }],
     };
+    manifest.steps.extend(thumbnails);
     report::html(&Page {
         namespace: "studio",
         name: "first-light",
@@ -264,6 +269,21 @@ fn a_shot_shows_its_own_still_and_trick_play_only_where_it_has_none() {
     assert!(!figure(3).contains("href"), "its sheet is not there: {}", figure(3));
     assert!(html.contains("Shots without a still of their own"));
     assert!(!html.contains("sheet-sprite-1"), "a sheet that no shot shows is not carried");
+}
+
+#[test]
+fn trick_play_is_found_by_the_digests_of_its_sheets() {
+    let mut files = page_files("x");
+    let sheet = Digest::of(&files["sprite-0.jpg"]);
+    let vtt = String::from_utf8(files["sprite.vtt"].to_vec()).unwrap().replace("sprite-0.jpg", sheet.hex());
+    files.insert("sprite.vtt".into(), vtt.into());
+    let outputs = vec![Output { name: "sprite-0.jpg".into(), media_type: "image/jpeg".into(), sha256: sheet, size_bytes: 7 }];
+    let key = Digest::of(b"thumbnails");
+    let step = PublishedStep { step: Step::Thumbnails, key, skipped: None, outputs, summary: None, models: Vec::new() };
+    let html = page_with("x", &files, &run_by("x", None, None), Some(step));
+    assert!(html.contains("href=\"#sheet-sprite-0\""));
+    let unlisted = page("x", &files);
+    assert!(!unlisted.contains("href=\"#sheet-sprite-0\""), "a digest that the manifest does not list");
 }
 
 #[test]
