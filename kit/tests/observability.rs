@@ -74,7 +74,7 @@ fn metrics_of(query: &str) -> BTreeSet<String> {
         let (name, after) = word.split_at(word.trim_end_matches(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).len());
         skip |= matches!(name, "by" | "without");
         // Every metric here has more than one word in its name; functions and operators with an underscore are these.
-        if !skip && name.contains('_') && !matches!(name, "histogram_quantile" | "__rate_interval") {
+        if !skip && name.contains('_') && !matches!(name, "histogram_quantile" | "max_over_time" | "__rate_interval") {
             words.insert(name.to_owned());
         }
         if after.contains(')') {
