@@ -111,10 +111,16 @@ fn jobs_made(suite: &Suite, namespace: &str) -> Result<usize> {
     Ok(made.count())
 }
 
-/// A title that is at work for a while, applied as `name`.
+/// A title whose pictures take much longer than its sound, applied as `name`: for most of its time one step is done and two are not.
 async fn demo(suite: &Suite, here: &Namespaced, name: &str) -> Result<()> {
     let path = format!("titles/{}/demo.mp4", here.name);
-    suite.store.put(&path, std::fs::read(install::demo_title()?)?).await?;
+    let title = install::demo_title()?;
+    let title = title.to_string_lossy();
+    let long = media::ffmpeg(
+        "long.mp4",
+        &["-stream_loop", "7", "-i", &title, "-i", &title, "-map", "0:v", "-map", "1:a", "-c", "copy"],
+    )?;
+    suite.store.put(&path, long).await?;
     here.apply(name, json!({"source": {"path": path}, "subtitles": {"language": "en"}, "execution": {"retries": 10}})).await?;
     Ok(())
 }
