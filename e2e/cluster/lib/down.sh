@@ -37,6 +37,8 @@ end_namespaces() {
     [[ $SECONDS -lt $deadline ]] || return 1
     sleep 0.02
   done
+  # Whoever made the namespaces waits for their init, and is a moment behind it.
+  [[ ! -f $STATE/outer ]] || end_outer
 }
 
 # `up` was ended between making the namespaces and knowing their init.
