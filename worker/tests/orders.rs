@@ -16,6 +16,7 @@ use showrunner_contracts::{
 };
 use support::{
     FOLDER, SOURCE, Worker, committed, order, result_key, run, shots,
+    starts::Counted,
     store::{Fault, TestStore},
     subtitles, thumbnails,
     titles::{with_speech, without_picture, without_sound},
@@ -74,6 +75,17 @@ fn a_whole_order_is_done_with_one_download_and_one_decode_of_each_kind() {
     let said = document::<SubtitlesDocument>(&store, "subtitles.json");
     let text = said.cues.iter().flat_map(|cue| cue.lines.clone()).collect::<Vec<_>>().join(" ").to_lowercase();
     assert!(text.contains("it was the best of times"), "{text}");
+}
+
+/// The head of a file is looked at before its picture is decoded, for the time of the first frame: that is the third.
+#[test]
+fn ffmpeg_is_started_once_for_the_picture_once_for_the_sound_and_once_to_look() {
+    let store = TestStore::with(&with_speech());
+    let counted = Counted::new();
+    let ran = Worker::start_with(counted.root(), &order(&store, &[shots(), thumbnails(), subtitles()]), 20).end();
+    assert_eq!(ran.code, Some(0));
+    let starts = counted.starts();
+    assert!((2..=3).contains(&starts), "{starts} starts");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! Serves HTTP on the loopback, runs `FFmpeg` and the worker's binary, writes temporary folders.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod starts;
 pub mod store;
 pub mod titles;
 
@@ -14,7 +15,7 @@ use showrunner_contracts::{
 use showrunner_worker::{models::Artefacts, order};
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command},
 };
 use store::TestStore;
@@ -129,7 +130,11 @@ pub struct Ran {
 impl Worker {
     /// Starts the worker. It gives a store that is away `patience` seconds.
     pub fn start(order: &WorkOrder, patience: u32) -> Self {
-        let artefacts = artefacts();
+        Self::start_with(artefacts().root(), order, patience)
+    }
+
+    /// The same with these artefacts.
+    pub fn start_with(artefacts: &Path, order: &WorkOrder, patience: u32) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         std::fs::write(folder.path().join("work-order"), order.to_bytes()).expect("the order is written");
         let child = Command::new(env!("CARGO_BIN_EXE_showrunner-worker"))
@@ -143,7 +148,7 @@ impl Worker {
             .arg("--store-patience-seconds")
             .arg(patience.to_string())
             .env_clear()
-            .env("SHOWRUNNER_ARTEFACTS", artefacts.root())
+            .env("SHOWRUNNER_ARTEFACTS", artefacts)
             .env("SHOWRUNNER_LOG", "warn")
             .spawn()
             .expect("the worker starts");
