@@ -46,8 +46,14 @@ unit-test: deps artefacts
 	@$(STEP) "unit tests" cargo test --release --locked --workspace --all-targets
 bench-test: deps
 	@$(STEP) "tests of the bench's runner" python3 bench/test_harness.py
-e2e-test: sweep tools images ## Run the fault sweep, then the tests on a real cluster (as root)
+# Both lanes mostly wait: for leases, grace periods, deadlines. What they run is built before, not by the two at once.
+e2e-test: tools images ## Run the fault sweep and, beside it, the tests on a real cluster (as root)
+	@$(STEP) "build of the tests" cargo test --release --locked --workspace --no-run
+	@scripts/beside sweep '$(MAKE) sweep node-test' cluster '$(MAKE) cluster-test'
+.PHONY: node-test cluster-test
+node-test: tools images
 	@SHOWRUNNER_E2E=1 $(STEP) "pods on kubelet and process node" cargo test --release --locked --workspace --test node
+cluster-test: tools images
 	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test cluster
 .PHONY: sweep sweep-long planted
 sweep: tools binaries artefacts ## Let one thing go wrong at every write of a story, on a real control plane; needs no root
