@@ -7,7 +7,8 @@ use strum::{Display, EnumIter, IntoStaticStr};
 
 /// Version of the analysis picture's recipe (rotation, aspect, deinterlacing, tone mapping, size). In the key of every
 /// step that looks at the picture; raised by hand when the picture changes.
-pub const PICTURE_RECIPE: u32 = 1;
+/// 2: HDR is tone-mapped from a diffuse white of 203 cd/m2, SDR of wide gamut is converted.
+pub const PICTURE_RECIPE: u32 = 2;
 /// Version of the sound recipe (16 kHz mono, gaps filled with silence). In the key of every step that listens.
 pub const SOUND_RECIPE: u32 = 1;
 

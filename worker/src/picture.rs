@@ -194,9 +194,7 @@ pub(crate) fn head_time(
     let head = text.lines().next().and_then(Head::parse).filter(|head| head.pts.is_some());
     match head.and_then(|head| head.base.rescale(head.pts?, stream.time_base, Rounding::Nearest)) {
         Some(at) => Ok(at),
-        None if matches!(finished.end, End::Code(_)) => {
-            Err(Refusal::NothingDecodes { what, detail: last_words(&finished.stderr) })
-        }
+        None if matches!(finished.end, End::Code(_)) => Err(Refusal::of_nothing(what, &finished)),
         None => Err(Refusal::from_tool(Tool::Ffmpeg, &finished)),
     }
 }
@@ -335,11 +333,11 @@ impl Placing {
 
     fn summary(self, probe: &Probe, stream: &Stream, size: Size, finished: &Finished) -> Result<Summary, DecodeError> {
         match finished.end {
-            End::Code(_) => {}
+            End::Code(_) if !finished.lacked_memory() => {}
             _ => return Err(Refusal::from_tool(Tool::Ffmpeg, finished).into()),
         }
         let Some(last) = self.last else {
-            return Err(Refusal::NothingDecodes { what: "picture", detail: last_words(&finished.stderr) }.into());
+            return Err(Refusal::of_nothing("picture", finished).into());
         };
         if let Some(broken) = self.broken {
             return Err(broken.into());

@@ -160,7 +160,7 @@ fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes
     let stills = of_step(Step::Shots).is_some();
     let mut shots = Shots::new(base, longest(work, base), seconds(probed), &motions, work.tracker, stills);
     let mut preparing = Meter::default();
-    let new = |order| Thumbnails::new(order, base, &motions, work.artefacts);
+    let new = |order| Thumbnails::new(order, base, longest(work, base), &motions, work.artefacts);
     let (mut thumbnails, unready) = match of_step(Step::Thumbnails).map(|order| preparing.turn(|| new(order))) {
         None => (None, None),
         Some(Ok(thumbnails)) => (Some(thumbnails), None),

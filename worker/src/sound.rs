@@ -179,11 +179,11 @@ impl Placing {
 
     fn summary(mut self, stream: &Stream, zero: Zero, finished: &Finished) -> Result<Summary, DecodeError> {
         match finished.end {
-            End::Code(_) => {}
+            End::Code(_) if !finished.lacked_memory() => {}
             _ => return Err(Refusal::from_tool(Tool::Ffmpeg, finished).into()),
         }
         if self.summary.start.is_none() && !finished.succeeded() {
-            return Err(Refusal::NothingDecodes { what: "sound", detail: last_words(&finished.stderr) }.into());
+            return Err(Refusal::of_nothing("sound", finished).into());
         }
         let stated = stated_end(stream, zero).and_then(|end| zero.base.rescale(end, time_base(), Rounding::Nearest));
         if !finished.succeeded() || stated.is_some_and(|stated| is_short(self.summary.end, stated, time_base(), finished)) {

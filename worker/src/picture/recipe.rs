@@ -4,7 +4,7 @@
 //! Whoever changes it so that the same source gives other pixels raises [`showrunner_contracts::step::PICTURE_RECIPE`], which is
 //! part of every key that a visual step's result is kept under.
 
-use crate::probe::{Colour, FieldOrder, PictureInfo, Transfer};
+use crate::probe::{Colour, FieldOrder, Hdr, PictureInfo, Transfer};
 
 /// The analysis picture fits in here.
 pub const ANALYSIS: Size = Size { width: 640, height: 360 };
@@ -24,12 +24,15 @@ const USUAL_INTERVAL: u64 = 1_000;
 const MOST_INTERLACED_LINES: u32 = 1_088;
 /// Pictures from this size on are high definition, whose unstated matrix is BT.709 rather than BT.601 (as players assume).
 const HD: Size = Size { width: 1_280, height: 720 };
-/// Brightest light assumed in an HDR picture that does not state it, cd/m2: what most titles are mastered to.
-const ASSUMED_PEAK: u32 = 1_000;
-/// Stated content light levels outside of this are not believed, cd/m2.
-const BELIEVED_PEAKS: std::ops::RangeInclusive<u32> = 200..=10_000;
-/// What tone mapping maps to diffuse white, cd/m2.
-const NOMINAL_WHITE: u32 = 100;
+/// Brightest light assumed in an HDR picture that does not state it, cd/m2: what most titles are mastered to, and what HLG's
+/// nominal display shows.
+const ASSUMED_PEAK: f64 = 1_000.0;
+/// Light of diffuse white in HDR, cd/m2 (ITU-R BT.2408): the 1.0 of linear light here, as white is in SDR.
+const REFERENCE_WHITE: u32 = 203;
+/// Brightest light that PQ can say, cd/m2. Stated peaks above it, or below reference white, are not believed.
+const BRIGHTEST: f64 = 10_000.0;
+/// Share of reference white up to which tone mapping leaves light as it is.
+const KNEE: &str = "0.5";
 /// Scaling that gives the same bytes on every processor.
 const SCALER: &str = "flags=bicubic+accurate_rnd+full_chroma_int+bitexact";
 
@@ -120,25 +123,47 @@ fn deinterlacer(info: &PictureInfo) -> &'static str {
 }
 
 /// Scaling and colour, to full-range 8-bit RGB of `size` with square pixels.
-fn shrink(info: &PictureInfo, Size { width, height }: Size) -> String {
-    let colour = &info.colour;
-    match colour.transfer_kind() {
-        Transfer::Sdr => {
-            let (matrix, range) = (in_matrix(info), in_range(info));
+fn shrink(info: &PictureInfo, size: Size) -> String {
+    match info.colour.transfer_kind() {
+        Transfer::Sdr if !is_wide(&info.colour) => {
+            let (Size { width, height }, matrix, range) = (size, in_matrix(info), in_range(info));
             format!("scale={width}:{height}:{SCALER}{matrix}{range}:out_range=full,setsar=1,format=rgb24")
         }
-        kind => {
-            let transfer = if kind == Transfer::Pq { "smpte2084" } else { "arib-std-b67" };
-            let unstated = unstated_hdr(colour);
-            let peak = info.hdr.max_content.filter(|peak| BELIEVED_PEAKS.contains(peak)).unwrap_or(ASSUMED_PEAK);
-            let peak = f64::from(peak) / f64::from(NOMINAL_WHITE);
-            format!(
-                "zscale=w={width}:h={height}:filter=bicubic:tin={transfer}{unstated}:t=linear:npl={NOMINAL_WHITE},format=gbrpf32le,\
-                 zscale=p=bt709,tonemap=tonemap=hable:desat=0:peak={peak},zscale=t=bt709:m=gbr:r=full,format=gbrp,setsar=1,\
-                 scale={SCALER},format=rgb24"
-            )
-        }
+        Transfer::Sdr => through_light(info, size, "bt709", ""),
+        Transfer::Pq => through_light(info, size, "smpte2084", &tone_mapping(peak(&info.hdr))),
+        Transfer::Hlg => through_light(info, size, "arib-std-b67", &tone_mapping(ASSUMED_PEAK)),
     }
+}
+
+/// Colours are converted to BT.709's primaries as linear light, which `tone` changes on its way.
+fn through_light(info: &PictureInfo, Size { width, height }: Size, transfer: &str, tone: &str) -> String {
+    let unstated = unstated_wide(info);
+    format!(
+        "zscale=w={width}:h={height}:filter=bicubic:tin={transfer}{unstated}:t=linear:npl={REFERENCE_WHITE},format=gbrpf32le,\
+         zscale=p=bt709,{tone}zscale=t=bt709:m=gbr:r=full,format=gbrp,setsar=1,scale={SCALER},format=rgb24"
+    )
+}
+
+/// Light up to the knee stays, so that what is not brighter than white looks as it does in SDR; all above it, up to `peak`
+/// (cd/m2), shares what is left. By the brightest of the three colours, so that hues stay.
+fn tone_mapping(peak: f64) -> String {
+    format!("tonemap=tonemap=mobius:param={KNEE}:desat=0:peak={:.4},", peak / f64::from(REFERENCE_WHITE))
+}
+
+/// The brightest light in a PQ picture: its content's, else its mastering display's, where that is stated and can be believed.
+fn peak(hdr: &Hdr) -> f64 {
+    let content = hdr.max_content.map(f64::from);
+    let mastering = hdr.mastering_luminance.as_ref().and_then(|(_, brightest)| {
+        let (num, den) = brightest.split_once('/')?;
+        Some(num.parse::<f64>().ok()? / den.parse::<f64>().ok()?)
+    });
+    let believed = f64::from(REFERENCE_WHITE)..=BRIGHTEST;
+    [content, mastering].into_iter().flatten().find(|peak| believed.contains(peak)).unwrap_or(ASSUMED_PEAK)
+}
+
+/// Whether the primaries are so far from BT.709's that pictures look wrong without conversion: BT.2020, DCI-P3, Display P3.
+fn is_wide(colour: &Colour) -> bool {
+    matches!(colour.primaries.as_deref(), Some("bt2020" | "smpte431" | "smpte432"))
 }
 
 /// Stated colour is honoured by the scaler itself; the rule for an unstated matrix is BT.709 for HD and above, else BT.601.
@@ -150,24 +175,35 @@ fn in_matrix(info: &PictureInfo) -> &'static str {
     }
 }
 
-/// The rule for an unstated range: full for the "J" formats of JPEG and for RGB, which the scaler knows, else limited.
 fn in_range(info: &PictureInfo) -> &'static str {
+    if is_range_known(info) { "" } else { ":in_range=limited" }
+}
+
+/// Whether the range needs no rule: it is stated, or the format is one of the full-range "J" formats of JPEG or of RGB, which
+/// the scalers know. Else it is limited.
+fn is_range_known(info: &PictureInfo) -> bool {
     let full = info.pixel_format.as_deref().is_some_and(|format| {
         ["yuvj", "rgb", "bgr", "gbr", "argb", "abgr", "pal8", "gray"].iter().any(|start| format.starts_with(start))
     });
-    if info.colour.range.is_some() || full { "" } else { ":in_range=limited" }
+    info.colour.range.is_some() || full
 }
 
-fn unstated_hdr(colour: &Colour) -> String {
-    let rule = |stated: &Option<String>, rule: &'static str| if stated.is_some() { "" } else { rule };
-    let (primaries, matrix) = (rule(&colour.primaries, ":pin=bt2020"), rule(&colour.matrix, ":min=bt2020nc"));
-    format!("{primaries}{matrix}{}", rule(&colour.range, ":rin=limited"))
+/// The rules for what a picture of wide gamut does not state: BT.2020 where nothing else is said, the range as in SDR.
+fn unstated_wide(info: &PictureInfo) -> String {
+    let colour = &info.colour;
+    let primaries = if colour.primaries.is_none() { ":pin=bt2020" } else { "" };
+    let matrix = match (&colour.matrix, colour.primaries.as_deref()) {
+        (Some(_), _) => "",
+        (None, Some("smpte431" | "smpte432")) => ":min=bt709",
+        (None, _) => ":min=bt2020nc",
+    };
+    let range = if is_range_known(info) { "" } else { ":rin=limited" };
+    format!("{primaries}{matrix}{range}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::Hdr;
 
     fn plain(width: u32, height: u32) -> PictureInfo {
         PictureInfo {
@@ -223,10 +259,45 @@ mod tests {
     #[test]
     fn hdr_is_tone_mapped_by_a_named_operator_to_a_stated_peak() {
         let colour = Colour { transfer: Some("smpte2084".to_owned()), ..Colour::default() };
-        let hdr = Hdr { max_content: Some(4_000), ..Hdr::default() };
+        let hdr = Hdr { max_content: Some(4_060), ..Hdr::default() };
         let graph = Recipe::new(2, &PictureInfo { colour, hdr, ..plain(3840, 2160) }, Some(1_500)).graph();
         assert!(graph.starts_with("[0:2]split"));
-        assert_eq!(graph.matches("tonemap=tonemap=hable:desat=0:peak=40").count(), 2);
+        assert_eq!(graph.matches("tonemap=tonemap=mobius:param=0.5:desat=0:peak=20.0000").count(), 2);
         assert!(graph.contains("gte(t-prev_selected_t,1.500)"));
+    }
+
+    #[test]
+    fn the_contents_peak_goes_before_the_displays_and_neither_is_believed_blindly() {
+        let stated = |content, display: Option<&str>| Hdr {
+            max_content: content,
+            mastering_luminance: display.map(|display| ("1/10000".to_owned(), display.to_owned())),
+            ..Hdr::default()
+        };
+        let display = Some("40000000/10000");
+        for (hdr, wanted) in [
+            (stated(None, None), 1_000.0),
+            (stated(None, display), 4_000.0),
+            (stated(Some(1_200), display), 1_200.0),
+            (stated(Some(0), display), 4_000.0),
+            (stated(Some(65_535), Some("1/0")), 1_000.0),
+            (stated(None, Some("many/10000")), 1_000.0),
+        ] {
+            assert!((peak(&hdr) - wanted).abs() < 0.5, "{hdr:?}: {}", peak(&hdr));
+        }
+    }
+
+    #[test]
+    fn only_primaries_far_from_hd_are_converted() {
+        let graph = |primaries: &str, matrix: Option<&str>| {
+            let colour = Colour { primaries: Some(primaries.to_owned()), matrix: matrix.map(str::to_owned), ..Colour::default() };
+            Recipe::new(0, &PictureInfo { colour, ..plain(1920, 1080) }, None).graph()
+        };
+        for usual in ["bt709", "smpte170m", "bt470bg"] {
+            assert!(!graph(usual, None).contains("zscale"), "{usual}");
+        }
+        assert!(graph("smpte432", None).contains("tin=bt709:min=bt709:rin=limited:t=linear"));
+        assert!(graph("bt2020", None).contains("tin=bt709:min=bt2020nc:rin=limited:t=linear"));
+        assert!(graph("bt2020", Some("bt2020nc")).contains("tin=bt709:rin=limited:t=linear"));
+        assert!(!graph("bt2020", None).contains("tonemap"));
     }
 }

@@ -7,6 +7,19 @@ use showrunner_contracts::result::Reason;
 const MAX_DETAIL: usize = 200;
 /// What comes before an address in `FFmpeg`'s words.
 const ADDRESS: &str = " @ 0x";
+/// How `FFmpeg` calls the source.
+const SOURCE: &str = "fd:: ";
+/// What `FFmpeg` says of itself once something has gone wrong, after the words that tell what.
+const AFTERTHOUGHTS: [&str; 8] = [
+    "Decode error rate",
+    "Nothing was written into output file",
+    "Terminating thread with return code",
+    "Task finished with error code",
+    "Cannot determine format of input",
+    "Could not open encoder before EOF",
+    "Last message repeated",
+    "Conversion failed!",
+];
 
 /// Why a source is refused.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +29,7 @@ pub enum Refusal {
     Empty,
     /// Not a container we open.
     #[error(
-        "failed to open the source: it is not a media file of an accepted container ({detail}); deliver MP4, MOV, MXF, Matroska, MPEG-TS, WAV or the like"
+        "failed to open the source: it is not a media file of an accepted container ({detail}); deliver MP4, MOV, MXF, Matroska, MPEG-TS, WAV or the like, with the media in it"
     )]
     NotMedia {
         /// The tool's words.
@@ -47,7 +60,7 @@ pub enum Refusal {
     NoStreams,
     /// There are streams, but not one frame of the main one could be decoded.
     #[error(
-        "failed to decode anything of the source's {what} ({detail}); is it damaged, encrypted, or in a codec that is not supported?"
+        "failed to decode anything of the source's {what} ({detail}); is it damaged, encrypted, in a codec that is not supported, or kept in another file?"
     )]
     NothingDecodes {
         /// "picture" or "sound".
@@ -95,6 +108,18 @@ impl Refusal {
         }
     }
 
+    /// From a decoder that gave nothing of the source's `what`.
+    pub(crate) fn of_nothing(what: &'static str, finished: &Finished) -> Self {
+        let said = &finished.stderr;
+        if finished.lacked_memory() {
+            Self::Limit { tool: Tool::Ffmpeg, what: "memory" }
+        } else if stated_pixels(said).is_some_and(|pixels| pixels > super::MAX_PIXELS) {
+            Self::TooLarge { what: "the picture, in pixels,", limit: super::MAX_PIXELS }
+        } else {
+            Self::NothingDecodes { what, detail: last_words(said) }
+        }
+    }
+
     /// From a tool that failed to open the source.
     pub(crate) fn from_tool(tool: Tool, finished: &Finished) -> Self {
         match finished.end {
@@ -105,29 +130,44 @@ impl Refusal {
         }
         let said = &finished.stderr;
         let detail = last_words(said);
-        if said.contains("max_streams") {
+        if finished.lacked_memory() {
+            Self::Limit { tool, what: "memory" }
+        } else if said.contains("max_streams") {
             Self::TooManyStreams { limit: super::MAX_STREAMS }
         } else if said.contains("moov atom not found") || said.contains("End of file") {
             Self::Truncated { detail }
-        } else if said.contains("Cannot allocate memory") {
-            Self::Limit { tool, what: "memory" }
         } else {
-            Self::NotMedia { detail }
+            Self::NotMedia { detail: foreign_format(said).map_or(detail, |format| format!("it looks like {format}")) }
         }
     }
 }
 
-/// The last line that says something, without control characters and addresses, cut to size: the same words for the same
-/// source each time, because they end up in conditions.
+/// Pixels of a picture whose size a decoder refused.
+fn stated_pixels(stderr: &str) -> Option<u64> {
+    let (_, size) = stderr.split_once("Picture size ")?;
+    let (width, height) = size.split_ascii_whitespace().next()?.split_once('x')?;
+    width.parse::<u64>().ok()?.checked_mul(height.parse().ok()?)
+}
+
+/// The format that a file is in, by `FFmpeg`'s name, where it is none that is opened.
+fn foreign_format(stderr: &str) -> Option<&str> {
+    let (before, _) = stderr.split_once("] Format not on whitelist")?;
+    let (format, _) = before.rsplit_once('[')?.1.split_once(ADDRESS)?;
+    Some(format)
+}
+
+/// The last line that says something of the source, without control characters and addresses, cut to size: the same words for
+/// the same source each time, because they end up in conditions.
 pub(crate) fn last_words(stderr: &str) -> String {
-    let line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
-    without_addresses(line).trim().chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect()
+    let said = stderr.lines().rev().map(without_addresses);
+    let line = said.into_iter().find(|line| !line.trim().is_empty() && !AFTERTHOUGHTS.iter().any(|after| line.contains(after)));
+    line.as_deref().unwrap_or("no message").trim().chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect()
 }
 
 /// Without what `FFmpeg` puts before its words to say who speaks, as in `[vist#0:0/h264 @ 0x55d0c8] [dec:h264 @ 0x55d0c9] `, and
 /// without addresses elsewhere: they differ from run to run.
 fn without_addresses(line: &str) -> String {
-    let mut words = line.trim_start();
+    let mut words = line.trim_start().trim_start_matches(SOURCE);
     while let Some((speaker, rest)) = words.strip_prefix('[').and_then(|words| words.split_once(']')) {
         // What a file itself put into brackets is its own affair.
         if !speaker.contains(ADDRESS) {
@@ -160,10 +200,37 @@ mod tests {
             ("Decoder h264 @ 0x5588f failed", "Decoder h264 failed"),
             ("[title] not a prefix of FFmpeg's", "[title] not a prefix of FFmpeg's"),
             ("[broken @ 0x12", "[broken"),
+            (
+                "Invalid SOS\n[vist#0:0/mjpeg @ 0x1] Terminating thread with return code -1\n[out#0 @ 0x2] Nothing was written into output file, because",
+                "Invalid SOS",
+            ),
+            ("Conversion failed!\n", "no message"),
+            ("fd:: Invalid argument\n", "Invalid argument"),
             ("\u{1b}[31m\n", "[31m"),
             ("", "no message"),
         ] {
             assert_eq!(last_words(said), told, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_format_and_the_size_that_a_tool_spoke_of() {
+        let finished = |stderr: &str| Finished {
+            end: End::Code(1),
+            stderr: stderr.to_owned(),
+            wall: std::time::Duration::ZERO,
+            cpu: std::time::Duration::ZERO,
+        };
+        let list = "[in#0 @ 0x1] x\n[concat @ 0x7f67] Format not on whitelist 'mov,matroska'\nfd:: Invalid argument\n";
+        let refusal = Refusal::from_tool(Tool::Ffprobe, &finished(list));
+        assert!(refusal.to_string().contains("(it looks like concat)"), "{refusal}");
+        for (said, reason) in [
+            ("[mjpeg @ 0x1] [IMGUTILS @ 0x2] Picture size 16384x16384 is invalid", Reason::SourceTooLarge),
+            ("[png @ 0x1] Picture size 20000x10000 exceeds specified max pixel count 134217728", Reason::SourceTooLarge),
+            ("[mjpeg @ 0x1] Picture size 0x0 is invalid", Reason::SourceNotMedia),
+            ("Picture size 16384x16384 is invalid\nCannot allocate memory", Reason::LimitExceeded),
+        ] {
+            assert_eq!(Refusal::of_nothing("picture", &finished(said)).reason(), reason, "{said}");
         }
     }
 }

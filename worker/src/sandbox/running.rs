@@ -58,6 +58,12 @@ impl Finished {
     pub const fn succeeded(&self) -> bool {
         matches!(self.end, End::Code(0))
     }
+
+    /// Whether it failed for want of memory: its limit is reached. (Damage that asks for absurd amounts here and there is
+    /// passed over by the tools themselves.)
+    pub fn lacked_memory(&self) -> bool {
+        !self.succeeded() && self.stderr.contains("Cannot allocate memory")
+    }
 }
 
 /// A child at work. Dropping it kills it and everything it started.

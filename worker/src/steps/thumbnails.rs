@@ -2,7 +2,7 @@
 //! Reads a model file where the order names one; nothing else.
 
 use super::{
-    StepFailed,
+    Longest, StepFailed,
     jpeg::{self, THUMBNAIL_QUALITY},
     pretty,
     quality::OnnxQuality,
@@ -47,13 +47,20 @@ pub struct Thumbnails<'a> {
     kept: BTreeMap<u64, Vec<u8>>,
     seen: u32,
     sprite: Sprite,
+    longest: Longest,
     frames: i64,
     last: Ticks,
 }
 
 impl<'a> Thumbnails<'a> {
     /// For frames timed in `base`. Loads the scoring model that the order names, if it does.
-    pub fn new(order: &StepOrder, base: TimeBase, motions: &'a Motions, artefacts: &Artefacts) -> Result<Self, Failure> {
+    pub fn new(
+        order: &StepOrder,
+        base: TimeBase,
+        longest: Longest,
+        motions: &'a Motions,
+        artefacts: &Artefacts,
+    ) -> Result<Self, Failure> {
         let StepParams::Thumbnails { select, sprite_interval_ms } = order.params else {
             return Err(internal("the step thumbnails was given the parameters of another"));
         };
@@ -70,6 +77,7 @@ impl<'a> Thumbnails<'a> {
             kept: BTreeMap::new(),
             seen: 0,
             sprite: Sprite::new(base, sprite_interval_ms),
+            longest,
             frames: 0,
             last: Ticks::ZERO,
         })
@@ -133,6 +141,8 @@ impl<'a> Thumbnails<'a> {
 
 impl Viewer for Thumbnails<'_> {
     fn frame(&mut self, picture: &Picture) -> Result<(), StepError> {
+        // Like the shots: were only they to leave a title without a stated end, it would be decoded for nothing.
+        self.longest.check(picture.pts).map_err(StepFailed)?;
         self.frames += 1;
         self.last = picture.pts;
         self.sprite.see(picture);

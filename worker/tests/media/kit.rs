@@ -47,7 +47,11 @@ impl Studio {
     /// Runs `ffmpeg ARGS name` in the folder; `args` are separated by spaces.
     pub(crate) fn make(&self, name: &str, args: &str) -> PathBuf {
         let mut command = Command::new(artefacts().join(Tool::Ffmpeg.path()));
-        command.current_dir(self.folder.path()).args(["-v", "error", "-nostdin", "-y"]).args(args.split(' ')).arg(name);
+        command
+            .current_dir(self.folder.path())
+            .args(["-v", "error", "-nostdin", "-y"])
+            .args(args.split_ascii_whitespace())
+            .arg(name);
         let output = command.output().expect("ffmpeg starts");
         assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
         self.path(name)

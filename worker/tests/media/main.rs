@@ -1,5 +1,9 @@
 //! The worker's media front, with the real tools on media made here. Runs `FFmpeg`, writes temporary folders.
 
+mod atoms;
+mod bombs;
+mod canary;
+mod clock;
 mod colour;
 mod hostile;
 mod kit;
@@ -9,4 +13,8 @@ mod picture_time;
 mod shape;
 mod sound;
 mod stills;
+#[path = "../support/mod.rs"]
+mod support;
+mod timeline;
+mod variants;
 mod what_it_is;

@@ -9,7 +9,7 @@ use showrunner_worker::{
 use std::path::Path;
 
 /// Every sample in its place: gaps are zeros.
-fn listen(path: &Path) -> (Vec<f32>, Summary) {
+pub(crate) fn listen(path: &Path) -> (Vec<f32>, Summary) {
     let (source, probe) = (Source::open(path).expect("opens"), look(path));
     let mut heard = Vec::new();
     let summary = sound::decode(&sandbox(), &source, &probe, Limits::DECODE, &mut |chunk| {

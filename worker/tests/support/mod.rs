@@ -135,9 +135,20 @@ impl Worker {
 
     /// The same with these artefacts.
     pub fn start_with(artefacts: &Path, order: &WorkOrder, patience: u32) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_showrunner-worker")), artefacts, order, patience)
+    }
+
+    /// Starts the worker with so many bytes of address space for it, and as many for each of its tools.
+    pub fn start_within(bytes: u64, order: &WorkOrder) -> Self {
+        let mut command = Command::new("/usr/bin/prlimit");
+        command.arg(format!("--as={bytes}")).arg(env!("CARGO_BIN_EXE_showrunner-worker"));
+        Self::start_by(command, artefacts().root(), order, 20)
+    }
+
+    fn start_by(mut command: Command, artefacts: &Path, order: &WorkOrder, patience: u32) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         std::fs::write(folder.path().join("work-order"), order.to_bytes()).expect("the order is written");
-        let child = Command::new(env!("CARGO_BIN_EXE_showrunner-worker"))
+        let child = command
             .arg("run")
             .arg("--order")
             .arg(folder.path().join("work-order"))
