@@ -5,6 +5,10 @@
 pub mod store;
 pub mod titles;
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use showrunner_contracts::{
     Digest, Document as _,
     result::{Failure, Outcome, StepResult, Termination, UnitResult},
@@ -14,8 +18,9 @@ use showrunner_contracts::{
 use showrunner_worker::{models::Artefacts, order};
 use std::{
     collections::BTreeMap,
+    io::{self, Read as _},
     path::PathBuf,
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 use store::TestStore;
 use tempfile::TempDir;
@@ -129,6 +134,10 @@ pub struct Ran {
 impl Worker {
     /// Starts the worker. It gives a store that is away `patience` seconds.
     pub fn start(order: &WorkOrder, patience: u32) -> Self {
+        Self::start_with(order, patience, "warn", Stdio::inherit())
+    }
+
+    fn start_with(order: &WorkOrder, patience: u32, level: &str, log: Stdio) -> Self {
         let artefacts = artefacts();
         let folder = tempfile::tempdir().expect("temporary folder");
         std::fs::write(folder.path().join("work-order"), order.to_bytes()).expect("the order is written");
@@ -144,7 +153,9 @@ impl Worker {
             .arg(patience.to_string())
             .env_clear()
             .env("SHOWRUNNER_ARTEFACTS", artefacts.root())
-            .env("SHOWRUNNER_LOG", "warn")
+            .env("SHOWRUNNER_LOG", level)
+            .current_dir(folder.path())
+            .stderr(log)
             .spawn()
             .expect("the worker starts");
         Self { folder, child }
@@ -153,6 +164,22 @@ impl Worker {
     /// The process, for signals.
     pub fn pid(&self) -> i32 {
         self.child.id() as i32
+    }
+
+    /// What the worker writes to its log at this level, and its last words.
+    pub fn words(order: &WorkOrder, level: &str) -> String {
+        let mut worker = Self::start_with(order, 20, level, Stdio::piped());
+        let mut words = String::new();
+        let log = worker.child.stderr.take().expect("it is piped");
+        io::BufReader::new(log).read_to_string(&mut words).expect("logs are text");
+        worker.child.wait().expect("the worker ends");
+        words + &std::fs::read_to_string(Self::last_words(&worker.folder)).expect("the worker said something")
+    }
+
+    /// Crashes it, as a bug in a library would.
+    pub fn crash(mut self) -> ExitStatus {
+        kill(Pid::from_raw(self.pid()), Signal::SIGABRT).expect("it runs");
+        self.child.wait().expect("the worker ends")
     }
 
     /// Waits for its end.
