@@ -83,13 +83,29 @@ impl Cluster {
         run(Command::new(script()).arg(verb).arg(&self.name).args(arguments))
     }
 
+    /// Runs kubectl as the administrator and gives what it prints.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        let output = run(self.command("kubectl")?.args(arguments))?;
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
     /// A client with the administrator's rights.
     pub async fn client(&self) -> Result<kube::Client> {
+        Ok(kube::Client::try_from(self.config().await?)?)
+    }
+
+    /// A client of whoever has this token.
+    pub async fn client_with(&self, token: String) -> Result<kube::Client> {
+        let mut config = self.config().await?;
+        config.auth_info = kube::config::AuthInfo { token: Some(token.into()), ..kube::config::AuthInfo::default() };
+        Ok(kube::Client::try_from(config)?)
+    }
+
+    async fn config(&self) -> Result<kube::Config> {
         // Two providers are linked (kube's and reqwest's), and rustls refuses to choose. Set already: as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let file = kube::config::Kubeconfig::read_from(self.var("KUBECONFIG")?)?;
-        let config = kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default()).await?;
-        Ok(kube::Client::try_from(config)?)
+        Ok(kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default()).await?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::cluster::{Cluster, root, run};
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 use std::{path::PathBuf, process::Command};
 
 /// Where Showrunner is installed.
@@ -15,6 +16,15 @@ pub fn install(cluster: &Cluster) -> Result<()> {
 /// Upgrades the installation with more helm arguments than the suite's own, and waits until it is ready.
 pub fn upgrade(cluster: &Cluster, arguments: &[&str]) -> Result<()> {
     run(Command::new(root().join("e2e/install")).arg(cluster.var("SHOWRUNNER_CLUSTER")?).args(arguments)).map(|_| ())
+}
+
+/// What helm makes of the chart under other names, and of its hooks; nothing is installed.
+pub fn render(cluster: &Cluster, release: &str, namespace: &str, arguments: &[&str]) -> Result<Vec<Value>> {
+    let mut helm = cluster.command("helm")?;
+    helm.args(["template", release]).arg(root().join("charts/showrunner")).args(["--namespace", namespace]).args(arguments);
+    let text = String::from_utf8(run(&mut helm)?.stdout)?;
+    let objects: Result<Vec<Value>, _> = text.split("\n---\n").map(serde_saphyr::from_str).collect();
+    Ok(objects.context("failed to read what helm rendered")?.into_iter().filter(Value::is_object).collect())
 }
 
 /// Prints what one would look at first after a failure: pods, events, the operators' last lines.

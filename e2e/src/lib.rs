@@ -7,5 +7,8 @@ pub mod cluster;
 pub mod faults;
 pub mod install;
 pub mod media;
+pub mod needles;
+pub mod reach;
+pub mod rights;
 pub mod store;
 pub mod titles;

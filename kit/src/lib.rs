@@ -24,6 +24,7 @@ pub mod money;
 pub mod names;
 pub mod object;
 pub mod planted;
+pub mod privacy;
 pub mod queue;
 pub mod shutdown;
 pub mod store;

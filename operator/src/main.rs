@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use showrunner_kit::drain::{DrainError, EXIT_LEFT};
 use showrunner_kit::metrics::Metrics;
 use showrunner_kit::traces::export::Traces;
-use showrunner_kit::{shutdown, telemetry};
+use showrunner_kit::{privacy, shutdown, telemetry};
 
 use self::run::{Ended, Identity, Telemetry};
 
@@ -52,6 +52,7 @@ enum Command {
 }
 
 pub(crate) fn main() -> ExitCode {
+    privacy::keep();
     let flags = Flags::parse();
     match start(flags) {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,

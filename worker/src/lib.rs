@@ -15,6 +15,7 @@ pub mod onnx;
 pub mod order;
 pub mod picture;
 pub mod pipeline;
+pub mod privacy;
 pub mod probe;
 pub mod progress;
 pub mod run;

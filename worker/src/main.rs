@@ -2,11 +2,12 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser as _;
-use showrunner_worker::{cli::Arguments, sandbox::launch};
+use showrunner_worker::{cli::Arguments, privacy, sandbox::launch};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Before any thread and any argument parser: this process may be the launcher of a media tool.
     launch::run_if_asked();
+    privacy::keep();
     Arguments::parse().execute()
 }

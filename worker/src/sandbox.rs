@@ -2,9 +2,10 @@
 //! Starts processes, reads their pipes, ends them at their limits.
 //!
 //! The worker starts itself again as `showrunner-worker sandboxed-exec` ([`launch::run_if_asked`]); that short-lived launcher takes
-//! all rights away from itself (Landlock, resource limits, no new privileges, only the descriptors it was given) and then
-//! becomes the tool. So no `unsafe` is needed here, and the worker itself never runs code between fork and exec.
+//! all rights away from itself (Landlock, a system-call filter, resource limits, no new privileges, only the descriptors it was
+//! given) and then becomes the tool. So no `unsafe` is needed here, and the worker itself never runs code between fork and exec.
 
+mod filter;
 pub mod launch;
 mod running;
 mod source;
@@ -73,7 +74,8 @@ impl fmt::Display for Tool {
     }
 }
 
-/// How children are kept from everything that is not theirs; written into the run record.
+/// How children are kept from files that are not theirs, besides what holds for all of them: a cleared environment, limits, and a
+/// filter that leaves no socket and no further process. Written into the run record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Confinement {
@@ -81,7 +83,7 @@ pub enum Confinement {
     Landlock(u8),
     /// No Landlock in this kernel; we are root, so the child becomes user and group 65534.
     OtherUser,
-    /// Limits and a cleared environment only: a person allowed it.
+    /// Only what holds for all: a person allowed it.
     LimitsOnly,
 }
 
@@ -100,7 +102,7 @@ impl fmt::Display for Confinement {
 pub enum Policy {
     /// Refuse to start any child.
     Strict,
-    /// Go on with limits and a cleared environment. For kernels without Landlock, when every source is trusted.
+    /// Go on without. For kernels without Landlock, when every source is trusted.
     AllowUnconfined,
 }
 

@@ -3,9 +3,13 @@
 mod support;
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        signal::{Signal, kill},
+    },
     unistd::Pid,
 };
+use serde_json::Value;
 use showrunner_contracts::{
     Digest, Document as _,
     documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
@@ -13,6 +17,10 @@ use showrunner_contracts::{
     result::{Outcome, Reason, StepResult, Termination},
     step::{Step, StepParams},
     work_order::WorkOrder,
+};
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    process::{Command, Stdio},
 };
 use support::{
     FOLDER, SOURCE, Worker, committed, order, result_key, run, shots,
@@ -329,4 +337,59 @@ fn a_thumbnail_that_was_not_asked_for_needs_no_grant() {
     let order = order(&store, &[shots(), thumbnails()]);
     assert!(!order.grants.files.contains_key("thumbnail-4.jpg"));
     assert_eq!(showrunner_worker::order::check(&order), Ok(()));
+}
+
+/// Signs every address of an order, after a fashion.
+fn sign(value: &mut Value, signature: &str) {
+    match value {
+        Value::String(text) if text.starts_with("http://") => text.push_str(signature),
+        Value::Array(values) => values.iter_mut().for_each(|value| sign(value, signature)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| sign(value, signature)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_signed_address_is_in_no_word_of_the_worker() {
+    const SIGNATURE: &str = "?X-Amz-Signature=the-canary-sings";
+    let store = TestStore::with(&with_speech());
+    let mut signed = serde_json::to_value(order(&store, &[shots(), thumbnails(), subtitles()])).expect("an order is JSON");
+    sign(&mut signed, SIGNATURE);
+    let signed: WorkOrder = serde_json::from_value(signed).expect("it is an order still");
+    assert!(signed.source.url.ends_with(SIGNATURE) && signed.grants.progress.ends_with(SIGNATURE));
+    // With a store that misbehaves, there is something to tell about it.
+    store.away(503, 2);
+    store.misbehave(&[Fault::CutAfter(1_000), Fault::Answer(500)]);
+    let words = Worker::words(&signed, "trace");
+    assert!(words.lines().count() > 20 && words.contains("500"), "it told too little to see anything: {words}");
+    assert!(!words.contains("canary") && !words.contains("X-Amz"), "{words}");
+    store.misbehave(&[Fault::Answer(403)]);
+    store.results().keys().for_each(|key| store.remove(key));
+    let refused = Worker::words(&signed, "trace");
+    assert!(refused.contains("403") && !refused.contains("canary") && !refused.contains("X-Amz"), "{refused}");
+    let written = store.results().into_values().chain(store.object(&format!("{FOLDER}unit-result.json")));
+    assert!(written.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).all(|text| !text.contains("canary")));
+}
+
+#[test]
+fn a_worker_that_crashes_leaves_no_core() {
+    let (_, most) = getrlimit(Resource::RLIMIT_CORE).expect("a limit");
+    setrlimit(Resource::RLIMIT_CORE, most, most).expect("what is allowed may be set");
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let other = Command::new("/bin/sh").args(["-c", "kill -ABRT $$"]).current_dir(folder.path()).status().expect("a shell");
+
+    let store = TestStore::with(&with_speech());
+    store.misbehave(&[Fault::Hang]);
+    let worker = Worker::start(&order(&store, &[shots()]), 20);
+    store.wait_for_source_read();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", worker.pid())).expect("it runs");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("the kernel says so");
+    assert_eq!(core.split_ascii_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    // Not the limit alone: it does not count where the kernel hands cores to a program.
+    let raise = ["--core=unlimited", "--pid", &worker.pid().to_string()].map(str::to_owned);
+    let raised = Command::new("prlimit").args(raise).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    let end = worker.crash();
+    assert_eq!(end.signal(), Some(Signal::SIGABRT as i32));
+    assert!(!end.core_dumped(), "with the limit raised by root: {raised}");
+    assert!(other.core_dumped() || most == 0, "this machine keeps no core of anything: nothing was shown");
 }

@@ -140,7 +140,8 @@ impl Actor<'_> {
 
     fn work_order(&self, order: &Order) -> Result<String, StoreError> {
         let store = self.kit.stores.get(&order.source.store)?;
-        let expires = (order.deadlines.start + order.deadlines.wall).min(MAX_EXPIRY);
+        // As long as a pod of this Job can live, and no longer: whoever may read pods can read them.
+        let expires = order.deadlines.wall.min(MAX_EXPIRY);
         let namespace = self.title.namespace().unwrap_or_default();
         let root = dereference::root_of(&store, &namespace)?;
         let signer = StoreSigner { store: &store, namespace: &namespace, root, expires };

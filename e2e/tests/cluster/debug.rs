@@ -13,8 +13,8 @@ use showrunner_e2e::{
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
 /// Name of the operator's Service, and so of its certificate.
-const HOST: &str = "showrunner.showrunner-system.svc";
-const PORT: u16 = 8443;
+pub(crate) const HOST: &str = "showrunner.showrunner-system.svc";
+pub(crate) const PORT: u16 = 8443;
 /// Rights that were taken away work for as long as answers are believed.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
@@ -22,13 +22,8 @@ pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
     vec![trial(suite, "debug::only_who_is_bound_to_the_role_looks_inside_from_the_cluster", guarded)]
 }
 
-fn kubectl(suite: &Suite, arguments: &[&str]) -> Result<String> {
-    let output = run(suite.cluster.command("kubectl")?.args(arguments))?;
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
 /// A certificate for the Service, as the handbook makes it.
-fn certificate(folder: &Path) -> Result<Vec<u8>> {
+pub(crate) fn certificate(folder: &Path) -> Result<Vec<u8>> {
     let names = format!("subjectAltName=DNS:{HOST},DNS:*.{HOST}");
     run(Command::new("openssl").current_dir(folder).args([
         "req",
@@ -54,49 +49,51 @@ fn certificate(folder: &Path) -> Result<Vec<u8>> {
     Ok(std::fs::read(folder.join("tls.crt"))?)
 }
 
+/// A client that trusts this certificate alone, and finds the Service's name at this address.
+pub(crate) fn client(certificate: &[u8], address: &str) -> Result<reqwest::Client> {
+    Ok(reqwest::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_pem(certificate)?])
+        .resolve(HOST, SocketAddr::new(address.parse()?, PORT))
+        .timeout(Duration::from_secs(15))
+        .build()?)
+}
+
 async fn guarded(suite: Arc<Suite>) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let certificate = certificate(folder.path())?;
     let file = |name: &str| folder.path().join(name).display().to_string();
-    kubectl(
-        &suite,
-        &[
-            "create",
-            "secret",
-            "tls",
-            "showrunner-debug-tls",
-            "--namespace",
-            NAMESPACE,
-            "--cert",
-            &file("tls.crt"),
-            "--key",
-            &file("tls.key"),
-        ],
-    )?;
+    suite.cluster.kubectl(&[
+        "create",
+        "secret",
+        "tls",
+        "showrunner-debug-tls",
+        "--namespace",
+        NAMESPACE,
+        "--cert",
+        &file("tls.crt"),
+        "--key",
+        &file("tls.key"),
+    ])?;
     install::upgrade(&suite.cluster, &["--set", "debug.listen=Cluster,debug.tlsSecret=showrunner-debug-tls"])?;
     let looked = look(&suite, &certificate).await;
     // Whatever came of it, the others find the installation as it was.
     install::upgrade(&suite.cluster, &[])?;
-    kubectl(&suite, &["delete", "secret", "showrunner-debug-tls", "--namespace", NAMESPACE])?;
+    suite.cluster.kubectl(&["delete", "secret", "showrunner-debug-tls", "--namespace", NAMESPACE])?;
     looked
 }
 
 async fn look(suite: &Suite, certificate: &[u8]) -> Result<()> {
     let here = suite.namespace("debug").await?;
     let account = format!("--serviceaccount={}:watcher", here.name);
-    kubectl(suite, &["create", "serviceaccount", "watcher", "--namespace", &here.name])?;
-    let token = kubectl(suite, &["create", "token", "watcher", "--namespace", &here.name, "--duration", "10m"])?;
+    suite.cluster.kubectl(&["create", "serviceaccount", "watcher", "--namespace", &here.name])?;
+    let token = suite.cluster.kubectl(&["create", "token", "watcher", "--namespace", &here.name, "--duration", "10m"])?;
 
     let pods = Api::<Pod>::namespaced(suite.client.clone(), NAMESPACE);
     let pods = pods.list(&ListParams::default().labels("app.kubernetes.io/component=operator")).await?;
     let ready = |pod: &&Pod| pod.metadata.deletion_timestamp.is_none();
     let pod = pods.items.iter().find(ready).context("there is no operator")?;
     let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone()).with_context(|| pod.name_any())?;
-    let client = reqwest::Client::builder()
-        .tls_certs_only([reqwest::Certificate::from_pem(certificate)?])
-        .resolve(HOST, SocketAddr::new(address.parse()?, PORT))
-        .timeout(Duration::from_secs(15))
-        .build()?;
+    let client = client(certificate, &address)?;
     let ask = async |method: reqwest::Method, path: &str, token: &str, body: &'static str| -> Result<(u16, String)> {
         let request = client.request(method, format!("https://{HOST}:{PORT}{path}")).bearer_auth(token).body(body);
         let answer = request.send().await?;
@@ -111,7 +108,7 @@ async fn look(suite: &Suite, certificate: &[u8]) -> Result<()> {
     ensure!(text.contains("--clusterrole=showrunner-debug") && text.contains(&account), "it does not say how: {text}");
 
     // As it says.
-    kubectl(suite, &["create", "clusterrolebinding", "watcher-debugs", "--clusterrole=showrunner-debug", &account])?;
+    suite.cluster.kubectl(&["create", "clusterrolebinding", "watcher-debugs", "--clusterrole=showrunner-debug", &account])?;
     let state = eventually("let in", async || {
         let (status, text) = get(&token).await?;
         Ok((status == 200).then_some(text))
@@ -124,7 +121,7 @@ async fn look(suite: &Suite, certificate: &[u8]) -> Result<()> {
     let (status, _) = ask(reqwest::Method::GET, "/metrics", &token, "").await?;
     ensure!(status == 404, "more than the two is served: {status}");
 
-    kubectl(suite, &["delete", "clusterrolebinding", "watcher-debugs"])?;
+    suite.cluster.kubectl(&["delete", "clusterrolebinding", "watcher-debugs"])?;
     eventually("shut out", async || Ok((get(&token).await?.0 == 403).then_some(()))).await?;
     here.end().await
 }

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use showrunner_contracts::{Document as _, step::Step, work_order::WorkOrder};
 use showrunner_crds::{TitleEnrichment, title_enrichment::Phase, title_enrichment::StepState};
 use showrunner_e2e::{
-    cluster::run,
+    cluster::{root, run},
     install::{self, NAMESPACE},
     media,
     titles::{Namespaced, ready},
@@ -40,13 +40,17 @@ const AN_END: Duration = Duration::from_secs(270);
 const OURS: &str = "showrunner.dev/";
 
 pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
-    vec![
+    let mut tests = vec![
         trial(suite, "ending::uninstalled_nothing_is_held_and_installed_again_titles_go_on", and_again),
         trial(suite, "ending::an_uninstall_does_not_wait_for_a_store_that_is_away", without_store),
         trial(suite, "ending::an_uninstall_does_not_mind_a_namespace_that_is_gone", served_namespaces),
         trial(suite, "ending::a_namespace_is_deleted_while_the_store_is_away", namespace_without_store),
         trial(suite, "ending::a_title_is_deleted_while_the_stores_credentials_are_gone", without_credentials),
-    ]
+    ];
+    if std::env::var_os("SHOWRUNNER_LONG").is_some() {
+        tests.push(trial(suite, "ending::without_helm_one_file_ends_it", without_helm));
+    }
+    tests
 }
 
 /// Uninstalls as people do, and says how long that took.
@@ -270,4 +274,30 @@ async fn without_credentials(suite: Arc<Suite>) -> Result<()> {
     .await;
     install::install(&suite.cluster)?;
     gone
+}
+
+async fn without_helm(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("without-helm").await?;
+    waiting(&suite, &here, "busy", 44).await?;
+    let kubectl = |arguments: &[&str]| suite.cluster.kubectl(&[arguments, &["--namespace", NAMESPACE]].concat());
+    let image = kubectl(&["get", "deployment", "showrunner", "--output", "jsonpath={.spec.template.spec.containers[0].image}"])?;
+    let text = std::fs::read_to_string(root().join("dist/drain.yaml"))?;
+    let as_it_is = text.lines().find_map(|line| line.trim().strip_prefix("image: ")).context("the file names an image")?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("drain.yaml").display().to_string();
+    std::fs::write(&file, text.replace(as_it_is, &image))?;
+    let gone = async {
+        kubectl(&["apply", "--filename", &file])?;
+        kubectl(&["wait", "--for=condition=Complete", "--timeout=270s", "job/showrunner-drain"])?;
+        kubectl(&["delete", "--filename", &file])?;
+        assert_drained(&suite, &here).await?;
+        let busy = here.titles().get("busy").await?;
+        ensure!(ready(&busy).is_some_and(|(reason, _)| reason == "OperatorUninstalled"), "{:?}", ready(&busy));
+        Ok(())
+    }
+    .await;
+    kubectl(&["scale", "deployment/showrunner", "--replicas=2"])?;
+    install::install(&suite.cluster)?;
+    gone?;
+    here.end().await
 }

@@ -3,12 +3,15 @@
 //! Runs only with `SHOWRUNNER_E2E=1`, which `make e2e-test` sets. `SHOWRUNNER_E2E_KEEP=1` uses the cluster that `make cluster` left up and leaves it up.
 //! `SHOWRUNNER_E2E_CLUSTER` names another cluster than the usual one.
 
+mod access;
 mod api;
 mod debug;
 mod ending;
 mod inputs;
 mod operations;
 mod policy;
+mod reach;
+mod secrets;
 mod titles;
 
 use anyhow::{Context as _, Result};
@@ -85,11 +88,23 @@ fn main() -> std::process::ExitCode {
 
 /// First everything that shares the installation peacefully, then one by one what disturbs it.
 fn run(suite: &Arc<Suite>, arguments: &Arguments) -> Conclusion {
-    let peaceful =
-        [api::tests(suite), policy::tests(suite), inputs::tests(suite), titles::tests(suite)].into_iter().flatten().collect();
+    let peaceful = [
+        api::tests(suite),
+        policy::tests(suite),
+        access::tests(suite),
+        reach::tests(suite),
+        inputs::tests(suite),
+        titles::tests(suite),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let mut conclusion = libtest_mimic::run(arguments, peaceful);
     let one_by_one = Arguments { test_threads: Some(1), ..arguments.clone() };
-    let disturbing = [operations::tests(suite), debug::tests(suite), ending::tests(suite)].into_iter().flatten().collect();
+    let disturbing = [operations::tests(suite), debug::tests(suite), secrets::tests(suite), ending::tests(suite)]
+        .into_iter()
+        .flatten()
+        .collect();
     let disturbing = libtest_mimic::run(&one_by_one, disturbing);
     conclusion.num_filtered_out += disturbing.num_filtered_out;
     conclusion.num_passed += disturbing.num_passed;

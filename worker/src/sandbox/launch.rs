@@ -1,7 +1,7 @@
 //! The launcher: takes every right away from itself, then becomes the tool.
 //! Changes its own process (limits, Landlock, descriptors) and executes; prints to standard error only when that fails.
 
-use super::{Confinement, Limits};
+use super::{Confinement, Limits, filter};
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetStatus, Scope,
@@ -93,6 +93,7 @@ fn launch(mut args: impl Iterator<Item = OsString>) -> Result<Infallible, String
         }
         Confinement::LimitsOnly => {}
     }
+    filter::install()?;
     // `exec` comes back only with an error.
     Err(format!("failed to execute {}: {}", orders.program.display(), command.exec()))
 }

@@ -66,7 +66,7 @@ impl Finished {
     }
 }
 
-/// A child at work. Dropping it kills it and everything it started.
+/// A child at work. Dropping it kills it; there is never more than one process to it.
 #[derive(Debug)]
 pub struct Running {
     tool: Tool,
@@ -174,7 +174,8 @@ impl Running {
             state.timed_out
         };
         self.shared.changed.notify_all();
-        let _ = killpg(pid, Signal::SIGKILL); // whatever the tool may have forked; usually nobody is left
+        // Nobody is left: the filter lets a tool start no process and leave no group. For a kernel that would not keep to it.
+        let _ = killpg(pid, Signal::SIGKILL);
         // It has ended and is not reaped yet: its counters are final and still there.
         let cpu = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok().as_deref().and_then(cpu::of_stat).unwrap_or_default();
         let status = self.child.wait()?;

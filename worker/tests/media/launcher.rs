@@ -1,22 +1,41 @@
 //! The launcher takes every right away, whatever program it becomes.
 
 use crate::kit::{Studio, WORKER, artefacts};
+use nix::libc::{self, c_long};
+use serde_json::{Value, json};
 use showrunner_worker::sandbox::{Tool, launch::SUBCOMMAND};
 use std::{
     fs::File,
+    net::UdpSocket,
     path::Path,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 const CANARY: &str = "THE-CANARY-SINGS";
 
+/// The launcher, told to become `program`.
+fn launcher(confinement: &Value, program: &Path, args: &[&str]) -> Command {
+    let limits = json!({"wall": {"secs": 20, "nanos": 0}, "cpu_seconds": 20, "memory_bytes": 4_u64 << 30});
+    let orders = json!({"program": program, "confinement": confinement, "limits": limits, "descriptors": 3});
+    let mut command = Command::new(WORKER);
+    command.arg(SUBCOMMAND).arg(orders.to_string()).args(args);
+    command
+}
+
 /// Becomes `program` in the sandbox, as the worker does with its tools.
 fn confined(program: &Path, args: &[&str], stdin: Stdio) -> Output {
-    let limits = serde_json::json!({"wall": {"secs": 20, "nanos": 0}, "cpu_seconds": 20, "memory_bytes": 4_u64 << 30});
-    let orders = serde_json::json!({"program": program, "confinement": {"landlock": 1}, "limits": limits, "descriptors": 3});
-    let mut command = Command::new(WORKER);
-    command.arg(SUBCOMMAND).arg(orders.to_string()).args(args).env("SECRET", CANARY).stdin(stdin);
-    command.output().expect("the launcher starts")
+    let mut command = launcher(&json!({"landlock": 1}), program, args);
+    command.env("SECRET", CANARY).stdin(stdin).output().expect("the launcher starts")
+}
+
+/// A line of Perl, the language that every Debian has: by itself, and where nothing but the system-call filter is in the way.
+fn perl(script: &str, args: &[String]) -> [String; 2] {
+    let args: Vec<&str> = ["-e", script].into_iter().chain(args.iter().map(String::as_str)).collect();
+    let perl = Path::new("/usr/bin/perl");
+    let filtered = launcher(&json!("limitsOnly"), perl, &args).output().expect("the launcher starts");
+    let free = Command::new(perl).args(&args).output().expect("there is a Perl");
+    [said(&free), said(&filtered)]
 }
 
 fn shell(script: &str) -> Output {
@@ -48,7 +67,7 @@ fn a_program_writes_starts_and_lists_nothing() {
         assert!(!shell(&script).status.success(), "{script}");
     }
     assert!(!target.exists());
-    for script in ["/bin/cat /dev/null", "/bin/ls /", "exec /usr/bin/env"] {
+    for script in ["exec /bin/cat /dev/null", "exec /bin/ls /", "exec /usr/bin/env"] {
         let output = shell(script);
         assert!(!output.status.success() && said(&output).contains("ermission denied"), "{script}: {}", said(&output));
     }
@@ -95,6 +114,88 @@ fn ffmpeg_told_to_open_other_files_cannot() {
     let given =
         confined(&ffmpeg, &["-v", "error", "-fd", "0", "-i", "fd:", "-f", "null", "-"], File::open(&film).expect("opens").into());
     assert!(given.status.success(), "what it was given it can decode: {}", said(&given));
+}
+
+#[test]
+fn a_program_opens_no_socket_and_reaches_into_nothing() {
+    const CALLS: [c_long; 28] = [
+        libc::SYS_socket,
+        libc::SYS_socketpair,
+        libc::SYS_setsid,
+        libc::SYS_setpgid,
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_pidfd_open,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_rt_sigqueueinfo,
+        libc::SYS_shmget,
+        libc::SYS_memfd_create,
+        libc::SYS_unshare,
+        libc::SYS_setns,
+        libc::SYS_mount,
+        libc::SYS_umount2,
+        libc::SYS_pivot_root,
+        libc::SYS_chroot,
+        libc::SYS_open_tree,
+        libc::SYS_fsopen,
+        libc::SYS_open_by_handle_at,
+        libc::SYS_personality,
+        libc::SYS_bpf,
+        libc::SYS_perf_event_open,
+        libc::SYS_userfaultfd,
+        libc::SYS_keyctl,
+        libc::SYS_request_key,
+        libc::SYS_io_uring_setup,
+        libc::SYS_fanotify_init,
+    ];
+    // With arguments that do no harm: what is let through ends with another error, or with none.
+    let script = "for (@ARGV) { my $gave = syscall($_ + 0, 0, 0, 0, 0, 0, 0); print $gave == -1 ? $! + 0 : 0, ' ' }";
+    let [free, filtered] = perl(script, &CALLS.map(|call| call.to_string()));
+    let refused = vec![libc::EPERM.to_string(); CALLS.len()];
+    assert_eq!(filtered.split_ascii_whitespace().collect::<Vec<_>>(), refused, "of {CALLS:?}");
+    let anyway = free.split_ascii_whitespace().filter(|errno| **errno == refused[0]).count();
+    assert!(anyway * 2 < CALLS.len(), "most are refused without a filter, too: {free}");
+    if cfg!(target_arch = "x86_64") {
+        // `getpid` by its number among the calls of programs with short pointers.
+        let [_, other] = perl("print syscall(0x40000000 + 39), ' ', $! + 0", &[]);
+        assert_eq!(other, format!("-1 {}", libc::EPERM));
+    }
+}
+
+#[test]
+fn a_program_stays_one_process_in_its_group_and_harms_no_other() {
+    let fork = "my $child = fork; exit if defined $child && !$child; print defined $child ? 'forked' : $! + 0";
+    assert_eq!(perl(fork, &[]), ["forked".to_owned(), libc::EPERM.to_string()], "a child could leave the group and live on");
+    let mut victim = Command::new("/bin/sleep").arg("60").spawn().expect("there is a sleep");
+    let kill = "print kill('KILL', $ARGV[0]), ' ', $! + 0, ' ', syscall($ARGV[1] + 0, $ARGV[0] + 0, $ARGV[0] + 0, 9)";
+    let args = [victim.id().to_string(), libc::SYS_tgkill.to_string()];
+    let told = launcher(&json!("limitsOnly"), Path::new("/usr/bin/perl"), &["-e", kill, &args[0], &args[1]]).output();
+    let lives = victim.try_wait().expect("it is ours").is_none();
+    victim.kill().expect("it is ours");
+    victim.wait().expect("it is ours");
+    assert!(lives, "another process was killed");
+    assert_eq!(said(&told.expect("the launcher starts")), format!("0 {} -1", libc::EPERM));
+    let mine = "syscall($ARGV[0] + 0, $$, $$, 15)";
+    let own = launcher(&json!("limitsOnly"), Path::new("/usr/bin/perl"), &["-e", mine, &args[1]]).status().expect("starts");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&own), Some(15), "a program may end itself");
+}
+
+#[test]
+fn ffmpeg_told_to_send_what_it_reads_cannot() {
+    let studio = Studio::new();
+    let film = studio.make("film.mp4", "-f lavfi -i testsrc2=s=320x180:d=1 -c:v libx264 -preset ultrafast");
+    let listener = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    listener.set_read_timeout(Some(Duration::from_millis(500))).expect("a time-out");
+    let to = format!("udp://{}", listener.local_addr().expect("an address"));
+    let args = ["-v", "error", "-fd", "0", "-i", "fd:", "-c", "copy", "-f", "mpegts", &to];
+    let ffmpeg = artefacts().join(Tool::Ffmpeg.path());
+    let open = || Stdio::from(File::open(&film).expect("opens"));
+    let arrived = || listener.recv(&mut [0; 2048]).is_ok();
+    let output = confined(&ffmpeg, &args, open());
+    assert!(!output.status.success() && said(&output).contains("not permitted"), "{}", said(&output));
+    assert!(!arrived(), "the film left the sandbox");
+    let free = Command::new(&ffmpeg).args(args).stdin(open()).output().expect("FFmpeg starts");
+    assert!(free.status.success() && arrived(), "by itself it can: {}", said(&free));
 }
 
 #[test]

@@ -6,6 +6,10 @@ pub mod starts;
 pub mod store;
 pub mod titles;
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use showrunner_contracts::{
     Digest, Document as _,
     result::{Failure, Outcome, StepResult, Termination, UnitResult},
@@ -15,14 +19,17 @@ use showrunner_contracts::{
 use showrunner_worker::{models::Artefacts, order};
 use std::{
     collections::BTreeMap,
+    io::{self, Read as _},
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 use store::TestStore;
 use tempfile::TempDir;
 
 /// The source's key in the test store.
 pub const SOURCE: &str = "source";
+/// The worker's binary.
+const WORKER: &str = env!("CARGO_BIN_EXE_showrunner-worker");
 /// The attempt's folder.
 pub const FOLDER: &str = "work/unit/1/";
 
@@ -135,17 +142,22 @@ impl Worker {
 
     /// The same with these artefacts.
     pub fn start_with(artefacts: &Path, order: &WorkOrder, patience: u32) -> Self {
-        Self::start_by(Command::new(env!("CARGO_BIN_EXE_showrunner-worker")), artefacts, order, patience)
+        Self::spawn(Self::command(Command::new(WORKER)).env("SHOWRUNNER_ARTEFACTS", artefacts), order, patience)
     }
 
     /// Starts the worker with so many bytes of address space for it, and as many for each of its tools.
     pub fn start_within(bytes: u64, order: &WorkOrder) -> Self {
         let mut command = Command::new("/usr/bin/prlimit");
-        command.arg(format!("--as={bytes}")).arg(env!("CARGO_BIN_EXE_showrunner-worker"));
-        Self::start_by(command, artefacts().root(), order, 20)
+        command.arg(format!("--as={bytes}")).arg(WORKER);
+        Self::spawn(&mut Self::command(command), order, 20)
     }
 
-    fn start_by(mut command: Command, artefacts: &Path, order: &WorkOrder, patience: u32) -> Self {
+    fn command(mut worker: Command) -> Command {
+        worker.env_clear().env("SHOWRUNNER_ARTEFACTS", artefacts().root()).env("SHOWRUNNER_LOG", "warn");
+        worker
+    }
+
+    fn spawn(command: &mut Command, order: &WorkOrder, patience: u32) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         std::fs::write(folder.path().join("work-order"), order.to_bytes()).expect("the order is written");
         let child = command
@@ -158,9 +170,7 @@ impl Worker {
             .arg(Self::last_words(&folder))
             .arg("--store-patience-seconds")
             .arg(patience.to_string())
-            .env_clear()
-            .env("SHOWRUNNER_ARTEFACTS", artefacts)
-            .env("SHOWRUNNER_LOG", "warn")
+            .current_dir(folder.path())
             .spawn()
             .expect("the worker starts");
         Self { folder, child }
@@ -169,6 +179,23 @@ impl Worker {
     /// The process, for signals.
     pub fn pid(&self) -> i32 {
         self.child.id() as i32
+    }
+
+    /// What the worker writes to its log at this level, and its last words.
+    pub fn words(order: &WorkOrder, level: &str) -> String {
+        let mut command = Self::command(Command::new(WORKER));
+        let mut worker = Self::spawn(command.env("SHOWRUNNER_LOG", level).stderr(Stdio::piped()), order, 20);
+        let mut words = String::new();
+        let log = worker.child.stderr.take().expect("it is piped");
+        io::BufReader::new(log).read_to_string(&mut words).expect("logs are text");
+        worker.child.wait().expect("the worker ends");
+        words + &std::fs::read_to_string(Self::last_words(&worker.folder)).expect("the worker said something")
+    }
+
+    /// Crashes it, as a bug in a library would.
+    pub fn crash(mut self) -> ExitStatus {
+        kill(Pid::from_raw(self.pid()), Signal::SIGABRT).expect("it runs");
+        self.child.wait().expect("the worker ends")
     }
 
     /// Waits for its end.
