@@ -15,6 +15,8 @@ pub mod condition {
     pub const STALLED: &str = "Stalled";
     /// A newer algorithm or model would give another result; nothing is redone until `spec.refresh` changes.
     pub const OUTDATED: &str = "Outdated";
+    /// Somebody else has made or changed Jobs in the object's name. Absent when there are none.
+    pub const TAMPERED: &str = "Tampered";
 }
 
 /// Annotation whose every new value asks for a reconcile now, whatever the back-off says.

@@ -342,6 +342,14 @@ pub struct AttemptStatus {
     pub cost_estimate: Option<String>,
     /// Since when the attempt is intended.
     pub since: Time,
+    /// What the job is: its UID and digests of what must stay as it was made; `v1` alone before it is made. A job of this
+    /// name that does not fit it is not the operator's. Absent in attempts of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub seal: Option<String>,
+    /// When its cost was reserved. Written before the job is let run; without it the job may not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted: Option<Time>,
     /// Why the attempt is being ended early; absent as long as it is wanted. Written before its job is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -402,6 +410,8 @@ pub enum TitleReason {
     Published,
     /// The plan is made, its job is about to be created.
     Planned,
+    /// As many jobs as are let run at once run already; the oldest title is next.
+    Queued,
     /// The job waits for the money to be reserved.
     WaitingForAdmission,
     /// The job's pod waits to start.
@@ -474,6 +484,10 @@ pub enum TitleReason {
     JobConflict,
     /// The API server refused the Job: a quota, an admission policy, a missing right.
     JobRefused,
+    /// A Job says that it is this title's, and the operator has not made it.
+    JobForged,
+    /// Somebody else has changed the title's Job, or let it run.
+    JobAltered,
     /// The spec cannot be served as it stands, although the schema accepts it.
     SpecInvalid,
     /// A newer algorithm or model would give another result.

@@ -59,7 +59,8 @@ pub trait Admission: Send + Sync + 'static {
     /// Gives a reservation back: the Job was suspended before it started.
     fn release<'a>(&'a self, job: &'a ObjectKey) -> BoxFuture<'a, Result<(), AdmissionError>>;
 
-    /// Turns a reservation into what was really spent.
+    /// Turns a reservation into what was really spent. Without a reservation there is nothing to turn: somebody else may have
+    /// made the Job.
     fn settle<'a>(&'a self, job: &'a ObjectKey, spent: Money) -> BoxFuture<'a, Result<(), AdmissionError>>;
 }
 

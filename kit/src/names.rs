@@ -39,6 +39,8 @@ pub const ANNOTATION_START_DEADLINE: &str = "showrunner.dev/start-deadline-secon
 pub const ANNOTATION_POD_RECORDS: &str = "showrunner.dev/pod-records";
 /// The work order, on the pod template; the pod reads it through the downward API.
 pub const ANNOTATION_WORK_ORDER: &str = "showrunner.dev/work-order";
+/// What the cache keeps in the place of [`ANNOTATION_WORK_ORDER`]; on no object that is stored.
+pub const ANNOTATION_ORDER_DIGEST: &str = "showrunner.dev/work-order-digest";
 /// Digest of what was applied last by server-side apply.
 pub const ANNOTATION_APPLIED: &str = "showrunner.dev/applied-digest";
 /// Touch this annotation (any new value) to have an object reconciled at once, whatever it waits for.

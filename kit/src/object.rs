@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::Resource;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::names::ANNOTATION_RECONCILE_AT;
 
@@ -94,6 +95,12 @@ pub fn is_controlled_by(meta: &ObjectMeta, owner_uid: &str) -> bool {
 /// Whether the object has this finalizer.
 pub fn has_finalizer(meta: &ObjectMeta, finalizer: &str) -> bool {
     meta.finalizers.iter().flatten().any(|f| f == finalizer)
+}
+
+/// The finalizers but one, for a patch; null when none is left.
+pub fn without_finalizer(meta: &ObjectMeta, finalizer: &str) -> Value {
+    let left: Vec<_> = meta.finalizers.iter().flatten().filter(|other| *other != finalizer).collect();
+    if left.is_empty() { Value::Null } else { json!(left) }
 }
 
 /// One annotation's value.

@@ -40,17 +40,28 @@ pub enum Select {
 /// What is called for each change, after the cache knows it. Must not block.
 pub type Listener<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
 
+/// Takes out of an object what nobody reads of it in the cache.
+pub(crate) type Slim<K> = fn(&mut K);
+
 /// One kind, watched. Listeners are added before it runs.
 pub struct Watch<K> {
     cache: Cache<K>,
     select: Select,
+    slim: Slim<K>,
     listeners: Vec<Listener<K>>,
 }
 
 impl<K: Object> Watch<K> {
     /// A watch over these namespaces (none: all).
     pub fn new(namespaces: &[String], select: Select) -> Self {
-        Self { cache: Cache::new(namespaces), select, listeners: Vec::new() }
+        Self { cache: Cache::new(namespaces), select, slim: |_| {}, listeners: Vec::new() }
+    }
+
+    /// Keeps of each object only what this leaves of it.
+    #[must_use]
+    pub(crate) fn keeping(mut self, slim: Slim<K>) -> Self {
+        self.slim = slim;
+        self
     }
 
     /// The cache that it feeds.
@@ -123,11 +134,11 @@ impl<K: Object> Watch<K> {
                 Vec::new()
             }
             watcher::Event::InitApply(object) => {
-                self.cache.listed(shard, parse(object));
+                self.cache.listed(shard, parse(object, self.slim));
                 Vec::new()
             }
             watcher::Event::InitDone => self.cache.finish(shard),
-            watcher::Event::Apply(object) => self.cache.apply(parse(object)),
+            watcher::Event::Apply(object) => self.cache.apply(parse(object, self.slim)),
             watcher::Event::Delete(object) => {
                 let key = match &object.0 {
                     Ok(object) => ObjectKey::of(object.meta()),
@@ -148,13 +159,14 @@ fn backoff(failures: u32, shard: usize) -> Duration {
 
 /// What was understood of an object, without what nobody reads of it: managedFields, which are half of it, annotations of
 /// others, which may have 256 KiB, and work orders.
-fn parse<K: Object>(object: DeserializeGuard<K>) -> Parsed<K> {
+fn parse<K: Object>(object: DeserializeGuard<K>, slim: Slim<K>) -> Parsed<K> {
     match object.0 {
         Ok(mut object) => {
             object.meta_mut().managed_fields = None;
             if let Some(annotations) = &mut object.meta_mut().annotations {
                 annotations.retain(|name, _| name.starts_with(DOMAIN) && name != ANNOTATION_WORK_ORDER);
             }
+            slim(&mut object);
             Ok(object)
         }
         Err(invalid) => {

@@ -273,6 +273,7 @@ impl Config {
                 class.name
             );
         }
+        ensure!(jobs.max_in_flight >= 1, "maxInFlight: must be at least 1");
         let currency = jobs.currency.len() == 3 && jobs.currency.chars().all(|c| c.is_ascii_uppercase());
         ensure!(currency, "currency: must be an ISO 4217 code such as USD");
         Ok(())
@@ -315,6 +316,7 @@ jobs:
     - { name: l4, resource: nvidia.com/gpu, count: 1, pricePerHour: '0.70', nodeSelector: { gpu: l4 }, scaleFromZero: true }
   prices: { cpuCoreHour: '0.04' }
   currency: EUR
+  maxInFlight: 20
 kinds:
   titleEnrichment: { anything: 1 }
 ";
@@ -368,6 +370,7 @@ kinds:
             ("{ image: w, classes: [{ name: cpu }, { name: cpu }] }", "twice"),
             ("{ image: w, classes: [{ name: cpu, pricePerHour: '-1' }] }", "amount"),
             ("{ image: w, classes: [{ name: cpu }], currency: euro }", "currency"),
+            ("{ image: w, classes: [{ name: cpu }], maxInFlight: 0 }", "maxInFlight"),
         ] {
             let error = format!("{:#}", Config::parse(&format!("jobs: {jobs}\n")).unwrap_err());
             assert!(error.contains(expected), "{jobs}: {error}");

@@ -92,7 +92,8 @@ struct Decodes {
 pub fn run(work: Work<'_>) -> Done {
     let begun = Instant::now();
     work.tracker.doing(Doing::Probing);
-    let (visual, audible): (Vec<&StepOrder>, Vec<&StepOrder>) = work.steps.iter().partition(|order| order.step.is_visual());
+    let (visual, audible) = share_out(work.steps);
+    let (seen, heard) = (visual.all(), audible.all());
     let probed = match open(work) {
         Ok(probed) => probed,
         Err(failure) => {
@@ -101,24 +102,24 @@ pub fn run(work: Work<'_>) -> Done {
         }
     };
     let mut passes = Vec::new();
-    passes.extend((!visual.is_empty() && probed.picture().is_some()).then_some(Pass::Picture));
-    passes.extend((!audible.is_empty() && probed.sound().is_some()).then_some(Pass::Sound));
+    passes.extend((!seen.is_empty() && probed.picture().is_some()).then_some(Pass::Picture));
+    passes.extend((!heard.is_empty() && probed.sound().is_some()).then_some(Pass::Sound));
     work.tracker.begin(&passes);
     let decodes = Decodes::default();
     let mut steps = thread::scope(|scope| {
         // Each decoder's life is tied to the thread that started it, and that thread lives until its pass is over.
-        let looking = scope.spawn(|| guarded(&visual, begun, || look(work, &probed, &visual, &decodes)));
+        let looking = scope.spawn(|| guarded(&seen, begun, || look(work, &probed, visual, &decodes)));
         let name = cpu::new_name(LISTENING);
         let listening = thread::Builder::new().name(name.clone()).spawn_scoped(scope, {
-            let (probed, audible, decodes) = (&probed, &audible, &decodes);
-            move || guarded(audible, begun, || listen(work, probed, audible, decodes, &name))
+            let (probed, heard, decodes) = (&probed, &heard, &decodes);
+            move || guarded(heard, begun, || listen(work, probed, audible, decodes, &name))
         });
         let mut steps = match listening.map(thread::ScopedJoinHandle::join) {
-            Ok(heard) => heard.unwrap_or_else(|payload| all(&audible, &of_panic(payload.as_ref()), begun)),
-            Err(error) => all(&audible, &internal(format_args!("failed to start a thread: {error}")), begun),
+            Ok(done) => done.unwrap_or_else(|payload| all(&heard, &of_panic(payload.as_ref()), begun)),
+            Err(error) => all(&heard, &internal(format_args!("failed to start a thread: {error}")), begun),
         };
         let looked = looking.join();
-        steps.extend(looked.unwrap_or_else(|payload| all(&visual, &of_panic(payload.as_ref()), begun)));
+        steps.extend(looked.unwrap_or_else(|payload| all(&seen, &of_panic(payload.as_ref()), begun)));
         steps
     });
     steps.sort_by_key(|outcome| work.steps.iter().position(|order| order.step == outcome.step));
@@ -134,6 +135,47 @@ pub fn run(work: Work<'_>) -> Done {
     }
 }
 
+/// What the pass through the picture is to do. Whoever reads this names every step of it, so that none is forgotten.
+#[derive(Clone, Copy, Debug, Default)]
+struct Visual<'a> {
+    shots: Option<&'a StepOrder>,
+    thumbnails: Option<&'a StepOrder>,
+}
+
+impl<'a> Visual<'a> {
+    fn all(self) -> Vec<&'a StepOrder> {
+        let Self { shots, thumbnails } = self;
+        [shots, thumbnails].into_iter().flatten().collect()
+    }
+}
+
+/// What the pass through the sound is to do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Audible<'a> {
+    subtitles: Option<&'a StepOrder>,
+}
+
+impl<'a> Audible<'a> {
+    fn all(self) -> Vec<&'a StepOrder> {
+        let Self { subtitles } = self;
+        subtitles.into_iter().collect()
+    }
+}
+
+/// Puts every step into the hands of the pass that does it. A step that nobody does does not compile: `docs/adding-a-step.md`.
+fn share_out(steps: &[StepOrder]) -> (Visual<'_>, Audible<'_>) {
+    let (mut visual, mut audible) = (Visual::default(), Audible::default());
+    for order in steps {
+        let place = match order.step {
+            Step::Shots => &mut visual.shots,
+            Step::Thumbnails => &mut visual.thumbnails,
+            Step::Subtitles => &mut audible.subtitles,
+        };
+        *place = Some(order);
+    }
+    (visual, audible)
+}
+
 /// Finds out what the source is, and whether it is within the order's limits.
 fn open(work: Work<'_>) -> Result<Probe, Failure> {
     let language = work.steps.iter().find_map(|order| match &order.params {
@@ -147,26 +189,26 @@ fn open(work: Work<'_>) -> Result<Probe, Failure> {
     Ok(probed)
 }
 
-/// The pass through the picture, for `shots` and `thumbnails`.
-fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes) -> Vec<StepOutcome> {
+/// The pass through the picture.
+fn look(work: Work<'_>, probed: &Probe, visual: Visual<'_>, decodes: &Decodes) -> Vec<StepOutcome> {
     let begun = Instant::now();
-    debug_assert!(orders.iter().all(|order| matches!(order.step, Step::Shots | Step::Thumbnails)), "a visual step nobody does");
-    let of_step = |step: Step| orders.iter().copied().find(|order| order.step == step);
+    let Visual { shots: for_shots, thumbnails: for_thumbnails } = visual;
+    let orders = &visual.all();
     if orders.is_empty() || probed.picture().is_none() {
         return orders.iter().map(|order| outcome(order, Outcome::Skipped(Reason::NoPicture), begun, None)).collect();
     }
     let (base, motions) = (probed.time_base(), Motions::default());
     // The detector runs for thumbnails, too, when the shots are given: how much frames move is part of their measure.
-    let stills = of_step(Step::Shots).is_some();
+    let stills = for_shots.is_some();
     let mut shots = Shots::new(base, longest(work, base), seconds(probed), &motions, work.tracker, stills);
     let mut preparing = Meter::default();
     let new = |order| Thumbnails::new(order, base, longest(work, base), &motions, work.artefacts);
-    let (mut thumbnails, unready) = match of_step(Step::Thumbnails).map(|order| preparing.turn(|| new(order))) {
+    let (mut thumbnails, unready) = match for_thumbnails.map(|order| preparing.turn(|| new(order))) {
         None => (None, None),
         Some(Ok(thumbnails)) => (Some(thumbnails), None),
         Some(Err(failure)) => (None, Some(failure)),
     };
-    if thumbnails.is_none() && of_step(Step::Shots).is_none() {
+    if thumbnails.is_none() && for_shots.is_none() {
         return all(orders, &unready.unwrap_or_else(|| internal("there is nothing to look for")), begun);
     }
     let plan = Plan { candidates: thumbnails.is_some(), threads: work.limits.threads, limits: child_limits(work.limits) };
@@ -202,7 +244,7 @@ fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes
         (None, Ok(end)) => shots_used.turn(|| shots.finish(end)),
     };
     let mut outcomes = Vec::new();
-    if let Some(order) = of_step(Step::Shots) {
+    if let Some(order) = for_shots {
         let committed = shots_used.turn(|| {
             let made = found.as_ref().map(shots::made).map_err(Clone::clone);
             made.and_then(|made| commit(work.sink, order, &media::summary(probed), made))
@@ -212,7 +254,7 @@ fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes
         // It looked for the thumbnails alone.
         thumbnails_used.add(shots_used);
     }
-    if let Some(order) = of_step(Step::Thumbnails) {
+    if let Some(order) = for_thumbnails {
         let shots = match (work.given_shots, &found) {
             (Some(given), _) => Ok(given),
             (None, Ok(found)) => Ok(&found.document),
@@ -231,10 +273,11 @@ fn look(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes
     outcomes
 }
 
-/// The pass through the sound, for `subtitles`, on a thread that is called `name`.
-fn listen(work: Work<'_>, probed: &Probe, orders: &[&StepOrder], decodes: &Decodes, name: &str) -> Vec<StepOutcome> {
+/// The pass through the sound, on a thread that is called `name`.
+fn listen(work: Work<'_>, probed: &Probe, audible: Audible<'_>, decodes: &Decodes, name: &str) -> Vec<StepOutcome> {
     let begun = Instant::now();
-    let Some(order) = orders.iter().copied().find(|order| order.step == Step::Subtitles) else { return Vec::new() };
+    let Audible { subtitles: order } = audible;
+    let Some(order) = order else { return Vec::new() };
     if probed.sound().is_none() {
         return vec![outcome(order, Outcome::Skipped(Reason::NoSound), begun, None)];
     }
@@ -345,4 +388,34 @@ fn child_limits(limits: &Limits) -> sandbox::Limits {
 /// The title's stated length, seconds; 0 where it is not known. For progress only.
 fn seconds(probed: &Probe) -> f64 {
     media::stated_duration(probed).map_or(0.0, |ticks: Ticks| probed.time_base().to_seconds(ticks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use showrunner_contracts::Digest;
+    use strum::IntoEnumIterator as _;
+
+    #[test]
+    fn every_step_is_in_the_hands_of_the_pass_that_its_kind_names() {
+        let params = |step| match step {
+            Step::Shots => StepParams::Shots {},
+            Step::Thumbnails => StepParams::Thumbnails { select: 1, sprite_interval_ms: 1000 },
+            Step::Subtitles => StepParams::Subtitles { language: None, max_chars_per_second: 20 },
+        };
+        let order = |step: Step| StepOrder {
+            step,
+            key: Digest::of(step.to_string().as_bytes()),
+            algorithm_version: step.algorithm_version(),
+            params: params(step),
+            models: Vec::new(),
+            result_url: String::new(),
+        };
+        let steps: Vec<StepOrder> = Step::iter().map(order).collect();
+        let (visual, audible) = share_out(&steps);
+        let kinds = |orders: Vec<&StepOrder>| orders.into_iter().map(|order| order.step).collect::<Vec<_>>();
+        let (seen, heard) = (kinds(visual.all()), kinds(audible.all()));
+        assert_eq!(seen.len() + heard.len(), steps.len());
+        assert!(seen.iter().all(|step| step.is_visual()) && !heard.iter().any(|step| step.is_visual()), "{seen:?} {heard:?}");
+    }
 }

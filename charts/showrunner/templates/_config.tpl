@@ -35,6 +35,7 @@ jobs:
   image: {{ include "showrunner.image" (list .Values.worker.image .) | quote }}
   imagePullPolicy: {{ .Values.worker.image.pullPolicy }}
   imagePullSecrets: {{ .Values.worker.imagePullSecrets | toJson }}
+  maxInFlight: {{ .Values.jobs.maxInFlight }}
   currency: {{ .Values.prices.currency }}
   prices: {{ omit .Values.prices "currency" | toJson }}
   classes: {{- .Values.classes | toYaml | nindent 4 }}

@@ -11,23 +11,23 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use showrunner_contracts::{Digest, Document as _};
 use showrunner_crds::TitleEnrichment;
 use showrunner_crds::title_enrichment::TitleReason;
-use showrunner_kit::admission::{Reservation, Verdict};
+use showrunner_kit::admission::Verdict;
 use showrunner_kit::controller::Kit;
 use showrunner_kit::events::Severity;
-use showrunner_kit::jobs::{self, CancelStep, Owner, next_cancel_step, spent};
-use showrunner_kit::names::{ANNOTATION_CLASS, ANNOTATION_COST_ESTIMATE, FINALIZER_OBSERVE};
-use showrunner_kit::object::{ObjectKey, annotation};
+use showrunner_kit::jobs::{self, ActError, Charge, Made, Owner, is_terminal};
+use showrunner_kit::object::without_finalizer;
 use showrunner_kit::store::client::MAX_EXPIRY;
 use showrunner_kit::store::{Precondition, Store, StoreError};
-use showrunner_kit::{Class, ReconcileError, WriteError, planted};
+use showrunner_kit::{ReconcileError, WriteError, planted};
 
 use super::build::{self, Sign};
 use super::decide::{Act, Edition, Facts, Order, Trouble};
 use super::dereference::{self, held_pods};
+use super::layout;
 use super::publish::{PublishError, Publisher};
 use super::settings::TitleSettings;
 use super::{FINALIZER, decide::DELETE_WITHIN};
@@ -60,10 +60,12 @@ impl Actor<'_> {
             Act::AddFinalizer => self.add_finalizer().await,
             Act::DropFinalizer => self.drop_finalizer().await,
             Act::Create(order) => self.create(&order, facts).await,
-            Act::Admit { job } => self.admit(&job, facts).await,
-            Act::End { job } => self.end(&job).await,
+            Act::Reserve { job } => self.reserve(&job, facts).await,
+            Act::Admit { job } => self.admit(&job).await,
+            Act::Disown { job } => self.disown(&job, facts).await,
+            Act::End { job, charge } => self.end(&job, charge).await,
             Act::ReleasePods { job } => self.release_pods(&job).await,
-            Act::LetGo { job } => self.let_go(&job).await,
+            Act::LetGo { job, charge } => self.let_go(&job, charge).await,
             Act::ForceGo { job } => self.force_go(&job).await,
             Act::Publish(edition) => self.publish(&edition, facts).await,
             Act::Alias { store, digest } => self.alias(&store, &digest, facts).await,
@@ -95,7 +97,7 @@ impl Actor<'_> {
         if planted!("finalizer-kept") {
             return Ok(false);
         }
-        let patch = json!({ "metadata": { "finalizers": without(self.title.metadata.finalizers.as_ref(), FINALIZER) } });
+        let patch = json!({ "metadata": { "finalizers": without_finalizer(&self.title.metadata, FINALIZER) } });
         match self.kit.writer.patch_versioned(&self.title, patch).await {
             Ok(_) | Err(WriteError::Gone { .. }) => Ok(false),
             Err(error) => Err(error.into()),
@@ -124,7 +126,14 @@ impl Actor<'_> {
         let request = build::request(order, Owner::of(&self.title)?, work_order, self.settings);
         let job = jobs::build(&request, &self.kit.config)?;
         match self.kit.jobs.create(&job, &self.uid).await {
-            Ok(_) => Ok(false),
+            Ok(Made::Sealed(seal)) => {
+                facts.sealed = Some(seal.to_string());
+                Ok(true)
+            }
+            Ok(Made::Forged) => {
+                facts.forged = true;
+                Ok(true)
+            }
             Err(error) => {
                 let reason = match &error {
                     WriteError::Foreign { .. } => TitleReason::JobConflict,
@@ -149,41 +158,36 @@ impl Actor<'_> {
         Ok(String::from_utf8_lossy(&work_order.to_bytes()).into_owned())
     }
 
-    async fn admit(&mut self, name: &str, facts: &mut Facts) -> Result<bool, ReconcileError> {
-        let Some(job) = self.untouched(name) else { return Ok(false) };
-        let text = |annotation_name| annotation(&job.metadata, annotation_name).unwrap_or_default().to_owned();
-        let estimate = text(ANNOTATION_COST_ESTIMATE).parse().map_err(|_| {
-            ReconcileError::new(
-                Class::Terminal,
-                "JobInvalid",
-                format!("failed to read the cost estimate of Job {name}: delete the Job"),
-            )
-        })?;
-        let reservation = Reservation {
-            job: ObjectKey::of(&job.metadata),
-            owner_kind: "TitleEnrichment".to_owned(),
-            owner_uid: self.uid.clone(),
-            class: text(ANNOTATION_CLASS),
-            estimate,
-        };
-        match self.kit.admission.reserve(&reservation).await? {
-            Verdict::Admit => {
-                self.kit.jobs.admit(&job, self.now).await?;
-                Ok(false)
-            }
+    async fn reserve(&mut self, name: &str, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        let Some(job) = self.jobs.iter().find(|job| job.name_any() == name) else { return Ok(false) };
+        match self.kit.jobs.reserve(job).await? {
+            Verdict::Admit => facts.reserved = true,
             Verdict::Hold { message, retry_at, .. } => {
                 facts.held = Some(Trouble { reason: TitleReason::WaitingForAdmission, message, retry_at });
-                Ok(true)
             }
         }
+        Ok(true)
     }
 
-    async fn end(&mut self, name: &str) -> Result<bool, ReconcileError> {
+    async fn admit(&mut self, name: &str) -> Result<bool, ReconcileError> {
         let Some(job) = self.untouched(name) else { return Ok(false) };
-        if next_cancel_step(&job, self.pods, self.now) == CancelStep::Settle {
-            self.kit.admission.settle(&ObjectKey::of(&job.metadata), spent(&job)).await?;
-        }
-        self.kit.jobs.cancel(&job, self.pods, self.now).await?;
+        self.kit.jobs.admit(&job, self.now).await?;
+        Ok(false)
+    }
+
+    /// An old view of the title knows less Jobs than there are: what is disowned is held against the newest.
+    async fn disown(&mut self, name: &str, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        facts.disowned.insert(name.to_owned());
+        let Some(job) = self.untouched(name) else { return Ok(true) };
+        self.prove_fresh().await?;
+        let pods = self.kit.pod_cache.controlled_by(job.metadata.uid.as_deref().unwrap_or_default());
+        self.kit.jobs.disown(&job, &pods).await?;
+        Ok(true)
+    }
+
+    async fn end(&mut self, name: &str, charge: Charge) -> Result<bool, ReconcileError> {
+        let Some(job) = self.untouched(name) else { return Ok(false) };
+        self.kit.jobs.cancel(&job, self.pods, charge, self.now).await?;
         Ok(false)
     }
 
@@ -193,15 +197,14 @@ impl Actor<'_> {
         Ok(false)
     }
 
-    async fn let_go(&mut self, name: &str) -> Result<bool, ReconcileError> {
+    async fn let_go(&mut self, name: &str, charge: Charge) -> Result<bool, ReconcileError> {
         let Some(job) = self.untouched(name) else { return Ok(false) };
         let waiting =
             held_pods(&job, self.pods).filter(|pod| !is_terminal(pod) && pod.metadata.deletion_timestamp.is_none()).count();
         let job = self.kit.jobs.release_pods(&job, self.pods, self.now).await?;
         // A pod that is seen as running belongs to an older view than the Job: it is let go when it is seen as ended.
         if waiting == 0 {
-            self.kit.admission.settle(&ObjectKey::of(&job.metadata), spent(&job)).await?;
-            self.kit.jobs.settle(&job, KEEP_JOB).await?;
+            self.kit.jobs.settle(&job, charge, KEEP_JOB).await?;
         }
         Ok(false)
     }
@@ -213,17 +216,8 @@ impl Actor<'_> {
             DELETE_WITHIN.as_secs()
         );
         self.kit.events.publish(&self.title, Severity::Warning, "Released", "Release", &note).await;
-        let bound = annotation(&job.metadata, ANNOTATION_COST_ESTIMATE).and_then(|text| text.parse().ok()).unwrap_or_default();
-        self.kit.admission.settle(&ObjectKey::of(&job.metadata), bound).await?;
-        for pod in held_pods(&job, self.pods) {
-            let patch = json!({ "metadata": { "finalizers": without(pod.metadata.finalizers.as_ref(), FINALIZER_OBSERVE) } });
-            match self.kit.writer.patch_versioned(pod.as_ref(), patch).await {
-                Ok(_) | Err(WriteError::Gone { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        match self.kit.jobs.abandon(&job, Duration::ZERO).await {
-            Ok(_) | Err(WriteError::Gone { .. }) => Ok(false),
+        match self.kit.jobs.abandon(&job, self.pods).await {
+            Ok(_) | Err(ActError::Write(WriteError::Gone { .. })) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -302,17 +296,11 @@ impl Sign for StoreSigner<'_> {
         Ok(self.store.presign_put(&at, self.expires, &Precondition::Absent, "")?.url.into())
     }
 
+    fn result(&self, key: &Digest) -> String {
+        layout::result(key, dereference::sharing(self.store, self.namespace))
+    }
+
     fn key(&self, path: &str) -> Result<String, StoreError> {
         Ok(self.store.locate(self.namespace, path)?.key().to_owned())
     }
-}
-
-fn is_terminal(pod: &Pod) -> bool {
-    matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"))
-}
-
-/// The finalizers but one; null when none is left.
-fn without(finalizers: Option<&Vec<String>>, finalizer: &str) -> Value {
-    let left: Vec<_> = finalizers.into_iter().flatten().filter(|other| *other != finalizer).collect();
-    if left.is_empty() { Value::Null } else { json!(left) }
 }

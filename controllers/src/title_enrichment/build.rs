@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use showrunner_contracts::{
-    Document as _,
+    Digest, Document as _,
     result::Output,
     step::{MAX_PICKS, Step, StepParams},
     work_order::{GivenResult, Grants, Limits, Source, StepOrder, WorkOrder},
@@ -31,6 +31,8 @@ pub trait Sign {
     fn write(&self, path: &str) -> Result<String, StoreError>;
     /// PUT where only the first writer wins.
     fn commit(&self, path: &str) -> Result<String, StoreError>;
+    /// Path of the committed result of a step.
+    fn result(&self, key: &Digest) -> String;
     /// The whole key in the bucket.
     fn key(&self, path: &str) -> Result<String, StoreError>;
 }
@@ -47,14 +49,14 @@ pub fn work_order(order: &Order, uid: &str, settings: &TitleSettings, sign: &dyn
             let url = sign.write(&format!("{folder}/{name}"))?;
             files.insert(name, url);
         }
-        commits.insert(step, sign.commit(&layout::result(&ordered.key))?);
+        commits.insert(step, sign.commit(&sign.result(&ordered.key))?);
         steps.push(StepOrder {
             step,
             key: ordered.key.clone(),
             algorithm_version: step.algorithm_version(),
             params: ordered.params.clone(),
             models: ordered.models.clone(),
-            result_url: sign.read(&layout::result(&ordered.key))?,
+            result_url: sign.read(&sign.result(&ordered.key))?,
         });
     }
     Ok(WorkOrder {

@@ -16,7 +16,8 @@ use showrunner_contracts::{
     step::Step,
 };
 use showrunner_crds::title_enrichment::{SourceStatus, TitleReason};
-use showrunner_kit::jobs::{next_cancel_step, observe, start_overdue};
+use showrunner_kit::jobs::room::{Asking, Room};
+use showrunner_kit::jobs::{Seal, is_finished, is_suspended, lost_at, next_cancel_step, observe, start_overdue};
 use showrunner_kit::names;
 use showrunner_kit::object::{annotation, has_finalizer, is_controlled_by};
 use showrunner_kit::store::{Store, StoreError, Stores};
@@ -42,7 +43,7 @@ const BROKEN: Duration = Duration::from_mins(4);
 const JITTER_PERCENT: u64 = 20;
 
 /// A Job as decisions see it.
-pub fn seen_job(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> SeenJob {
+pub fn seen_job(job: &Job, owner_uid: &str, pods: &[Arc<Pod>], now: Timestamp) -> SeenJob {
     let state = observe(job, pods, now);
     let number = annotation(&job.metadata, names::ANNOTATION_ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or_default();
     SeenJob {
@@ -53,6 +54,11 @@ pub fn seen_job(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> SeenJob {
         held: has_finalizer(&job.metadata, names::FINALIZER_SETTLE) || held_pods(job, pods).next().is_some(),
         deleting: job.metadata.deletion_timestamp.is_some(),
         class: annotation(&job.metadata, names::ANNOTATION_CLASS).unwrap_or_default().to_owned(),
+        controlled: is_controlled_by(&job.metadata, owner_uid),
+        suspended: is_suspended(job),
+        finished: is_finished(job),
+        seal: Seal::of(job),
+        lost_at: lost_at(job, pods),
         state,
     }
 }
@@ -81,7 +87,7 @@ pub fn jittered(wait: Duration, salt: &str) -> Duration {
 }
 
 /// Reads for one title.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Reader<'a> {
     /// Stores by profile.
     pub stores: &'a Stores,
@@ -89,6 +95,12 @@ pub struct Reader<'a> {
     pub namespace: &'a str,
     /// The title's UID.
     pub uid: &'a str,
+    /// Digests of the results that its status has.
+    pub known: &'a [String],
+    /// Room for Jobs.
+    pub room: &'a Room,
+    /// The title, as it asks for room.
+    pub asking: &'a Asking,
     /// Now.
     pub now: Timestamp,
 }
@@ -100,6 +112,7 @@ impl Reader<'_> {
             Need::Source { store, path } => seen.source = self.told(self.source(&store, &path).await),
             Need::Results { store, keys } => seen.results = self.told(self.results(&store, &keys).await),
             Need::Report { store, folder, digest } => seen.report = self.told(self.report(&store, &folder, &digest).await),
+            Need::Room => seen.room = Answer::Got(self.room.enter(self.asking)),
             Need::Progress { store, folder } => seen.progress = self.told(self.progress(&store, &folder).await),
         }
     }
@@ -125,9 +138,10 @@ impl Reader<'_> {
 
     async fn results(&self, store: &str, keys: &[(Step, Digest)]) -> Result<BTreeMap<Digest, Option<Found>>, StoreError> {
         let store = self.stores.get(store)?;
+        let whose = Whose { namespace: self.namespace, uid: self.uid, known: self.known };
         let mut found = BTreeMap::new();
         for (step, key) in keys {
-            found.insert(key.clone(), result(&store, self.namespace, *step, key).await?);
+            found.insert(key.clone(), result(&store, whose, *step, key).await?);
         }
         Ok(found)
     }
@@ -144,10 +158,45 @@ impl Reader<'_> {
     }
 }
 
+/// The namespace, where its results need a folder of their own.
+pub fn sharing<'a>(store: &Store, namespace: &'a str) -> Option<&'a str> {
+    store.profile().is_shared().then_some(namespace)
+}
+
+/// Whose results are read, and which of them are known already.
+#[derive(Clone, Copy, Debug)]
+pub struct Whose<'a> {
+    /// The title's namespace.
+    pub namespace: &'a str,
+    /// The title's UID.
+    pub uid: &'a str,
+    /// Digests of the results that its status has.
+    pub known: &'a [String],
+}
+
 /// The committed result of a step: none, or checked, or what is wrong with it.
-pub async fn result(store: &Store, namespace: &str, step: Step, key: &Digest) -> Result<Option<Found>, StoreError> {
-    let path = layout::result(key);
-    let fetched = match store.get_if_exists(&store.locate(namespace, &path)?, MAX_RESULT_BYTES).await {
+pub async fn result(store: &Store, whose: Whose<'_>, step: Step, key: &Digest) -> Result<Option<Found>, StoreError> {
+    let shared = sharing(store, whose.namespace);
+    let found = result_at(store, whose.namespace, &layout::result(key, shared), step, key).await?;
+    if found.is_some() || shared.is_none() {
+        return Ok(found);
+    }
+    // Before namespaces had folders of their own, all results of a shared prefix lay together. What is this title's own, or
+    // was harvested before, is not done again; what anybody may have put there is not looked at.
+    let old = result_at(store, whose.namespace, &layout::result(key, None), step, key).await?;
+    let root = root_of(store, whose.namespace)?;
+    Ok(old.filter(|old| old.as_ref().is_ok_and(|old| whose.trusts(old, &root))))
+}
+
+impl Whose<'_> {
+    pub(super) fn trusts(&self, old: &Committed, root: &str) -> bool {
+        let own = old.result.folder.strip_prefix(root).is_some_and(|folder| layout::is_folder_of(folder, self.uid));
+        own || self.known.iter().any(|known| known == old.digest.as_str())
+    }
+}
+
+async fn result_at(store: &Store, namespace: &str, path: &str, step: Step, key: &Digest) -> Result<Option<Found>, StoreError> {
+    let fetched = match store.get_if_exists(&store.locate(namespace, path)?, MAX_RESULT_BYTES).await {
         Ok(Some(fetched)) => fetched,
         Ok(None) => return Ok(None),
         Err(StoreError::TooLarge { .. }) => {

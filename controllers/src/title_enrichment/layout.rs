@@ -15,6 +15,13 @@ pub fn attempt_folder(unit: &Digest, uid: &str, number: i32) -> String {
     format!("{WORK}/{}/{uid}-{number}", unit.hex())
 }
 
+/// Whether the folder of an attempt is one of this title's.
+pub fn is_folder_of(folder: &str, uid: &str) -> bool {
+    let digits: String = uid.chars().filter(char::is_ascii_alphanumeric).take(UID_DIGITS).collect();
+    let name = folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    is_attempt_folder(folder) && name.split_once('-').is_some_and(|(of, _)| of == digits)
+}
+
 /// Whether a path is the folder of some attempt, as [`attempt_folder`] writes it, followed by a slash.
 pub fn is_attempt_folder(path: &str) -> bool {
     let Some(rest) = path.strip_suffix('/').and_then(|path| path.strip_prefix(WORK)?.strip_prefix('/')) else { return false };
@@ -38,9 +45,13 @@ pub fn progress(folder: &str) -> String {
     format!("{folder}/progress.json")
 }
 
-/// The committed result of a step.
-pub fn result(key: &Digest) -> String {
-    format!("results/{}.json", key.hex())
+/// The committed result of a step. Below a prefix that all namespaces share, each has a folder of its own: who can write a
+/// result there could else falsify those of others, whose keys are no secret.
+pub fn result(key: &Digest, sharing: Option<&str>) -> String {
+    match sharing {
+        None => format!("results/{}.json", key.hex()),
+        Some(namespace) => format!("results/{namespace}/{}.json", key.hex()),
+    }
 }
 
 /// The folder of what is published of a title.
@@ -86,6 +97,9 @@ mod tests {
         let inside = format!("{folder}/more/");
         let climbs = format!("work/{}/../x-1/", unit.hex());
         let other = format!("titles/{}/0a1b2c3d-3/", unit.hex());
+        assert!(
+            is_folder_of(&format!("{folder}/"), "0a1b2c3d-4e5f-6789") && !is_folder_of(&format!("{folder}/"), "1a1b2c3d-4e5f")
+        );
         for bad in [folder.as_str(), &inside, &climbs, &other, "work/abc/0a1b2c3d-3/", "work/", "", "/"] {
             assert!(!is_attempt_folder(bad), "{bad}");
         }

@@ -27,14 +27,15 @@ use kube::ResourceExt as _;
 use showrunner_crds::TitleEnrichment;
 use showrunner_crds::title_enrichment::TitleEnrichmentStatus;
 use showrunner_kit::controller::{Kit, Wiring};
-use showrunner_kit::object::{has_finalizer, is_controlled_by};
+use showrunner_kit::jobs::room::Asking;
+use showrunner_kit::object::{ObjectKey, has_finalizer};
 use showrunner_kit::planted;
 use showrunner_kit::traces;
 use showrunner_kit::write::StatusWrite;
 use showrunner_kit::{Class, Next, ReconcileError, Reconciler};
 
 use act::Actor;
-use decide::{Decision, Facts, Input, Seen, SeenJob, Title, decide};
+use decide::{Decision, Facts, Input, Need, Seen, SeenJob, Title, decide};
 use dereference::{Reader, seen_job};
 pub use settings::TitleSettings;
 
@@ -50,7 +51,7 @@ pub fn register(wiring: &mut Wiring, settings: TitleSettings) -> anyhow::Result<
     settings.check()?;
     wiring.count_conditions::<TitleEnrichment>(conditions_of);
     let kit = wiring.kit().clone();
-    let _ = wiring.control(TitleReconciler { kit, settings }).owns_jobs();
+    let _ = wiring.control(TitleReconciler { kit, settings }).owns_jobs().takes_room();
     Ok(())
 }
 
@@ -69,15 +70,57 @@ impl Reconciler for TitleReconciler {
     const NAME: &'static str = "titleenrichment";
 
     async fn reconcile(&self, object: Arc<TitleEnrichment>, now: Timestamp) -> Result<Next, ReconcileError> {
+        let asking = Asking {
+            uid: object.uid().unwrap_or_default(),
+            created: object.creation_timestamp().map_or(now, |created| created.0),
+            key: ObjectKey::of(&object.metadata),
+        };
+        let had = object.status.as_ref().is_some_and(|status| status.attempt.is_some());
+        let mut look = Look { asked: false, has: had };
+        let result = Box::pin(self.look(object, &asking, &mut look, now)).await;
+        // However it ended: who does not ask now holds up nobody.
+        if !look.asked {
+            self.kit.room.pass(&asking.uid, asking.created, had, look.has);
+        }
+        result
+    }
+}
+
+/// What came of a look at a title, as far as others wait for it.
+struct Look {
+    /// It asked for room.
+    asked: bool,
+    /// It has an attempt in hand.
+    has: bool,
+}
+
+impl TitleReconciler {
+    async fn look(
+        &self,
+        object: Arc<TitleEnrichment>,
+        asking: &Asking,
+        look: &mut Look,
+        now: Timestamp,
+    ) -> Result<Next, ReconcileError> {
         let uid = object.uid().unwrap_or_default();
         let namespace = object.namespace().unwrap_or_default();
-        // The caches find by a label, which anybody can write; a Job counts by its controller, and all in this namespace only.
+        // The caches find by a label, which anybody can write: what only says that it is this title's is kept apart by `decide`.
         let mut jobs = self.kit.job_cache.controlled_by(&uid);
-        jobs.retain(|job| job.namespace().as_deref() == Some(namespace.as_str()) && is_controlled_by(&job.metadata, &uid));
+        jobs.retain(|job| job.namespace().as_deref() == Some(namespace.as_str()));
         let mut pods = self.kit.pod_cache.controlled_by(&uid);
         pods.retain(|pod| pod.namespace().as_deref() == Some(namespace.as_str()));
-        let seen_jobs: Vec<SeenJob> = jobs.iter().map(|job| seen_job(job, &pods, now)).collect();
-        let reader = Reader { stores: &self.kit.stores, namespace: &namespace, uid: &uid, now };
+        let seen_jobs: Vec<SeenJob> = jobs.iter().map(|job| seen_job(job, &uid, &pods, now)).collect();
+        let steps = object.status.iter().flat_map(|status| &status.steps);
+        let known: Vec<String> = steps.filter_map(|step| step.result.clone()).collect();
+        let reader = Reader {
+            stores: &self.kit.stores,
+            namespace: &namespace,
+            uid: &uid,
+            known: &known,
+            room: &self.kit.room,
+            asking,
+            now,
+        };
         let (mut seen, mut facts) = (Seen::default(), Facts::default());
         let mut actor = Actor {
             kit: &self.kit,
@@ -94,6 +137,7 @@ impl Reconciler for TitleReconciler {
             let decision = traces::step("decide").in_scope(|| self.decide(&actor.title, &seen_jobs, &seen, &facts, now));
             let steps = match decision {
                 Decision::Need(need) => {
+                    look.asked |= need == Need::Room;
                     traces::in_step("dereference", reader.answer(need, &mut seen)).await;
                     continue;
                 }
@@ -102,18 +146,21 @@ impl Reconciler for TitleReconciler {
             let harvested = steps.verdict.is_none();
             let generation = actor.title.metadata.generation.unwrap_or_default();
             let mut status = steps.status;
-            let notes = steps.verdict.map(|verdict| status::tell(&mut status, &verdict, generation, now)).unwrap_or_default();
+            let mut notes = steps.notes;
+            notes.extend(steps.verdict.into_iter().flat_map(|verdict| status::tell(&mut status, &verdict, generation, now)));
             let mut again = false;
             if planted!("intent-skipped") {
                 for act in steps.acts.iter().filter(|act| matches!(act, decide::Act::Create(_))) {
                     actor.act(act.clone(), &mut facts).await?;
                 }
             }
+            let has = status.attempt.is_some();
             let write = self.kit.writer.write_status(&actor.title, &status);
             if let StatusWrite::Written(title) = traces::in_step("status", write).await? {
                 (actor.title, actor.fresh) = (title, true);
                 again = harvested;
             }
+            look.has = has;
             for note in notes {
                 self.kit.events.publish(&actor.title, note.severity, note.reason.into(), ACTION, &note.message).await;
             }
@@ -133,9 +180,7 @@ impl Reconciler for TitleReconciler {
             format!("failed to settle TitleEnrichment {namespace}/{}: please report it", object.name_any()),
         ))
     }
-}
 
-impl TitleReconciler {
     fn decide(&self, title: &TitleEnrichment, jobs: &[SeenJob], seen: &Seen, facts: &Facts, now: Timestamp) -> Decision {
         let nothing = TitleEnrichmentStatus::default();
         let wish = validate::wish(&title.spec);

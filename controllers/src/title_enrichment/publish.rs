@@ -20,7 +20,7 @@ use showrunner_kit::store::{Precondition, Store, StoreError};
 use strum::IntoEnumIterator as _;
 
 use super::decide::{Edition, EditionStep, Trouble};
-use super::dereference::{self, MAX_OUTPUT_BYTES};
+use super::dereference::{self, MAX_OUTPUT_BYTES, Whose};
 use super::layout;
 use super::report::{self, Page};
 
@@ -156,7 +156,9 @@ impl Publisher<'_> {
         digest: &Digest,
         files: &mut BTreeMap<String, Bytes>,
     ) -> Result<StepResult, PublishError> {
-        let found = dereference::result(self.store, self.namespace, step.step, &step.key).await?;
+        let known = [digest.to_string()];
+        let whose = Whose { namespace: self.namespace, uid: self.uid, known: &known };
+        let found = dereference::result(self.store, whose, step.step, &step.key).await?;
         let committed = match found {
             Some(Ok(committed)) if committed.digest == *digest => committed,
             Some(Ok(_)) => {

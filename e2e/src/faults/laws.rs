@@ -240,6 +240,11 @@ fn admitted_first(record: &Record) -> Vec<String> {
         if !attempt.is_some_and(|attempt| attempt["job"] == job && attempt["costEstimate"].is_string()) {
             breaches.push(format!("Job {job} runs and the status does not have it with its cost: {attempt:?}"));
         }
+        let sealed = attempt.and_then(|attempt| attempt["seal"].as_str()).is_some_and(|seal| seal.contains(started.uid()));
+        if !sealed || !attempt.is_some_and(|attempt| attempt["admitted"].is_string()) {
+            breaches
+                .push(format!("Job {job} runs and the status does not say that it is the one, and was admitted: {attempt:?}"));
+        }
     }
     breaches
 }

@@ -101,10 +101,16 @@ fn run(suite: &Arc<Suite>, arguments: &Arguments) -> Conclusion {
     .collect();
     let mut conclusion = libtest_mimic::run(arguments, peaceful);
     let one_by_one = Arguments { test_threads: Some(1), ..arguments.clone() };
-    let disturbing = [operations::tests(suite), debug::tests(suite), secrets::tests(suite), ending::tests(suite)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let disturbing = [
+        policy::disturbing(suite),
+        operations::tests(suite),
+        debug::tests(suite),
+        secrets::tests(suite),
+        ending::tests(suite),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let disturbing = libtest_mimic::run(&one_by_one, disturbing);
     conclusion.num_filtered_out += disturbing.num_filtered_out;
     conclusion.num_passed += disturbing.num_passed;

@@ -1,23 +1,37 @@
-//! The admission policy of the chart, attacked by the cluster's own administrator: Jobs of ours are the operator's alone.
+//! The admission policy of the chart, attacked by the cluster's own administrator: Jobs of ours are the operator's alone. And
+//! with the policy off, where the operator has only itself.
 
 use crate::{Suite, trial};
-use anyhow::{Result, bail, ensure};
-use k8s_openapi::api::batch::v1::Job;
+use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::api::{admissionregistration::v1::ValidatingAdmissionPolicyBinding, batch::v1::Job, events::v1::Event};
 use kube::{
-    Api,
-    api::{Patch, PatchParams, PostParams},
+    Api, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    runtime::wait::await_condition,
 };
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use showrunner_crds::TitleEnrichment;
+use showrunner_e2e::titles::Namespaced;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 const A_JOB: Duration = Duration::from_mins(3);
+/// How long the operator is given on a machine that has other things to do; the time it takes is printed.
+const SEEN: Duration = Duration::from_secs(30);
 
 pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
     vec![
         trial(suite, "policy::nobody_else_makes_a_job_that_the_operator_would_take_for_its_own", created),
         trial(suite, "policy::nobody_else_changes_a_job_of_ours", changed),
     ]
+}
+
+/// What disturbs others: with the policy off, for a moment, anybody's Jobs are let in.
+pub(crate) fn disturbing(suite: &Arc<Suite>) -> Vec<Trial> {
+    vec![trial(suite, "policy::with_the_policy_off_forged_and_altered_jobs_are_seen_named_and_suspended_again", switched_off)]
 }
 
 /// A Job of somebody's, with what makes it look like ours laid over it.
@@ -70,24 +84,28 @@ async fn created(suite: Arc<Suite>) -> Result<()> {
     here.end().await
 }
 
-async fn changed(suite: Arc<Suite>) -> Result<()> {
-    let here = suite.namespace("policy-change").await?;
-    // A class that no node has: the Job is there, and nothing of it runs.
+/// A title at work, whose Job asks for a class that no node has: the Job is there, and nothing of it runs. The Job's name.
+async fn waiting_title(suite: &Suite, here: &Namespaced, seed: u32) -> Result<String> {
     let path = format!("policy/{}/a.mp4", here.name);
-    suite.store.put(&path, showrunner_e2e::media::small_title(31)?).await?;
+    suite.store.put(&path, showrunner_e2e::media::small_title(seed)?).await?;
     let execution = json!({"accelerator": "Required", "class": "absent-gpu", "startDeadline": "10m"});
     here.apply("a", json!({"source": {"path": path}, "execution": execution})).await?;
-    here.wait("a", "at work", A_JOB, |title| title.status.as_ref().is_some_and(|status| status.attempt.is_some())).await?;
-    let jobs = Api::<Job>::namespaced(suite.client.clone(), &here.name);
-    let started = std::time::Instant::now();
-    let name = loop {
-        // The intent is in the status before the Job is made.
-        if let Some(name) = here.jobs().await?.into_iter().find_map(|job| job.metadata.name) {
-            break name;
-        }
-        ensure!(started.elapsed() < A_JOB, "no Job was made");
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    // The intent is in the status before the Job is made, and its admission before it is let run.
+    let admitted = |title: &TitleEnrichment| {
+        title.status.as_ref().and_then(|status| status.attempt.as_ref()).is_some_and(|attempt| attempt.admitted.is_some())
     };
+    let title = here.wait("a", "admitted", A_JOB, admitted).await?;
+    let name = title.status.and_then(|status| status.attempt).context("it has an attempt")?.job;
+    let jobs = Api::<Job>::namespaced(suite.client.clone(), &here.name);
+    let runs = |job: Option<&Job>| job.is_some_and(|job| job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(false)));
+    tokio::time::timeout(A_JOB, await_condition(jobs, &name, runs)).await.context("the Job was not let run")??;
+    Ok(name)
+}
+
+async fn changed(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("policy-change").await?;
+    let name = waiting_title(&suite, &here, 31).await?;
+    let jobs = Api::<Job>::namespaced(suite.client.clone(), &here.name);
     for (what, patch) in [
         ("its suspension", json!({"spec": {"suspend": true, "parallelism": 3}})),
         ("a limit", json!({"spec": {"activeDeadlineSeconds": 999_999}})),
@@ -106,4 +124,127 @@ async fn changed(suite: Arc<Suite>) -> Result<()> {
         }
     }
     here.end().await
+}
+
+/// The chart's policy, unbound until it is bound again.
+struct Unbound {
+    api: Api<ValidatingAdmissionPolicyBinding>,
+    binding: ValidatingAdmissionPolicyBinding,
+}
+
+impl Unbound {
+    async fn new(suite: &Suite) -> Result<Self> {
+        let api = Api::<ValidatingAdmissionPolicyBinding>::all(suite.client.clone());
+        let ours = ListParams::default().labels("app.kubernetes.io/instance=showrunner");
+        let mut binding = api.list(&ours).await?.items.into_iter().next().context("the chart has bound its policy")?;
+        api.delete(&binding.name_any(), &DeleteParams::default()).await?;
+        (binding.metadata.resource_version, binding.metadata.uid, binding.metadata.managed_fields) = (None, None, None);
+        Ok(Self { api, binding })
+    }
+
+    async fn bind(self) -> Result<()> {
+        self.api.create(&PostParams::default(), &self.binding).await?;
+        Ok(())
+    }
+}
+
+async fn switched_off(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("policy-off").await?;
+    let own = waiting_title(&suite, &here, 33).await?;
+    let policy = Unbound::new(&suite).await?;
+    let attacked = Box::pin(attack(&suite, &here, &own)).await;
+    policy.bind().await?;
+    attacked?;
+    let ours = json!({"/metadata/labels": {"app.kubernetes.io/managed-by": "showrunner"}});
+    let began = Instant::now();
+    while try_create(&suite, &here.name, &ours).await?.is_none() {
+        ensure!(began.elapsed() < SEEN, "the policy is bound again and refuses nothing");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // What was forged has a finalizer in our name, and must not hold the namespace.
+    here.end().await
+}
+
+async fn attack(suite: &Suite, here: &Namespaced, own: &str) -> Result<()> {
+    let title = here.titles().get("a").await?;
+    let uid = title.uid().context("it has a UID")?;
+    let labels = json!({"app.kubernetes.io/managed-by": "showrunner", "app.kubernetes.io/component": "worker",
+        "showrunner.dev/owner-uid": uid});
+    let owner = json!([{"apiVersion": "showrunner.dev/v1alpha1", "kind": "TitleEnrichment", "name": "a", "uid": uid, "controller": true}]);
+    let runs = json!(false);
+    let jobs = Api::<Job>::namespaced(suite.client.clone(), &here.name);
+    for (what, over) in [
+        (
+            "made with its labels and its owner",
+            json!({"/metadata/labels": labels, "/metadata/ownerReferences": owner,
+            "/metadata/finalizers": ["showrunner.dev/settle"], "/spec/template/metadata/labels": labels, "/spec/suspend": runs}),
+        ),
+        ("made with its label alone", json!({"/metadata/labels": labels, "/spec/suspend": runs})),
+    ] {
+        let forged: Job = serde_json::from_value(job(&over))?;
+        let began = Instant::now();
+        let name = loop {
+            // The API server takes a moment to forget the policy.
+            match jobs.create(&PostParams::default(), &forged).await {
+                Ok(made) => break made.name_any(),
+                Err(kube::Error::Api(_)) if began.elapsed() < SEEN => tokio::time::sleep(Duration::from_millis(200)).await,
+                Err(error) => return Err(error).context("the policy is off and a Job is refused"),
+            }
+        };
+        caught(suite, here, &name, "JobForged", what).await?;
+    }
+    // And again, by hand.
+    let forged =
+        here.jobs().await?.into_iter().find(|job| job.name_any().starts_with("guise-")).context("it is left")?.name_any();
+    jobs.patch(&forged, &PatchParams::default(), &Patch::Merge(json!({"spec": {"suspend": false}}))).await?;
+    caught(suite, here, &forged, "JobForged", "let run again by hand").await?;
+
+    jobs.patch(own, &PatchParams::default(), &Patch::Merge(json!({"spec": {"parallelism": 3}}))).await?;
+    caught(suite, here, own, "JobAltered", "the title's own Job, let run thrice").await?;
+    let ended = |title: &TitleEnrichment| {
+        title
+            .status
+            .as_ref()
+            .is_some_and(|status| status.history.iter().any(|past| past.job == own && past.outcome == "JobAltered"))
+    };
+    here.wait("a", "done with the Job that was changed", A_JOB, ended).await?;
+    // What is not the operator's stays as it is found, and the title says so for as long as it is there.
+    let title = here.titles().get("a").await?;
+    let told = title.status.iter().flat_map(|status| &status.conditions).find(|condition| condition.type_ == "Tampered");
+    ensure!(told.is_some_and(|told| told.reason == "JobForged" && told.message.contains("guise-")), "{told:?}");
+    jobs.delete_collection(&DeleteParams::background(), &ListParams::default().labels("app.kubernetes.io/component=worker"))
+        .await?;
+    let clean = |title: &TitleEnrichment| {
+        title.status.as_ref().is_some_and(|status| status.conditions.iter().all(|condition| condition.type_ != "Tampered"))
+    };
+    here.wait("a", "rid of what was forged", SEEN, clean).await?;
+    Ok(())
+}
+
+/// Waits until a Job is suspended (or gone) and an event names it; prints how long that took.
+async fn caught(suite: &Suite, here: &Namespaced, job: &str, reason: &str, what: &str) -> Result<()> {
+    let began = Instant::now();
+    let jobs = Api::<Job>::namespaced(suite.client.clone(), &here.name);
+    let still = |job: Option<&Job>| job.is_none_or(|job| job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)));
+    tokio::time::timeout(SEEN, await_condition(jobs, job, still))
+        .await
+        .with_context(|| format!("Job {job}, {what}, runs on"))??;
+    let suspended = began.elapsed();
+    let events = Api::<Event>::namespaced(suite.client.clone(), &here.name);
+    loop {
+        let of_reason = ListParams::default().fields(&format!("reason={reason}"));
+        let named =
+            events.list(&of_reason).await?.items.into_iter().any(|event| event.note.is_some_and(|note| note.contains(job)));
+        if named {
+            break;
+        }
+        ensure!(began.elapsed() < SEEN, "no event {reason} names Job {job}, {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!(
+        "a Job {what}: suspended after {:.2} s, named after {:.2} s",
+        suspended.as_secs_f64(),
+        began.elapsed().as_secs_f64()
+    );
+    Ok(())
 }

@@ -25,12 +25,14 @@ use crate::cache::{Cache, Change};
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::jobs::orphans::{KnownOwner, OrphanJobs, OrphanPods};
+use crate::jobs::room::Room;
+use crate::jobs::seal::slim;
 use crate::jobs::{Jobs, JobsConfig};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::names::{LABEL_MANAGED_BY, MANAGED_BY};
 use crate::object::Object;
-use crate::queue::QueueConfig;
+use crate::queue::{QueueConfig, Trigger};
 use crate::store::Stores;
 use crate::watch::{Select, Watch};
 use crate::write::Writer;
@@ -42,12 +44,12 @@ pub struct Kit {
     pub writer: Writer,
     /// Records Events.
     pub events: Events,
-    /// Acts on Jobs.
+    /// Acts on Jobs, and accounts for what they cost.
     pub jobs: Jobs,
+    /// Room for Jobs in flight.
+    pub room: Room,
     /// Object stores by profile.
     pub stores: Arc<Stores>,
-    /// Admission of cost.
-    pub admission: Arc<dyn Admission>,
     /// Our Jobs.
     pub job_cache: Cache<Job>,
     /// Pods of our Jobs.
@@ -104,20 +106,21 @@ impl Wiring {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        let jobs: Watch<Job> = Watch::new(&config.namespaces, ours());
+        let jobs: Watch<Job> = Watch::new(&config.namespaces, ours()).keeping(slim);
         let pods: Watch<Pod> = Watch::new(&config.namespaces, ours());
         let writer = Writer::new(client.clone(), leadership.clone(), Arc::clone(&metrics));
+        let made_with = Arc::new(config.jobs.clone());
         let kit = Kit {
             events: Events::new(client.clone(), leadership.clone(), Arc::clone(&metrics), clock, &config.instance),
-            jobs: Jobs::new(writer.clone()),
+            jobs: Jobs::new(writer.clone(), admission, Some(Arc::clone(&made_with))),
             writer,
             stores,
-            admission,
+            room: Room::new(config.jobs.max_in_flight, jobs.cache().clone()),
             job_cache: jobs.cache().clone(),
             pod_cache: pods.cache().clone(),
             metrics,
             clock,
-            config: Arc::new(config.jobs.clone()),
+            config: made_with,
         };
         let mut wiring = Self { kit, client, config, watches: HashMap::new(), controllers: Vec::new(), owners: Vec::new() };
         wiring.add(jobs);
@@ -234,6 +237,20 @@ impl<R: Reconciler> Control<'_, R> {
         let known = move |uid: &str| known.key_of_uid(uid).is_some();
         self.wiring.owners.push((Box::new(known), Box::new(move || synced.synced())));
         self.owns::<Job>().owns::<Pod>()
+    }
+
+    /// Objects of this kind wait for room for their Jobs: they are woken when it is their turn, and ask no more once they are
+    /// gone.
+    #[must_use]
+    pub fn takes_room(self) -> Self {
+        let (feed, room) = (self.feed.clone(), self.wiring.kit.room.clone());
+        room.wakes(Arc::new(move |key| feed.push(key, Trigger::Related)));
+        self.wiring.listen::<R::Kind>(move |change| {
+            if let Change::Removed(gone) = change {
+                room.forget(kube::Resource::meta(gone.as_ref()).uid.as_deref().unwrap_or_default());
+            }
+        });
+        self
     }
 
     /// Objects of this kind are read by the reconciler and wake nobody; it does not run before they are known.

@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -24,10 +25,10 @@ use kube::{Api, Client, Resource as _};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, AdmissionError, Reservation, Verdict};
 use crate::clock::Clock;
 use crate::events::{Events, Severity};
-use crate::jobs::{CancelStep, Jobs, next_cancel_step, spent};
+use crate::jobs::{ActError, CancelStep, Charge, Jobs, next_cancel_step};
 use crate::money::Money;
 use crate::names::{ANNOTATION_COST_ESTIMATE, FIELD_MANAGER, LABEL_MANAGED_BY, MANAGED_BY};
 use crate::object::{Object as _, ObjectKey, annotation};
@@ -259,9 +260,10 @@ impl Drain {
     async fn job(&self, job: &Job, pods: &[Arc<Pod>], forced: bool, now: Timestamp) -> Result<bool, WriteError> {
         let (held, deleted) = (is_held(&job.metadata), job.metadata.deletion_timestamp.is_some());
         match next_cancel_step(job, pods, now) {
+            // The list of pods is of this very pass: what they cost is on record.
             CancelStep::Settle | CancelStep::Delete | CancelStep::Done if held => {
-                self.settle(job, spent(job)).await;
-                self.writer.patch_versioned(job, without_ours(&job.metadata)).await?;
+                let job = written(self.jobs().let_go(job, Charge::Spent, Duration::ZERO).await)?;
+                self.free(&job).await?;
             }
             CancelStep::Settle | CancelStep::Delete => self.writer.delete_exact(job).await?,
             // Others hold it: that is not ours to wait for.
@@ -269,7 +271,7 @@ impl Drain {
             _ if forced && deleted && !held => return Ok(false),
             _ if forced => self.force(job, pods).await?,
             _ => {
-                Jobs::new(self.writer.clone()).cancel(job, pods, now).await?;
+                written(self.jobs().cancel(job, pods, Charge::Spent, now).await)?;
             }
         }
         Ok(true)
@@ -284,20 +286,24 @@ impl Drain {
             }
             return self.writer.delete_exact(job).await;
         }
-        let bound = annotation(&job.metadata, ANNOTATION_COST_ESTIMATE).and_then(|text| text.parse().ok()).unwrap_or_default();
-        self.settle(job, bound).await;
-        for pod in pods.iter().filter(own).filter(|pod| is_held(&pod.metadata)) {
-            self.let_go(pod).await?;
-        }
-        let job = self.writer.patch_versioned(job, without_ours(&job.metadata)).await?;
+        let job = self.free(&written(self.jobs().abandon(job, pods).await)?).await?;
         let note = format!(
-            "{} had not ended {} s after the uninstall began: it was let go and is charged its upper bound, {bound}",
+            "{} had not ended {} s after the uninstall began: it was let go and is charged its upper bound, {}",
             job.describe(),
-            self.config.patience.as_secs()
+            self.config.patience.as_secs(),
+            annotation(&job.metadata, ANNOTATION_COST_ESTIMATE).unwrap_or("which is what was reserved")
         );
         tracing::warn!("{note}");
         self.events.publish_about(owner_of(&job), Severity::Warning, "Released", ACTION, &note).await;
         self.writer.delete_exact(&job).await
+    }
+
+    /// The Job without whatever else of ours may hold it.
+    async fn free(&self, job: &Job) -> Result<Job, WriteError> {
+        if !is_held(&job.metadata) {
+            return Ok(job.clone());
+        }
+        self.writer.patch_versioned(job, without_ours(&job.metadata)).await
     }
 
     /// One step of ending a pod whose Job is gone; whether it is still to be waited for.
@@ -321,11 +327,8 @@ impl Drain {
         }
     }
 
-    /// A budget that does not answer keeps what was reserved, which is the upper bound: nothing waits for it.
-    async fn settle(&self, job: &Job, cost: Money) {
-        if let Err(error) = self.admission.settle(&ObjectKey::of(&job.metadata), cost).await {
-            tracing::warn!(job = %ObjectKey::of(&job.metadata), %cost, %error, "going on without a settlement");
-        }
+    fn jobs(&self) -> Jobs {
+        Jobs::new(self.writer.clone(), Arc::new(Patient(Arc::clone(&self.admission))), None)
     }
 
     /// One step for all objects of a kind, page by page.
@@ -404,6 +407,37 @@ impl Drain {
             None => Api::all(self.client.clone()),
         }
     }
+}
+
+/// A budget that does not answer keeps what was reserved, which is the upper bound: a drain waits for none.
+struct Patient(Arc<dyn Admission>);
+
+impl Admission for Patient {
+    fn reserve<'a>(&'a self, reservation: &'a Reservation) -> BoxFuture<'a, Result<Verdict, AdmissionError>> {
+        self.0.reserve(reservation)
+    }
+
+    fn release<'a>(&'a self, job: &'a ObjectKey) -> BoxFuture<'a, Result<(), AdmissionError>> {
+        self.0.release(job)
+    }
+
+    fn settle<'a>(&'a self, job: &'a ObjectKey, spent: Money) -> BoxFuture<'a, Result<(), AdmissionError>> {
+        async move {
+            if let Err(error) = self.0.settle(job, spent).await {
+                tracing::warn!(%job, cost = %spent, %error, "going on without a settlement");
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// What became of a write; nothing here waits for a budget.
+fn written<T>(result: Result<T, ActError>) -> Result<T, WriteError> {
+    result.map_err(|error| match error {
+        ActError::Write(error) => error,
+        ActError::Admission(error) => WriteError::Invalid { object: "a settlement".to_owned(), message: error.to_string() },
+    })
 }
 
 /// All objects of a list, without the managedFields.

@@ -7,7 +7,6 @@ use crate::jobs::tests::{config as jobs_config, request};
 use crate::lease::{Leadership, LeaseParams};
 use crate::metrics::Metrics;
 use crate::names;
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use kube::client::Body;

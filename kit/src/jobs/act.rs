@@ -8,11 +8,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::cost::{Charge, bound, charged};
 use super::observe::{MAX_RECORDS, PodRecord, is_finished, is_quiet, is_suspended, record, records, releasable, undeleted};
+use super::{JobsConfig, Seal};
+use crate::admission::{Admission, AdmissionError, Reservation, Verdict};
+use crate::error::ReconcileError;
 use crate::names;
-use crate::object::{Object, has_finalizer};
+use crate::object::{Object, ObjectKey, annotation, controller_of, has_finalizer, is_controlled_by, without_finalizer};
 use crate::write::{Created, WriteError, Writer};
 
 /// The job controller's label on pods: the UID of their Job.
@@ -60,25 +64,77 @@ pub fn next_cancel_step(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> CancelS
 }
 
 fn is_held(job: &Job, pod: &Pod) -> bool {
-    job.metadata.uid.as_deref().is_some_and(|uid| crate::object::is_controlled_by(&pod.metadata, uid))
+    job.metadata.uid.as_deref().is_some_and(|uid| is_controlled_by(&pod.metadata, uid))
         && has_finalizer(&pod.metadata, names::FINALIZER_OBSERVE)
 }
 
-/// Acts on Jobs. Cloning is cheap.
+/// What [`Jobs::create`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// The Job is there, and it is the one that was to be made. To be stored before it is let run.
+    Sealed(Seal),
+    /// The owner has a Job of this name that is not the one that was to be made: somebody else made it.
+    Forged,
+}
+
+/// Why something could not be done to a Job.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// The API server.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The budget.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+}
+
+impl From<ActError> for ReconcileError {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Write(error) => error.into(),
+            ActError::Admission(error) => error.into(),
+        }
+    }
+}
+
+/// Acts on Jobs: the only one who reserves and settles what they cost. Cloning is cheap.
 #[derive(Clone)]
 pub struct Jobs {
     writer: Writer,
+    admission: Arc<dyn Admission>,
+    config: Option<Arc<JobsConfig>>,
 }
 
 impl Jobs {
-    /// Acts through this writer.
-    pub fn new(writer: Writer) -> Self {
-        Self { writer }
+    /// Acts through this writer, and accounts for it there. Without a configuration there are no prices: what was reserved
+    /// for a Job whose cost cannot be read is then left as it is.
+    pub fn new(writer: Writer, admission: Arc<dyn Admission>, config: Option<Arc<JobsConfig>>) -> Self {
+        Self { writer, admission, config }
     }
 
-    /// Creates a Job made by [`super::build`]; repeating it finds the one that is there.
-    pub async fn create(&self, job: &Job, owner_uid: &str) -> Result<Created<Job>, WriteError> {
-        self.writer.create_once(job, owner_uid).await
+    /// Creates a Job made by [`super::build`]; repeating it finds the one that is there, and looks whether it is the same.
+    pub async fn create(&self, job: &Job, owner_uid: &str) -> Result<Made, WriteError> {
+        match self.writer.create_once(job, owner_uid).await? {
+            Created::New(made) => Ok(Made::Sealed(Seal::of(&made))),
+            Created::Existing(there) => {
+                let seal = Seal::of(&there);
+                Ok(if seal.is_like(&Seal::of(job)) { Made::Sealed(seal) } else { Made::Forged })
+            }
+        }
+    }
+
+    /// Asks for the upper bound of what a Job may cost. To be granted, and the grant stored, before it is let run.
+    pub async fn reserve(&self, job: &Job) -> Result<Verdict, AdmissionError> {
+        let owner = controller_of(&job.metadata);
+        let reservation = Reservation {
+            job: ObjectKey::of(&job.metadata),
+            owner_kind: owner.map(|owner| owner.kind.clone()).unwrap_or_default(),
+            owner_uid: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
+            class: annotation(&job.metadata, names::ANNOTATION_CLASS).unwrap_or_default().to_owned(),
+            estimate: bound(job, self.config.as_deref())
+                .ok_or_else(|| AdmissionError(format!("the cost of {} cannot be read", job.describe())))?,
+        };
+        self.admission.reserve(&reservation).await
     }
 
     /// Lets a Job run. What it costs must be reserved before.
@@ -102,20 +158,44 @@ impl Jobs {
         self.writer.patch_versioned(job, patch).await
     }
 
+    /// Takes everything of ours off a Job that only claims to be ours, and suspends it: nothing of it is recorded, charged or
+    /// waited for, and whoever deletes it finds nothing in the way.
+    pub async fn disown(&self, job: &Job, pods: &[Arc<Pod>]) -> Result<(), WriteError> {
+        let mut patch = json!({});
+        if has_finalizer(&job.metadata, names::FINALIZER_SETTLE) {
+            patch["metadata"] = json!({ "finalizers": without_finalizer(&job.metadata, names::FINALIZER_SETTLE) });
+        }
+        if !is_suspended(job) && !is_finished(job) && job.metadata.deletion_timestamp.is_none() {
+            patch["spec"] = json!({ "suspend": true });
+        }
+        if patch.as_object().is_some_and(|patch| !patch.is_empty()) {
+            match self.writer.patch_versioned(job, patch).await {
+                Ok(_) | Err(WriteError::Gone { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for pod in pods.iter().filter(|pod| is_held(job, pod)) {
+            self.release_pod(pod).await?;
+        }
+        Ok(())
+    }
+
     /// Records pods that have ended on the Job, then lets them go. Returns the Job as it then is; writes nothing when no
     /// pod is waiting.
     pub async fn release_pods(&self, job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> Result<Job, WriteError> {
         let waiting = releasable(job, pods, now);
         let mut job = job.clone();
-        let mut kept = records(&job);
-        let known = kept.len();
+        let known = records(&job);
+        let mut kept = known.clone();
         for pod in &waiting {
             let new = record(&job, pod);
-            if crate::planted!("charged-twice") || !kept.iter().any(|old| old.pod == new.pod) {
-                kept.push(new);
+            // What is seen counts for more than what is written on the Job.
+            if !crate::planted!("charged-twice") {
+                kept.retain(|old| old.pod != new.pod);
             }
+            kept.push(new);
         }
-        if kept.len() > known {
+        if kept != known {
             forget_oldest(&mut kept);
             let text = serde_json::to_string(&kept)
                 .map_err(|error| WriteError::Invalid { object: job.describe(), message: error.to_string() })?;
@@ -132,10 +212,10 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Lets a finished or quiet Job go: sets its time to live and removes our finalizer in one patch. Harvest and
-    /// settlement come before. A conflict when a pod of it is not on record yet, by the API server's own account: our
+    /// Lets a finished or quiet Job go: settles what it cost, sets its time to live and removes our finalizer in one patch.
+    /// The harvest comes before. A conflict when a pod of it is not on record yet, by the API server's own account: our
     /// cache of pods may lag behind that of Jobs, and what the pod has cost would be lost.
-    pub async fn settle(&self, job: &Job, ttl: Duration) -> Result<Job, WriteError> {
+    pub async fn settle(&self, job: &Job, charge: Charge, ttl: Duration) -> Result<Job, ActError> {
         if !has_finalizer(&job.metadata, names::FINALIZER_SETTLE) {
             return Ok(job.clone());
         }
@@ -143,26 +223,36 @@ impl Jobs {
         let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
         let pods: Vec<Pod> = self.writer.list_now(namespace, &format!("{LABEL_CONTROLLER}={uid}")).await?;
         if pods.iter().any(|pod| has_finalizer(&pod.metadata, names::FINALIZER_OBSERVE)) {
-            return Err(WriteError::Conflict { object: job.describe() });
+            return Err(WriteError::Conflict { object: job.describe() }.into());
         }
-        self.abandon(job, ttl).await
+        self.let_go(job, charge, ttl).await
     }
 
-    /// As [`Jobs::settle`], whatever is known of its pods.
-    pub async fn abandon(&self, job: &Job, ttl: Duration) -> Result<Job, WriteError> {
+    /// As [`Jobs::settle`], whatever its pods do: they are let go without a record, and the Job is charged its upper bound.
+    pub async fn abandon(&self, job: &Job, pods: &[Arc<Pod>]) -> Result<Job, ActError> {
+        for pod in pods.iter().filter(|pod| is_held(job, pod)) {
+            self.release_pod(pod).await?;
+        }
+        self.let_go(job, Charge::Bound, Duration::ZERO).await
+    }
+
+    /// The only place where a Job is settled. A settlement may be repeated; without our finalizer it has been done.
+    pub(crate) async fn let_go(&self, job: &Job, charge: Charge, ttl: Duration) -> Result<Job, ActError> {
         if !has_finalizer(&job.metadata, names::FINALIZER_SETTLE) {
             return Ok(job.clone());
         }
+        if let Some(cost) = charged(job, charge, self.config.as_deref()) {
+            self.admission.settle(&ObjectKey::of(&job.metadata), cost).await?;
+        }
         let patch = json!({
-            "metadata": { "finalizers": without(job.metadata.finalizers.as_ref(), names::FINALIZER_SETTLE) },
+            "metadata": { "finalizers": without_finalizer(&job.metadata, names::FINALIZER_SETTLE) },
             "spec": { "ttlSecondsAfterFinished": i32::try_from(ttl.as_secs()).unwrap_or(i32::MAX) },
         });
-        self.writer.patch_versioned(job, patch).await
+        Ok(self.writer.patch_versioned(job, patch).await?)
     }
 
-    /// Does the next step of ending an attempt for good and says which it was. At [`CancelStep::Settle`] the cost must
-    /// have been settled before the call: ask [`next_cancel_step`] first.
-    pub async fn cancel(&self, job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> Result<CancelStep, WriteError> {
+    /// Does the next step of ending an attempt for good, and says which.
+    pub async fn cancel(&self, job: &Job, pods: &[Arc<Pod>], charge: Charge, now: Timestamp) -> Result<CancelStep, ActError> {
         let step = next_cancel_step(job, pods, now);
         match step {
             CancelStep::Suspend => {
@@ -177,7 +267,7 @@ impl Jobs {
                 self.release_pods(job, pods, now).await?;
             }
             CancelStep::Settle => {
-                self.settle(job, Duration::ZERO).await?;
+                self.settle(job, charge, Duration::ZERO).await?;
             }
             CancelStep::Delete => self.writer.delete_exact(job).await?,
             CancelStep::Wait | CancelStep::Done => {}
@@ -191,7 +281,7 @@ impl Jobs {
     }
 
     pub(super) async fn release_pod(&self, pod: &Pod) -> Result<(), WriteError> {
-        let patch = json!({ "metadata": { "finalizers": without(pod.metadata.finalizers.as_ref(), names::FINALIZER_OBSERVE) } });
+        let patch = json!({ "metadata": { "finalizers": without_finalizer(&pod.metadata, names::FINALIZER_OBSERVE) } });
         match self.writer.patch_versioned(pod, patch).await {
             Ok(_) | Err(WriteError::Gone { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -205,10 +295,4 @@ fn forget_oldest(records: &mut Vec<PodRecord>) {
         let oldest = records.iter().position(|record| record.started.is_none()).unwrap_or(0);
         records.remove(oldest);
     }
-}
-
-/// The finalizers but one; null when none is left.
-fn without(finalizers: Option<&Vec<String>>, finalizer: &str) -> Value {
-    let left: Vec<_> = finalizers.into_iter().flatten().filter(|f| *f != finalizer).collect();
-    if left.is_empty() { Value::Null } else { json!(left) }
 }

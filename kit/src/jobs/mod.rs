@@ -1,11 +1,15 @@
 //! The only place where a Job is born, watched and let go: one unit, one pod, one attempt.
 //!
-//! [`build`] and [`observe`] are pure; [`act`] writes to the API server.
+//! [`build`], [`cost`], [`observe`] and [`seal`] are pure; [`act`] writes to the API server.
 
 pub mod act;
 pub mod build;
+pub mod cost;
 pub mod observe;
 pub mod orphans;
+mod quantity;
+pub mod room;
+pub mod seal;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,9 +22,14 @@ use sha2::{Digest as _, Sha256};
 use crate::money::Money;
 use crate::object::Object;
 
-pub use act::{CancelStep, Jobs, next_cancel_step};
+pub use act::{ActError, CancelStep, Jobs, Made, next_cancel_step};
 pub use build::{build, estimate, hourly_rate};
-pub use observe::{Cause, JobState, NODE_LOST_AFTER, Overdue, PodRecord, observe, records, spent, start_overdue};
+pub use cost::Charge;
+pub use observe::{
+    Cause, JobState, NODE_LOST_AFTER, Overdue, PodRecord, is_finished, is_suspended, is_terminal, lost_at, observe, records,
+    start_overdue,
+};
+pub use seal::Seal;
 
 /// Largest work order, in bytes: it is an annotation, and all annotations of an object share 256 KiB.
 pub const MAX_WORK_ORDER: usize = 64 * 1024;
@@ -133,6 +142,9 @@ pub struct JobsConfig {
     /// Prices.
     #[serde(default)]
     pub prices: Prices,
+    /// Owners that may have a Job in flight at once, all namespaces together; the others wait, the oldest first.
+    #[serde(default = "default_in_flight")]
+    pub max_in_flight: u32,
     /// ISO 4217 code of all prices.
     #[serde(default = "default_currency")]
     pub currency: String,
@@ -140,6 +152,10 @@ pub struct JobsConfig {
 
 fn default_pull_policy() -> String {
     "IfNotPresent".to_owned()
+}
+
+fn default_in_flight() -> u32 {
+    500
 }
 
 fn default_currency() -> String {

@@ -8,12 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
-use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Clock;
 use crate::conditions::cut;
-use crate::money::Money;
 use crate::names::{self, WORKER_CONTAINER};
 use crate::object::{annotation, has_finalizer, is_controlled_by};
 
@@ -27,6 +24,8 @@ const MAX_RECORDS_BYTES: usize = 64 * 1024;
 pub const POD_SEEN_WITHIN: Duration = Duration::from_secs(30);
 /// How long after a pod should have ended its node is given to say so.
 pub const NODE_LOST_AFTER: Duration = Duration::from_mins(5);
+/// The same for a pod that was asked to end because its node does not answer: that has been waited for already.
+pub const NODE_SILENT_AFTER: Duration = Duration::from_secs(30);
 
 /// Where an attempt is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +52,13 @@ pub enum JobState {
     Succeeded {
         /// What is known of the pod.
         record: Option<PodRecord>,
+    },
+    /// It should have ended, and its node does not say so. Kubernetes waits until the node is back or its Node object is
+    /// gone; for us the attempt is over, although its pod may still run there. What it commits after this is no harm:
+    /// results are written once, by whoever is first, and every attempt has a folder of its own.
+    Lost {
+        /// What is known of the pod; it has no end.
+        record: PodRecord,
     },
     /// It will not run (again).
     Failed {
@@ -176,7 +182,10 @@ pub fn observe(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> JobState {
         return JobState::Failed { cause, message, record };
     }
     if is_suspended(job) || job.metadata.deletion_timestamp.is_some() {
-        return if has_live_pods(job, &pods) { JobState::Stopping } else { JobState::Suspended };
+        return if has_live_pods(job, &pods, now) { JobState::Stopping } else { JobState::Suspended };
+    }
+    if let Some(pod) = latest.filter(|pod| is_lost(pod, now)) {
+        return JobState::Lost { record: self::record(job, pod) };
     }
     let since = annotation(&job.metadata, names::ANNOTATION_ADMITTED_AT).and_then(|at| at.parse().ok());
     if let Some(since) = latest.and_then(started) {
@@ -197,20 +206,6 @@ pub fn start_overdue(job: &Job, state: &JobState, now: Timestamp) -> Overdue {
     if due <= now { Overdue::Now } else { Overdue::Due(due) }
 }
 
-/// What an attempt has cost by its records: time run at the rate of when the Job was made. A pod that started and has no
-/// known end costs the Job's upper bound, and so does one whose price cannot be read.
-pub fn spent(job: &Job) -> Money {
-    let amount = |name| annotation(&job.metadata, name).and_then(|text| text.parse::<Money>().ok());
-    let bound = amount(names::ANNOTATION_COST_ESTIMATE).unwrap_or_default();
-    let rate = amount(names::ANNOTATION_HOURLY_RATE);
-    let cost = |record: &PodRecord| match (record.started, record.finished, rate) {
-        (None, _, _) => Money::ZERO,
-        (Some(started), Some(finished), Some(rate)) => rate.for_time(Clock::until(started, finished), Decimal::ONE).min(bound),
-        (Some(_), _, _) => bound,
-    };
-    records(job).iter().map(cost).fold(Money::ZERO, Money::plus)
-}
-
 /// What was recorded on the Job of pods that were let go, oldest first. An annotation that cannot be read counts as none.
 pub fn records(job: &Job) -> Vec<PodRecord> {
     annotation(&job.metadata, names::ANNOTATION_POD_RECORDS)
@@ -220,19 +215,19 @@ pub fn records(job: &Job) -> Vec<PodRecord> {
 }
 
 /// Whether `spec.suspend` is set.
-pub(super) fn is_suspended(job: &Job) -> bool {
+pub fn is_suspended(job: &Job) -> bool {
     job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true))
 }
 
 /// Whether the Job has ended, one way or the other.
-pub(super) fn is_finished(job: &Job) -> bool {
+pub fn is_finished(job: &Job) -> bool {
     job_condition(job, "Complete").is_some() || job_condition(job, "Failed").is_some()
 }
 
 /// Whether the job controller has seen the suspension and everything of it has ended.
 pub(super) fn is_quiet(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> bool {
     let own = own_pods(job, pods);
-    !has_live_pods(job, &own) && !is_ahead(job, &own, now) && (is_finished(job) || job_condition(job, "Suspended").is_some())
+    !has_live_pods(job, &own, now) && !is_ahead(job, &own, now) && (is_finished(job) || job_condition(job, "Suspended").is_some())
 }
 
 /// Whether a Job has ended and what we see of its pod is older than that: the watches of Jobs and of pods do not keep
@@ -349,22 +344,48 @@ fn is_of(job: &Job, pod: &Pod) -> bool {
     job.metadata.uid.as_deref().is_some_and(|uid| is_controlled_by(&pod.metadata, uid))
 }
 
-fn has_live_pods(job: &Job, own: &[&Pod]) -> bool {
+fn has_live_pods(job: &Job, own: &[&Pod], now: Timestamp) -> bool {
     let status = job.status.as_ref();
     let counted = status.map_or(0, |status| status.active.unwrap_or(0) + status.terminating.unwrap_or(0));
-    counted > 0 || own.iter().any(|pod| !is_terminal(pod))
+    // The job controller counts those as ending, for as long as nobody says that they have.
+    let lost = own.iter().filter(|pod| is_lost(pod, now)).count();
+    usize::try_from(counted).unwrap_or(0) > lost || own.iter().any(|pod| !is_terminal(pod) && !is_lost(pod, now))
 }
 
-fn is_terminal(pod: &Pod) -> bool {
+/// Whether a pod has ended, by its own account.
+pub fn is_terminal(pod: &Pod) -> bool {
     matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"))
 }
 
 /// Whether nothing more will be learned of a pod.
 pub(crate) fn is_over(pod: &Pod, now: Timestamp) -> bool {
-    let Some(deleted) = pod.metadata.deletion_timestamp.as_ref() else { return is_terminal(pod) };
-    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+    let unbound = pod.metadata.deletion_timestamp.is_some() && !is_bound(pod);
+    is_terminal(pod) || unbound || is_lost(pod, now)
+}
+
+/// Whether a pod should have ended for so long that its node must be gone, cut off or stuck.
+fn is_lost(pod: &Pod, now: Timestamp) -> bool {
+    given_up_at(pod).is_some_and(|at| at <= now)
+}
+
+/// When a pod that was asked to end counts as lost.
+fn given_up_at(pod: &Pod) -> Option<Timestamp> {
+    let deleted = pod.metadata.deletion_timestamp.as_ref().filter(|_| is_bound(pod) && !is_terminal(pod))?;
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    // The taint manager ends pods of nodes that have not answered for as long as the pods tolerate.
+    let mut evicted = conditions.filter(|c| c.type_ == "DisruptionTarget" && c.status == "True");
+    let silent = evicted.any(|c| c.reason.as_deref() == Some("DeletionByTaintManager"));
     // The deletion time of a pod has its grace period in it already.
-    is_terminal(pod) || node.is_none_or(str::is_empty) || deleted.0 + NODE_LOST_AFTER <= now
+    Some(deleted.0 + if silent { NODE_SILENT_AFTER } else { NODE_LOST_AFTER })
+}
+
+/// When the first of a Job's pods that were asked to end will count as lost, if nothing is heard of it before.
+pub fn lost_at(job: &Job, pods: &[Arc<Pod>]) -> Option<Timestamp> {
+    own_pods(job, pods).into_iter().filter_map(given_up_at).min()
+}
+
+fn is_bound(pod: &Pod) -> bool {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some_and(|node| !node.is_empty())
 }
 
 fn worker_state(pod: &Pod) -> Option<&ContainerState> {

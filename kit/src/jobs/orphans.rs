@@ -16,7 +16,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::observe::is_over;
-use super::{CancelStep, NODE_LOST_AFTER, next_cancel_step, spent};
+use super::{CancelStep, Charge, NODE_LOST_AFTER};
 use crate::controller::{Kit, Reconciler};
 use crate::error::{Next, ReconcileError};
 use crate::names;
@@ -56,13 +56,10 @@ impl Reconciler for OrphanJobs {
             return Ok(Next::WaitForChange);
         }
         let pods = self.kit.pod_cache.controlled_by(job.metadata.uid.as_deref().unwrap_or_default());
-        let step = next_cancel_step(&job, &pods, now);
+        let step = self.kit.jobs.cancel(&job, &pods, Charge::Spent, now).await?;
         if step == CancelStep::Settle {
-            let cost = spent(&job);
-            tracing::warn!(job = %ObjectKey::of(&job.metadata), %cost, "letting go of a job whose owner is gone");
-            self.kit.admission.settle(&ObjectKey::of(&job.metadata), cost).await?;
+            tracing::warn!(job = %ObjectKey::of(&job.metadata), "let go of a job whose owner is gone");
         }
-        self.kit.jobs.cancel(&job, &pods, now).await?;
         Ok(match step {
             // A node that never answers is given up on by time alone.
             CancelStep::Wait => Next::At(now + NODE_LOST_AFTER),

@@ -290,7 +290,50 @@ fn the_start_deadline_counts_from_admission_and_ends_with_the_start() {
 
 #[test]
 fn what_an_attempt_cost_is_what_ran_and_never_more_than_its_bound() {
-    let record = |started: Option<i64>, finished: Option<i64>| PodRecord {
+    let record = record_of;
+    let cost_of = |records: &[PodRecord]| {
+        let mut job = job(false, json!({}));
+        let text = serde_json::to_string(records).unwrap();
+        job.metadata.annotations.as_mut().unwrap().insert(names::ANNOTATION_POD_RECORDS.into(), text);
+        cost::charged(&job, Charge::Spent, None).unwrap().to_string()
+    };
+    assert_eq!(cost_of(&[]), "0");
+    assert_eq!(cost_of(&[record(None, None)]), "0", "it never started");
+    assert_eq!(cost_of(&[record(Some(0), Some(3600))]), "0.091");
+    assert_eq!(cost_of(&[record(Some(0), None)]), "0.091759", "no known end: the bound");
+    assert_eq!(cost_of(&[record(Some(0), Some(999_999))]), "0.091759", "an end that cannot be: the bound");
+}
+
+#[test]
+fn a_cost_that_cannot_be_read_is_never_nothing() {
+    let prices = JobsConfig { prices: config().prices, ..config() };
+    let run = [record_of(Some(0), None)];
+    for class in ["cpu", "l4"] {
+        let mut job = build(&request(class), &prices).unwrap();
+        let annotations = job.metadata.annotations.as_mut().unwrap();
+        let reserved: crate::money::Money = annotations[names::ANNOTATION_COST_ESTIMATE].parse().unwrap();
+        annotations.insert(names::ANNOTATION_POD_RECORDS.into(), serde_json::to_string(&run).unwrap());
+        for unreadable in [None, Some("much"), Some("-1")] {
+            let annotations = job.metadata.annotations.as_mut().unwrap();
+            match unreadable {
+                Some(text) => annotations.insert(names::ANNOTATION_COST_ESTIMATE.into(), text.into()),
+                None => annotations.remove(names::ANNOTATION_COST_ESTIMATE),
+            };
+            for charge in [Charge::Spent, Charge::Bound, Charge::Worst] {
+                let charged = cost::charged(&job, charge, Some(&prices)).unwrap();
+                assert!(charged >= reserved, "{class} {unreadable:?} {charge:?}: {charged} of {reserved}");
+            }
+            assert_eq!(cost::charged(&job, Charge::Spent, None), None, "without prices, what was reserved stands");
+        }
+        // Somebody has written that it costs nothing, and lets it run thrice.
+        job.metadata.annotations.as_mut().unwrap().insert(names::ANNOTATION_COST_ESTIMATE.into(), "0".into());
+        job.spec.as_mut().unwrap().parallelism = Some(3);
+        assert!(cost::charged(&job, Charge::Worst, Some(&prices)).unwrap() >= reserved.times(3.into()));
+    }
+}
+
+fn record_of(started: Option<i64>, finished: Option<i64>) -> PodRecord {
+    PodRecord {
         pod: format!("{started:?}"),
         node: String::new(),
         class: "cpu".into(),
@@ -300,18 +343,131 @@ fn what_an_attempt_cost_is_what_ran_and_never_more_than_its_bound() {
         cause: None,
         reason: String::new(),
         message: String::new(),
+    }
+}
+
+#[test]
+fn a_pod_that_its_node_does_not_confirm_ended_is_lost_and_its_job_can_be_ended() {
+    let evicted = json!({ "phase": "Running", "containerStatuses": container(&json!({ "running": { "startedAt": at(10).to_string() } })),
+        "conditions": [{ "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager" }] });
+    let silent = pod_with(&evicted, json!({ "deletionTimestamp": at(100).to_string() }));
+    let admitted = job(false, json!({ "active": 0, "terminating": 1 }));
+    let pods = [silent];
+    let lost = at(100) + observe::NODE_SILENT_AFTER;
+    assert_eq!(observe::lost_at(&admitted, &pods), Some(lost));
+    assert_eq!(observe(&admitted, &pods, at(101)), JobState::Running { since: at(10) }, "its kubelet may say so yet");
+    let JobState::Lost { record } = observe(&admitted, &pods, lost) else { panic!() };
+    assert_eq!((record.cause, record.started, record.finished), (Some(Cause::NodeLost), Some(at(10)), None));
+
+    // A node that was never said to be silent is given more time.
+    let slow = [pod_with(&json!({ "phase": "Running" }), json!({ "deletionTimestamp": at(100).to_string() }))];
+    assert!(!matches!(observe(&admitted, &slow, lost), JobState::Lost { .. }));
+    assert!(matches!(observe(&admitted, &slow, at(100) + NODE_LOST_AFTER), JobState::Lost { .. }));
+
+    // Suspended, it is at rest, although the job controller waits for the pod for as long as the node is away.
+    let mut status = condition("Suspended", "JobSuspended");
+    status["terminating"] = 1.into();
+    let suspended = job(true, status);
+    assert_eq!(next_cancel_step(&admitted, &pods, lost), CancelStep::Suspend);
+    assert_eq!(next_cancel_step(&suspended, &pods, at(101)), CancelStep::Wait);
+    assert_eq!(next_cancel_step(&suspended, &pods, lost), CancelStep::ReleasePods);
+    let released = [pod_with(&evicted, json!({ "deletionTimestamp": at(100).to_string(), "finalizers": [] }))];
+    assert_eq!(next_cancel_step(&suspended, &released, lost), CancelStep::Settle);
+    assert_eq!(observe(&suspended, &released, lost), JobState::Suspended);
+    let mut two = condition("Suspended", "JobSuspended");
+    two["terminating"] = 2.into();
+    assert_eq!(next_cancel_step(&job(true, two), &released, lost), CancelStep::Wait, "another one is still ending");
+}
+
+#[test]
+fn a_seal_is_broken_by_whatever_must_stay_as_it_was_made_and_by_nothing_else() {
+    let made = job(true, Value::Null);
+    let sealed: Seal = Seal::of(&made).to_string().parse().unwrap();
+    assert!(sealed.to_string().len() <= 256, "{sealed}");
+    let change = |pointer: &str, value: Value| -> Job {
+        let mut job = serde_json::to_value(&made).unwrap();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        job.pointer_mut(parent).unwrap()[key.replace("~1", "/")] = value;
+        serde_json::from_value(job).unwrap()
     };
-    let cost = |records: &[PodRecord]| {
-        let mut job = job(false, json!({}));
-        let text = serde_json::to_string(records).unwrap();
-        job.metadata.annotations.as_mut().unwrap().insert(names::ANNOTATION_POD_RECORDS.into(), text);
-        spent(&job).to_string()
-    };
-    assert_eq!(cost(&[]), "0");
-    assert_eq!(cost(&[record(None, None)]), "0", "it never started");
-    assert_eq!(cost(&[record(Some(0), Some(3600))]), "0.091");
-    assert_eq!(cost(&[record(Some(0), None)]), "0.091759", "no known end: the bound");
-    assert_eq!(cost(&[record(Some(0), Some(999_999))]), "0.091759", "an end that cannot be: the bound");
+    let note = |name: &str| format!("/metadata/annotations/{}", name.replace('/', "~1"));
+    let nothing: [(&str, Value); 7] = [
+        ("/spec/suspend", json!(false)),
+        ("/spec/ttlSecondsAfterFinished", json!(60)),
+        ("/metadata/finalizers", json!([])),
+        ("/metadata/resourceVersion", json!("99")),
+        (&note(names::ANNOTATION_ADMITTED_AT), json!("2026-01-01T00:00:00Z")),
+        (&note(names::ANNOTATION_POD_RECORDS), json!("[]")),
+        ("/metadata/annotations/example.org~1cost-centre", json!("a")),
+    ];
+    for (pointer, value) in nothing {
+        assert_eq!(sealed.broken_by(&Seal::of(&change(pointer, value))), None, "{pointer}");
+    }
+    let resources = json!({ "limits": { "cpu": "64" } });
+    let something: [(&str, Value, &str); 12] = [
+        ("/spec/parallelism", json!(3), "limits"),
+        ("/spec/completions", json!(3), "limits"),
+        ("/spec/backoffLimit", json!(6), "limits"),
+        ("/spec/activeDeadlineSeconds", json!(999_999), "limits"),
+        ("/spec/template/spec/containers/0/resources", resources, "template"),
+        ("/spec/template/spec/containers/0/command", json!(["sh"]), "template"),
+        ("/spec/template/spec/nodeSelector", json!({ "gpu": "h100" }), "template"),
+        ("/spec/template/spec/hostNetwork", json!(true), "template"),
+        ("/spec/template/metadata/annotations/showrunner.dev~1work-order", json!("{\"schema\":\"x\"}"), "template"),
+        (&note(names::ANNOTATION_COST_ESTIMATE), json!("0"), "annotations"),
+        ("/metadata/labels/showrunner.dev~1store", json!("other"), "labels"),
+        ("/metadata/ownerReferences/0/uid", json!("other"), "owner"),
+    ];
+    for (pointer, value, part) in something {
+        let broken = sealed.broken_by(&Seal::of(&change(pointer, value)));
+        assert!(broken.as_ref().is_some_and(|told| told.contains(part)), "{pointer}: {broken:?}");
+    }
+    let other = Seal::of(&change("/metadata/uid", json!("other")));
+    assert!(sealed.broken_by(&other).unwrap().contains("another Job"));
+    assert!(Seal::read(Seal::PENDING).is_none() && Seal::read("v2 uid=a").is_none(), "nothing passes for these");
+}
+
+#[test]
+fn what_is_there_is_like_what_was_to_be_made_after_the_api_server_has_filled_it_in() {
+    let mut wanted = request("l4");
+    wanted.work_order = r#"{"source":{"url":"https://s/b/k?sig=1"},"steps":["shots"]}"#.into();
+    wanted.resources.scratch_bytes = 2_000 << 20;
+    let wanted = build(&wanted, &config()).unwrap();
+    let mut there = serde_json::to_value(&wanted).unwrap();
+    there["metadata"]["uid"] = "made".into();
+    there["spec"]["completionMode"] = "NonIndexed".into();
+    there["spec"]["selector"] = json!({ "matchLabels": { "batch.kubernetes.io/controller-uid": "made" } });
+    let template = &mut there["spec"]["template"];
+    template["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] = "made".into();
+    template["metadata"]["labels"]["job-name"] = "sr".into();
+    template["metadata"]["annotations"][names::ANNOTATION_WORK_ORDER] =
+        r#"{"source":{"url":"https://s/b/k?sig=2"},"steps":["shots"]}"#.into();
+    template["spec"]["dnsPolicy"] = "ClusterFirst".into();
+    template["spec"]["schedulerName"] = "default-scheduler".into();
+    template["spec"]["containers"][0]["resources"]["limits"]["cpu"] = "2".into();
+    template["spec"]["volumes"][0]["downwardAPI"]["items"][0]["fieldRef"]["apiVersion"] = "v1".into();
+    template["spec"]["volumes"][1]["emptyDir"]["sizeLimit"] = "2097152k".into();
+    let mut there: Job = serde_json::from_value(there).unwrap();
+    assert!(Seal::of(&there).is_like(&Seal::of(&wanted)), "signed anew, and filled in");
+
+    // The cache keeps the digest of an order only, and nobody can write that in its place.
+    let before = Seal::of(&there);
+    seal::slim(&mut there);
+    assert_eq!(Seal::of(&there), before);
+    let kept = there.spec.as_ref().unwrap().template.metadata.as_ref().unwrap().annotations.clone().unwrap();
+    assert!(kept.keys().eq([names::ANNOTATION_ORDER_DIGEST]), "{kept:?}");
+    let mut forger = there.clone();
+    seal::slim(&mut forger);
+    assert_ne!(Seal::of(&forger), before, "a digest without an order");
+
+    for order in [
+        r#"{"source":{"url":"https://s/b/other?sig=1"},"steps":["shots"]}"#,
+        r#"{"source":{"url":"https://s/b/k?sig=1"},"steps":[]}"#,
+    ] {
+        let mut other = request("l4");
+        (other.work_order, other.resources.scratch_bytes) = (order.into(), 2_000 << 20);
+        assert!(!before.is_like(&Seal::of(&build(&other, &config()).unwrap())), "{order}");
+    }
 }
 
 #[test]

@@ -72,6 +72,11 @@ pub struct ProfileError {
 }
 
 impl Profile {
+    /// Whether all namespaces lie below the same prefix.
+    pub fn is_shared(&self) -> bool {
+        !self.prefix.contains(NAMESPACE_MARK)
+    }
+
     /// Checks everything that can be checked without dialling.
     pub fn check(&self) -> Result<(), ProfileError> {
         let refuse = |message: String| Err(ProfileError { profile: self.name.clone(), message });

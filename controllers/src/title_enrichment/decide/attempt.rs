@@ -7,21 +7,35 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{Digest, step::unit_key};
 use showrunner_crds::common::Accelerator;
 use showrunner_crds::title_enrichment::{AttemptStatus, StepState, TitleReason};
-use showrunner_kit::jobs::{Deadlines, JobState, Overdue, job_name};
+use showrunner_kit::jobs::{Deadlines, JobState, Overdue, Seal, job_name};
 use showrunner_kit::{Next, planted};
 
 use super::types::{Act, Answer, Decision, Need, Order, OrderedStep, SeenJob, price};
-use super::{Draft, Planned, failure};
+use super::{Draft, Planned, UNSEEN_WITHIN, failure};
 use crate::title_enrichment::{build, layout, validate, validate::Wish};
 
 /// How often the progress of a running attempt is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(7);
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(30);
+/// What is told while the cost is being reserved.
+const RESERVING: &str = "the cost of the attempt is being reserved";
+/// What is told before the pod says more.
+const STARTING: &str = "waits for the pod to start";
 /// What the Job's own guard leaves on top of start, run and grace.
 const GUARD: Duration = Duration::from_mins(10);
 /// Outcomes after which a preferred accelerator is given up for CPU.
 const NO_ACCELERATOR: [TitleReason; 2] = [TitleReason::PodUnschedulable, TitleReason::StartDeadlineExceeded];
+
+/// The Job of the attempt in hand.
+enum Own {
+    /// It is to be made, or to be held against what was to be made.
+    ToMake,
+    /// It was made, and has not been seen yet.
+    Made,
+    /// It is there, and is the one that was made.
+    Seen(Box<SeenJob>),
+}
 
 impl Draft<'_> {
     /// Goes on with the attempt in hand.
@@ -44,7 +58,14 @@ impl Draft<'_> {
                 Next::WaitForChange,
             );
         }
-        let Some(job) = self.job().cloned() else { return self.recreate(&attempt, wish) };
+        let job = match self.own_job(&attempt) {
+            Own::Seen(job) => *job,
+            Own::Made => {
+                let look_again = Next::At(attempt.since.0 + UNSEEN_WITHIN);
+                return self.tell(TitleReason::WaitingForAdmission, RESERVING.to_owned(), look_again);
+            }
+            Own::ToMake => return self.recreate(&attempt, wish),
+        };
         if job.deleting {
             self.stop(failure::JOB_DELETED);
             return self.tell(
@@ -58,7 +79,7 @@ impl Draft<'_> {
             JobState::Pending { reason, message, .. } => self.wait_to_start(&job, reason, message),
             JobState::Running { .. } => self.watch(&attempt, wish),
             // Ended ones were harvested before this.
-            JobState::Stopping | JobState::Succeeded { .. } | JobState::Failed { .. } => {
+            JobState::Stopping | JobState::Succeeded { .. } | JobState::Failed { .. } | JobState::Lost { .. } => {
                 self.tell(TitleReason::WaitingToStart, "the job's pod is ending".to_owned(), Next::WaitForChange)
             }
         }
@@ -74,7 +95,23 @@ impl Draft<'_> {
         keys.is_some_and(|keys| unit_key(&keys).as_str() == attempt.unit)
     }
 
-    /// The attempt was intended, and its Job has not been seen: create it (again). Creating is idempotent.
+    /// Where the attempt's Job is.
+    fn own_job(&mut self, attempt: &AttemptStatus) -> Own {
+        let job = self.job().cloned();
+        let seal = self.input.facts.sealed.clone();
+        let pending = attempt.seal.as_deref() == Some(Seal::PENDING);
+        let unseen = job.is_none() && (attempt.seal.is_none() || self.now >= attempt.since.0 + UNSEEN_WITHIN);
+        if seal.is_none() && (pending || unseen) {
+            return Own::ToMake;
+        }
+        if let (Some(seal), Some(attempt)) = (seal, self.status.attempt.as_mut()) {
+            attempt.seal = Some(seal);
+        }
+        job.map_or(Own::Made, |job| Own::Seen(Box::new(job)))
+    }
+
+    /// The attempt was intended, and its Job has not been seen: create it (again). Creating is idempotent, and says whether
+    /// what is there is what was to be made.
     fn recreate(&mut self, attempt: &AttemptStatus, wish: &Wish) -> Decision {
         if let Some(trouble) = &self.input.facts.trouble {
             return self.trouble(trouble);
@@ -103,8 +140,15 @@ impl Draft<'_> {
         if let Some(held) = &self.input.facts.held {
             return self.trouble(held);
         }
+        let (now, reserved) = (self.now, self.input.facts.reserved);
+        let Some(attempt) = self.status.attempt.as_mut().filter(|attempt| attempt.admitted.is_some() || reserved) else {
+            self.acts.push(Act::Reserve { job: job.name.clone() });
+            return self.tell(TitleReason::WaitingForAdmission, RESERVING.to_owned(), Next::WaitForChange);
+        };
+        // The admission is stored before the Job is let run: whoever else lets it run is told by that.
+        attempt.admitted.get_or_insert(Time(now));
         self.acts.push(Act::Admit { job: job.name.clone() });
-        self.tell(TitleReason::WaitingForAdmission, "the cost of the attempt is being reserved".to_owned(), Next::WaitForChange)
+        self.tell(TitleReason::WaitingToStart, STARTING.to_owned(), Next::WaitForChange)
     }
 
     fn wait_to_start(&mut self, job: &SeenJob, pod_reason: &str, pod_message: &str) -> Decision {
@@ -122,7 +166,7 @@ impl Draft<'_> {
                 )
             }
             None if pod_reason == "Unschedulable" => format!("waits for a node of class {} to be added", job.class),
-            None => "waits for the pod to start".to_owned(),
+            None => STARTING.to_owned(),
         };
         match job.overdue {
             Overdue::Now => {
@@ -181,7 +225,7 @@ impl Draft<'_> {
 
     /// No attempt is in hand and some step is open: begins one, or says what it waits for.
     pub(super) fn next_step(&mut self, wish: &Wish) -> Decision {
-        if self.input.jobs.iter().any(|job| !job.has_ended() && !job.is_quiet()) {
+        if self.jobs.iter().any(|job| !job.has_ended() && !job.is_quiet()) {
             return self.tell(TitleReason::Planned, "an earlier job is still ending".to_owned(), Next::WaitForChange);
         }
         let fallen_back = self.fallen_back(wish);
@@ -220,7 +264,18 @@ impl Draft<'_> {
             self.acts.push(Act::AddFinalizer);
             return self.tell(TitleReason::Planned, "the work is planned".to_owned(), Next::WaitForChange);
         }
-        self.begin(wish)
+        match self.input.seen.room {
+            Answer::NotAsked => Decision::Need(Need::Room),
+            Answer::Trouble(ref trouble) => self.trouble(trouble),
+            Answer::Got(true) => self.begin(wish),
+            Answer::Got(false) => {
+                let message = format!(
+                    "waits for its turn, the oldest first: {} jobs at once are let run (jobs.maxInFlight in the operator's configuration)",
+                    self.input.config.max_in_flight
+                );
+                self.tell(TitleReason::Queued, message, Next::WaitForChange)
+            }
+        }
     }
 
     /// Waits for the next attempt, and says what the last one met.
@@ -280,6 +335,8 @@ impl Draft<'_> {
             steps: open.iter().map(|i| self.planned[*i].status.name.clone()).collect(),
             cost_estimate: None,
             since: Time(self.now),
+            seal: Some(Seal::PENDING.to_owned()),
+            admitted: None,
             ending: None,
         };
         for index in open.clone() {
@@ -312,7 +369,7 @@ impl Draft<'_> {
             return 0;
         }
         let history = self.status.history.iter().map(|past| past.number);
-        history.chain(self.input.jobs.iter().map(|job| job.number)).max().unwrap_or(0)
+        history.chain(self.jobs.iter().map(|job| job.number)).max().unwrap_or(0)
     }
 
     /// What the Job is made from. `Err(None)` when it cannot be made any more as it was intended.

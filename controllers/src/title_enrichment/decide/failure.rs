@@ -15,6 +15,8 @@ pub const SUSPENDED: &str = "Suspended";
 pub const SUPERSEDED: &str = "Superseded";
 /// Outcome of an attempt whose Job somebody deleted.
 pub const JOB_DELETED: &str = "JobDeleted";
+/// Outcome of an attempt whose Job somebody else changed, or let run.
+pub const JOB_ALTERED: &str = "JobAltered";
 /// Outcome of an attempt that was ended because Showrunner was uninstalled.
 pub const UNINSTALLED: &str = showrunner_kit::drain::OPERATOR_UNINSTALLED;
 /// Attempts that may be lost to evictions and node failures before a step is given up.

@@ -115,6 +115,7 @@ impl Draft<'_> {
         Some(Decision::Do(Box::new(Steps {
             status: self.status.clone(),
             verdict: None,
+            notes: Vec::new(),
             acts: std::mem::take(&mut self.acts),
             next: Next::WaitForChange,
         })))
@@ -166,7 +167,13 @@ impl Draft<'_> {
             digest: None,
             at: record.and_then(|record| record.finished).unwrap_or(now),
         };
-        let (cause, message, record) = match job.map(|job| &job.state) {
+        // Of a Job that somebody has changed, nothing is believed.
+        let state = job.map(|job| &job.state).filter(|_| attempt.ending.as_deref() != Some(failure::JOB_ALTERED));
+        let (cause, message, record) = match state {
+            Some(JobState::Lost { record }) => {
+                let message = format!("node {} does not answer", record.node);
+                return Ok(plain(of_pod(Cause::NodeLost, &message), Some(record)));
+            }
             Some(JobState::Succeeded { record }) => (None, "", record.as_ref()),
             Some(JobState::Failed { cause, message, record }) => (Some(*cause), message.as_str(), record.as_ref()),
             _ => return Ok(plain(of_ending(attempt, &self.status.steps), None)),
@@ -213,14 +220,19 @@ impl Draft<'_> {
 fn of_ending(attempt: &AttemptStatus, steps: &[StepStatus]) -> Failing {
     let why = attempt.ending.clone().unwrap_or_default();
     let told = steps.iter().filter(|step| attempt.steps.contains(&step.name)).find_map(|step| step.message.clone());
-    let class = if why == failure::JOB_DELETED { Class::Lost } else { Class::Outside };
+    let class = if is_done_by_others(&why) { Class::Lost } else { Class::Outside };
     let message = told.unwrap_or_else(|| format!("the attempt was ended: {why}"));
     Failing { class, reason: failure::reason_of_step(&why), outcome: why, message }
 }
 
 /// Whether an attempt was ended because nobody wanted it any more: nothing to wait for then.
 fn is_wanted_end(why: &str) -> bool {
-    why != failure::JOB_DELETED && !failure::is_outside(why)
+    !is_done_by_others(why) && !failure::is_outside(why)
+}
+
+/// Whether somebody else has put an end to it.
+fn is_done_by_others(why: &str) -> bool {
+    [failure::JOB_DELETED, failure::JOB_ALTERED].contains(&why)
 }
 
 /// Counts a failure against a step and decides whether it is tried again.

@@ -5,6 +5,7 @@
 
 mod attempt;
 pub mod failure;
+mod guard;
 mod harvest;
 pub mod plan;
 pub mod types;
@@ -29,7 +30,20 @@ const UNSEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Decides what is to be done now.
 pub fn decide(input: &Input<'_>, now: Timestamp) -> Decision {
-    let mut draft = Draft { input, now, status: input.status.clone(), acts: Vec::new(), planned: Vec::new(), answers: false };
+    let mut draft = Draft {
+        input,
+        now,
+        jobs: Vec::new(),
+        status: input.status.clone(),
+        acts: Vec::new(),
+        planned: Vec::new(),
+        answers: false,
+    };
+    draft.jobs = draft.known_jobs();
+    if let Some(decision) = draft.guard() {
+        return decision;
+    }
+    draft.adopt();
     draft.let_strays_go();
     if let Some(since) = input.title.deleting.filter(|_| !planted!("deletion-ignored")) {
         return draft.delete(since);
@@ -45,6 +59,8 @@ pub fn decide(input: &Input<'_>, now: Timestamp) -> Decision {
 struct Draft<'a> {
     input: &'a Input<'a>,
     now: Timestamp,
+    /// The title's own Jobs.
+    jobs: Vec<&'a SeenJob>,
     status: TitleEnrichmentStatus,
     acts: Vec<Act>,
     planned: Vec<Planned>,
@@ -56,25 +72,22 @@ impl Draft<'_> {
     /// The Job of the attempt in hand, where it has been seen.
     fn job(&self) -> Option<&SeenJob> {
         let attempt = self.status.attempt.as_ref()?;
-        self.input.jobs.iter().find(|job| job.name == attempt.job)
+        self.jobs.iter().copied().find(|job| job.name == attempt.job)
     }
 
     /// Jobs that are not the attempt in hand: let those go that have ended, and end the others.
     fn let_strays_go(&mut self) {
-        for job in self.strays() {
-            let act = match (job.has_ended() && !job.deleting, job.held) {
-                (true, true) => Act::LetGo { job: job.name.clone() },
+        let in_hand = self.status.attempt.as_ref().map(|attempt| attempt.job.clone());
+        for job in self.jobs.clone().into_iter().filter(|job| Some(&job.name) != in_hand.as_ref()) {
+            let (name, charge) = (job.name.clone(), self.charge(&job.name));
+            let act = match (job.finished && !job.deleting, job.held) {
+                (true, true) => Act::LetGo { job: name, charge },
                 (true, false) => continue,
                 (false, _) if matches!(job.cancel, CancelStep::Wait | CancelStep::Done) => continue,
-                (false, _) => Act::End { job: job.name.clone() },
+                (false, _) => Act::End { job: name, charge },
             };
             self.acts.push(act);
         }
-    }
-
-    fn strays(&self) -> Vec<SeenJob> {
-        let in_hand = self.status.attempt.as_ref().map(|attempt| attempt.job.as_str());
-        self.input.jobs.iter().filter(|job| Some(job.name.as_str()) != in_hand).cloned().collect()
     }
 
     /// Showrunner was uninstalled with an attempt in hand, as the condition says; or by hand, as the finalizer that is
@@ -96,10 +109,10 @@ impl Draft<'_> {
             return self.end_of_story();
         }
         let due = since + DELETE_WITHIN;
-        let jobs: Vec<SeenJob> =
-            self.input.jobs.iter().filter(|job| job.held || !(job.has_ended() || job.is_quiet())).cloned().collect();
+        let jobs: Vec<&SeenJob> =
+            self.jobs.iter().copied().filter(|job| job.held || !(job.has_ended() || job.is_quiet())).collect();
         if self.now >= due {
-            self.acts = jobs.into_iter().map(|job| Act::ForceGo { job: job.name }).collect();
+            self.acts = jobs.into_iter().map(|job| Act::ForceGo { job: job.name.clone() }).collect();
             self.acts.push(Act::DropFinalizer);
             return self.tell(
                 TitleReason::Cancelling,
@@ -108,7 +121,8 @@ impl Draft<'_> {
             );
         }
         if let Some(job) = self.job().cloned().filter(|job| job.cancel != CancelStep::Wait) {
-            self.acts.push(Act::End { job: job.name });
+            let charge = self.charge(&job.name);
+            self.acts.push(Act::End { job: job.name, charge });
         }
         let unseen = self.status.attempt.is_some() && self.job().is_none();
         let waits_until = since + UNSEEN_WITHIN;
@@ -121,7 +135,13 @@ impl Draft<'_> {
     }
 
     fn end_of_story(self) -> Decision {
-        Decision::Do(Box::new(Steps { status: self.status, verdict: None, acts: self.acts, next: Next::WaitForChange }))
+        Decision::Do(Box::new(Steps {
+            status: self.status,
+            verdict: None,
+            notes: Vec::new(),
+            acts: self.acts,
+            next: Next::WaitForChange,
+        }))
     }
 
     /// Everything but deletion and harvest.
@@ -312,7 +332,8 @@ impl Draft<'_> {
         let Some(attempt) = self.status.attempt.as_mut() else { return };
         attempt.ending.get_or_insert_with(|| why.to_owned());
         if let Some(job) = self.job().filter(|job| job.cancel != CancelStep::Wait).map(|job| job.name.clone()) {
-            self.acts.push(Act::End { job });
+            let charge = self.charge(&job);
+            self.acts.push(Act::End { job, charge });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What goes into a decision and what comes out of it. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use showrunner_contracts::{
@@ -13,10 +13,11 @@ use showrunner_crds::title_enrichment::{
     AttemptStatus, AttemptSummary, Phase, PublishedStatus, SourceStatus, TitleEnrichmentStatus, TitleReason,
 };
 use showrunner_kit::Next;
-use showrunner_kit::jobs::{AcceleratorClass, CancelStep, Deadlines, JobState, JobsConfig, Overdue};
+use showrunner_kit::jobs::{AcceleratorClass, CancelStep, Charge, Deadlines, JobState, JobsConfig, Overdue, Seal};
 use showrunner_kit::money::Money;
 
 use crate::title_enrichment::settings::TitleSettings;
+use crate::title_enrichment::status::Note;
 use crate::title_enrichment::validate::{Refusal, Wish};
 
 /// Everything that a decision looks at.
@@ -59,6 +60,7 @@ pub struct Title {
 
 /// A Job of the title.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is seen by itself, and any of them goes with any other")]
 pub struct SeenJob {
     /// Name.
     pub name: String,
@@ -76,12 +78,27 @@ pub struct SeenJob {
     pub deleting: bool,
     /// Accelerator class it was made for.
     pub class: String,
+    /// Whether the title controls it; else it only says so in a label.
+    pub controlled: bool,
+    /// Whether it is suspended.
+    pub suspended: bool,
+    /// Whether it has ended by its own account.
+    pub finished: bool,
+    /// What it is.
+    pub seal: Seal,
+    /// When a pod of it that should have ended counts as lost.
+    pub lost_at: Option<Timestamp>,
 }
 
 impl SeenJob {
-    /// Whether it has ended by itself.
+    /// Whether it is over: ended by itself, or lost with its node.
     pub fn has_ended(&self) -> bool {
-        matches!(self.state, JobState::Succeeded { .. } | JobState::Failed { .. })
+        matches!(self.state, JobState::Succeeded { .. } | JobState::Failed { .. } | JobState::Lost { .. })
+    }
+
+    /// Whether a pod of it can run or come to run.
+    pub fn can_run(&self) -> bool {
+        !self.suspended && !self.finished && !self.deleting
     }
 
     /// Whether nothing of it runs or can come to run again.
@@ -116,6 +133,8 @@ pub enum Need {
         /// Digest the pod's last words name.
         digest: Digest,
     },
+    /// Whether one more Job may be in flight.
+    Room,
     /// How far an attempt is.
     Progress {
         /// Store profile.
@@ -157,6 +176,8 @@ pub struct Seen {
     pub results: Answer<BTreeMap<Digest, Option<Found>>>,
     /// To [`Need::Report`]; or what is wrong with it.
     pub report: Answer<Result<Box<UnitResult>, String>>,
+    /// To [`Need::Room`].
+    pub room: Answer<bool>,
     /// To [`Need::Progress`]; none where nothing is written yet.
     pub progress: Answer<Option<Progress>>,
 }
@@ -180,6 +201,14 @@ pub struct Facts {
     pub published: Option<PublishedStatus>,
     /// The alias shows what `status.published` says.
     pub alias: bool,
+    /// The Job of the attempt in hand is there, and this is what it is.
+    pub sealed: Option<String>,
+    /// A Job of the attempt's name is there, and it is not the one that was to be made.
+    pub forged: bool,
+    /// Jobs that were disowned.
+    pub disowned: BTreeSet<String>,
+    /// The cost is reserved.
+    pub reserved: bool,
     /// The reservation was not given.
     pub held: Option<Trouble>,
     /// An act met something outside that does not work.
@@ -202,6 +231,8 @@ pub struct Steps {
     pub status: TitleEnrichmentStatus,
     /// What people are told; none leaves it as it is.
     pub verdict: Option<Verdict>,
+    /// What is worth an event beside the verdict.
+    pub notes: Vec<Note>,
     /// What to do once the status is stored.
     pub acts: Vec<Act>,
     /// When to look again.
@@ -236,8 +267,18 @@ pub enum Act {
     DropFinalizer,
     /// Create the Job of the attempt in hand.
     Create(Box<Order>),
-    /// Reserve its cost, then let it run.
+    /// Ask for its cost to be reserved.
+    Reserve {
+        /// Job.
+        job: String,
+    },
+    /// Let it run.
     Admit {
+        /// Job.
+        job: String,
+    },
+    /// Suspend a Job that is not ours, and take off it what is.
+    Disown {
         /// Job.
         job: String,
     },
@@ -245,6 +286,8 @@ pub enum Act {
     End {
         /// Job.
         job: String,
+        /// What it costs.
+        charge: Charge,
     },
     /// Record a Job's pods and let them go; the Job stays.
     ReleasePods {
@@ -255,6 +298,8 @@ pub enum Act {
     LetGo {
         /// Job.
         job: String,
+        /// What it costs.
+        charge: Charge,
     },
     /// Let a Job and its pods go whatever they do: nobody waits for ever.
     ForceGo {

@@ -62,7 +62,14 @@ impl Draft<'_> {
         let acts = std::mem::take(&mut self.acts);
         let terminal = stalled || matches!(phase, Phase::Published | Phase::Suspended);
         let next = if terminal { next } else { next.min(self.deadline()) };
-        Decision::Do(Box::new(Steps { status: self.status.clone(), verdict: Some(verdict), acts, next }))
+        let next = next.min(self.lost());
+        Decision::Do(Box::new(Steps { status: self.status.clone(), verdict: Some(verdict), notes: Vec::new(), acts, next }))
+    }
+
+    /// When a pod that should have ended counts as lost: nothing else would tell.
+    fn lost(&self) -> Next {
+        let due = self.jobs.iter().filter_map(|job| job.lost_at).filter(|at| *at > self.now).min();
+        due.map_or(Next::WaitForChange, Next::At)
     }
 
     fn deadline(&self) -> Next {

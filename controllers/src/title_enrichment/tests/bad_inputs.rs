@@ -3,10 +3,10 @@
 use showrunner_contracts::{Digest, Document as _, result::Reason, step::Step};
 use showrunner_crds::title_enrichment::{Phase, StepState, TitleReason};
 
-use super::fixtures::{committed, step_result};
-use super::world::{Script, World};
+use super::fixtures::{ROOT, committed, step_result};
+use super::world::{Script, UID, World};
 use super::{ALL, SHOTS};
-use crate::title_enrichment::dereference::check_result;
+use crate::title_enrichment::dereference::{Whose, check_result};
 use crate::title_enrichment::{layout, validate};
 
 #[test]
@@ -206,4 +206,17 @@ fn something_else_in_the_place_of_a_result_fails_the_step_and_names_the_object()
     world.results.insert(key, b"not a result".to_vec());
     world.settle();
     assert_eq!((world.reason(), world.names.len()), ("ResultInvalid", 0));
+}
+
+#[test]
+fn of_results_that_all_namespaces_could_write_only_ones_own_and_those_harvested_before_count() {
+    let (unit, key) = (Digest::of(b"unit"), Digest::of(b"key"));
+    let of = |uid: &str| committed(Step::Shots, &key, &layout::attempt_folder(&unit, uid, 2));
+    let whose = |known| Whose { namespace: "studio", uid: UID, known };
+    let (own, theirs) = (of(UID), of("99999999-1111"));
+    assert!(whose(&[]).trusts(&own, ROOT), "an attempt that an older operator has let run");
+    assert!(!whose(&[]).trusts(&theirs, ROOT), "anybody's");
+    assert!(whose(&[theirs.digest.to_string()]).trusts(&theirs, ROOT), "finished work is not done again");
+    assert_ne!(layout::result(&key, Some("studio")), layout::result(&key, Some("archive")));
+    assert_eq!(layout::result(&key, None), format!("results/{}.json", key.hex()), "where it was, below a prefix of one's own");
 }

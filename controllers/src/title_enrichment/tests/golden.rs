@@ -21,11 +21,13 @@ use super::world::{UID, World};
 use super::{ALL, SHOTS};
 use crate::title_enrichment::build::{Sign, request, work_order};
 use crate::title_enrichment::decide::Order;
+use crate::title_enrichment::layout;
 use crate::title_enrichment::report::{self, Page};
 
 /// URLs of the length that real ones have, or short ones to look at.
 struct Fake {
     signature: usize,
+    sharing: Option<&'static str>,
 }
 
 impl Sign for Fake {
@@ -40,6 +42,9 @@ impl Sign for Fake {
     }
     fn commit(&self, path: &str) -> Result<String, StoreError> {
         Ok(format!("https://store.example/titles/root/{path}?put-if-absent{}", "0".repeat(self.signature)))
+    }
+    fn result(&self, key: &Digest) -> String {
+        layout::result(key, self.sharing)
     }
     fn key(&self, path: &str) -> Result<String, StoreError> {
         Ok(format!("root/{path}"))
@@ -62,7 +67,7 @@ thumbnails: { select: 2 }
 subtitles: { language: en-GB }
 ",
     );
-    let order = work_order(&order, UID, &world.settings, &Fake { signature: 0 }).unwrap();
+    let order = work_order(&order, UID, &world.settings, &Fake { signature: 0, sharing: None }).unwrap();
     insta::assert_json_snapshot!(order);
 }
 
@@ -92,10 +97,12 @@ fn the_largest_work_order_fits_an_annotation_and_is_read_back() {
     let path = "d/".repeat(250) + "clip.mov";
     let (world, mut order) = ordered(ALL);
     order.source.path = path;
-    let text = work_order(&order, UID, &world.settings, &Fake { signature: 900 }).unwrap().to_bytes();
+    let text = work_order(&order, UID, &world.settings, &Fake { signature: 900, sharing: Some("studio") }).unwrap().to_bytes();
     assert!(text.len() <= MAX_WORK_ORDER, "{} bytes", text.len());
     let read = WorkOrder::from_bytes(&text).unwrap();
     assert_eq!(read.grants.commits.len(), 3);
+    let all = || read.grants.commits.values().chain(read.steps.iter().map(|step| &step.result_url));
+    assert!(all().all(|url| url.contains("/results/studio/")), "a shared prefix keeps the results of namespaces apart");
     assert!(read.grants.folder.ends_with("-1/"));
 }
 

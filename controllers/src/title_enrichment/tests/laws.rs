@@ -40,11 +40,12 @@ fn a_title_is_published_by_one_job_that_is_admitted_and_settled_once() {
 /// Law 2, for every write of these stories, right before it and right after it.
 #[test]
 fn a_crash_after_any_single_write_converges_to_the_same_end_and_repeats_nothing() {
-    let stories: [(&str, Vec<Script>); 4] = [
+    let stories: [(&str, Vec<Script>); 5] = [
         (ALL, vec![]),
         (ALL, vec![Script::Dies(vec![Step::Shots], Cause::Evicted)]),
         (ALL, vec![Script::Dies(vec![Step::Shots, Step::Thumbnails, Step::Subtitles], Cause::OutOfMemory)]),
         (SHOTS, vec![Script::NeverStarts("Unschedulable")]),
+        (ALL, vec![Script::NodeGone(vec![Step::Shots])]),
     ];
     for (spec, scripts) in stories {
         let straight = {
@@ -234,6 +235,29 @@ fn lost_pods_do_not_count_and_failures_do() {
     world.settle();
     assert_eq!((world.status.phase, world.names.len(), world.reason()), (Some(Phase::Failed), 4, "OutOfMemory"));
     assert!(world.has("Stalled") && world.published.is_empty());
+}
+
+#[test]
+fn a_job_whose_node_is_heard_of_no_more_is_ended_and_the_next_attempt_keeps_what_it_committed() {
+    let mut world = World::new(ALL);
+    world.scripts = vec![Script::NodeGone(vec![Step::Shots])];
+    world.settle();
+    assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 2));
+    let past = &world.status.history[0];
+    assert_eq!((past.outcome.as_str(), past.counted, world.step("subtitles").lost), ("NodeLost", false, 1));
+    let second = &world.jobs[&world.names[1]];
+    let steps: Vec<Step> = second.order.steps.iter().map(|step| step.params.step()).collect();
+    assert_eq!(steps, [Step::Thumbnails, Step::Subtitles]);
+    assert!(!world.jobs.contains_key(&world.names[0]), "suspended, settled and deleted");
+}
+
+#[test]
+fn a_pod_that_should_have_ended_is_looked_at_when_it_counts_as_lost() {
+    let mut world = World::new(SHOTS);
+    world.settle();
+    let due = world.now + Duration::from_secs(77);
+    world.lost_at = Some(due);
+    assert_eq!(world.reconcile().unwrap(), Next::At(due), "nothing else would tell");
 }
 
 #[test]
@@ -454,6 +478,22 @@ fn the_status_is_bounded() {
         step.settings = Some("\u{10ffff}".repeat(512));
     }
     assert!(serde_json::to_vec(&world.status).unwrap().len() <= 32 * 1024);
+}
+
+#[test]
+fn where_there_is_no_room_nothing_is_made_and_nothing_is_written_twice() {
+    let mut world = World::new(SHOTS);
+    world.room = false;
+    for _ in 0..4 {
+        world.reconcile().unwrap();
+    }
+    assert_eq!((world.reason(), world.status.phase, world.names.len()), ("Queued", Some(Phase::Pending), 0));
+    let writes = world.writes;
+    assert_eq!(world.reconcile().unwrap(), Next::At(world.status.deadline_at.as_ref().unwrap().0));
+    assert_eq!(world.writes, writes);
+    world.room = true;
+    world.settle();
+    assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 1));
 }
 
 #[test]

@@ -5,10 +5,10 @@ use showrunner_contracts::{
     result::{Failure, Outcome, Reason, RunRecord, StepOutcome, Termination, UnitResult},
     step::Step,
 };
-use showrunner_kit::jobs::{Cause, JobState, PodRecord};
+use showrunner_kit::jobs::{Cause, Charge, JobState, PodRecord};
 
 use super::fixtures::{media, step_result};
-use super::world::{FakeJob, Script, UID, World};
+use super::world::{FakeJob, Script, UID, World, seal};
 use crate::title_enrichment::decide::Order;
 use crate::title_enrichment::layout;
 
@@ -19,6 +19,7 @@ impl World {
             return;
         }
         assert!(!self.names.contains(&name), "a name that was used before is used again");
+        let uid = format!("{name}-{}", self.names.len());
         self.names.push(name.clone());
         let script = if self.scripts.is_empty() { Script::Work } else { self.scripts.remove(0) };
         self.jobs.insert(
@@ -32,23 +33,27 @@ impl World {
                 pods_held: false,
                 settled: 0,
                 script,
+                seal: if self.squatted { seal("squatter", "3") } else { seal(&uid, "1") },
             },
         );
     }
 
     /// One step of ending a Job, as the kit does it.
-    pub(super) fn end(&mut self, name: &str) {
+    pub(super) fn end(&mut self, name: &str, charge: Charge) {
         let job = self.jobs.get_mut(name).unwrap();
         match &job.state {
             JobState::Pending { .. } | JobState::Running { .. } => {
                 job.state = JobState::Stopping;
                 job.admitted_at = None;
             }
+            // The job controller says that it is suspended; of its pod nothing more is heard.
+            JobState::Lost { .. } => job.state = JobState::Suspended,
             JobState::Stopping => {}
             _ if job.pods_held => job.pods_held = false,
             _ if job.held => {
                 job.held = false;
                 job.settled += 1;
+                self.charged.push((name.to_owned(), charge));
             }
             _ => {
                 self.jobs.remove(name);
@@ -88,7 +93,7 @@ impl World {
     fn work(&mut self, job: &FakeJob, script: &Script) -> JobState {
         let folder = layout::attempt_folder(&job.order.unit, UID, job.order.attempt.number);
         let commits = |step: Step| match script {
-            Script::Dies(steps, _) => steps.contains(&step),
+            Script::Dies(steps, _) | Script::NodeGone(steps) => steps.contains(&step),
             Script::Fails(steps, _) => !steps.contains(&step),
             Script::NoSound => step.is_visual(),
             _ => true,
@@ -122,6 +127,9 @@ impl World {
             reason: String::new(),
             message,
         };
+        if let Script::NodeGone(_) = script {
+            return JobState::Lost { record: PodRecord { finished: None, exit_code: None, ..record(String::new(), 0) } };
+        }
         if let Script::Dies(_, cause) = script {
             return JobState::Failed { cause: *cause, message: "gone".into(), record: Some(record(String::new(), 137)) };
         }

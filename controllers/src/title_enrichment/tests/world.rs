@@ -13,7 +13,7 @@ use showrunner_contracts::{
 };
 use showrunner_crds::title_enrichment::{PublishedStatus, SourceStatus, TitleEnrichmentSpec, TitleEnrichmentStatus, TitleReason};
 use showrunner_kit::Next;
-use showrunner_kit::jobs::{CancelStep, Cause, JobState, JobsConfig, Overdue, Prices};
+use showrunner_kit::jobs::{CancelStep, Cause, Charge, JobState, JobsConfig, Overdue, Prices, Seal};
 
 use super::fixtures::{ROOT, class, media, model};
 use crate::title_enrichment::decide::{Act, Answer, Decision, Facts, Input, Need, Order, Seen, SeenJob, Title, Trouble, decide};
@@ -39,6 +39,8 @@ pub(super) enum Script {
     NeverStarts(&'static str),
     /// Runs until it is stopped.
     Hangs,
+    /// Commits these steps, then its node is heard of no more.
+    NodeGone(Vec<Step>),
 }
 
 #[derive(Clone, Debug)]
@@ -51,12 +53,19 @@ pub(super) struct FakeJob {
     pub(super) pods_held: bool,
     pub(super) settled: u32,
     pub(super) script: Script,
+    pub(super) seal: Seal,
+}
+
+/// The seal of a Job with this UID and these limits.
+pub(super) fn seal(uid: &str, limits: &str) -> Seal {
+    Seal::read(&format!("{} uid={uid} limits={limits}", Seal::PENDING)).unwrap()
 }
 
 /// The process died.
 #[derive(Debug)]
 pub(super) struct Crash;
 
+#[expect(clippy::struct_excessive_bools, reason = "switches that tests turn one by one")]
 pub(super) struct World {
     pub(super) spec: TitleEnrichmentSpec,
     pub(super) generation: i64,
@@ -66,6 +75,16 @@ pub(super) struct World {
     pub(super) gone: bool,
     pub(super) jobs: BTreeMap<String, FakeJob>,
     pub(super) names: Vec<String>,
+    /// What Jobs were charged.
+    pub(super) charged: Vec<(String, Charge)>,
+    /// Jobs of somebody else.
+    pub(super) intruders: Vec<SeenJob>,
+    /// Whoever makes a Job first under the name of the next attempt makes another one.
+    pub(super) squatted: bool,
+    /// Whether there is room for one more Job.
+    pub(super) room: bool,
+    /// When pods of all Jobs count as lost.
+    pub(super) lost_at: Option<Timestamp>,
     pub(super) results: BTreeMap<Digest, Vec<u8>>,
     pub(super) reports: BTreeMap<String, Vec<u8>>,
     pub(super) source: Result<SourceStatus, TitleReason>,
@@ -90,6 +109,7 @@ impl World {
             image_pull_secrets: Vec::new(),
             classes: vec![class("plain", None), class("t4", Some("nvidia.com/gpu"))],
             prices: Prices::default(),
+            max_in_flight: 7,
             currency: "EUR".into(),
         };
         let models = vec![
@@ -106,6 +126,11 @@ impl World {
             gone: false,
             jobs: BTreeMap::new(),
             names: Vec::new(),
+            charged: Vec::new(),
+            intruders: Vec::new(),
+            squatted: false,
+            room: true,
+            lost_at: None,
             results: BTreeMap::new(),
             reports: BTreeMap::new(),
             source: Ok(SourceStatus {
@@ -179,7 +204,7 @@ impl World {
     /// One reconcile, as the controller does it.
     pub(super) fn reconcile(&mut self) -> Result<Next, Crash> {
         let (mut seen, mut facts) = (Seen::default(), Facts::default());
-        let jobs: Vec<SeenJob> = self.jobs.values().map(|job| self.see(job)).collect();
+        let jobs: Vec<SeenJob> = self.jobs.values().map(|job| self.see(job)).chain(self.intruders.clone()).collect();
         let mut touched = BTreeSet::new();
         for _ in 0..16 {
             let title = Title {
@@ -210,8 +235,10 @@ impl World {
             };
             let harvested = steps.verdict.is_none();
             let mut new = steps.status;
-            let notes =
-                steps.verdict.map(|verdict| status::tell(&mut new, &verdict, self.generation, self.now)).unwrap_or_default();
+            let mut notes = steps.notes;
+            notes.extend(
+                steps.verdict.into_iter().flat_map(|verdict| status::tell(&mut new, &verdict, self.generation, self.now)),
+            );
             let mut again = false;
             if without_times(&new) != without_times(&self.status) {
                 self.write(|world| world.status = new)?;
@@ -244,7 +271,7 @@ impl World {
 
     fn see(&self, job: &FakeJob) -> SeenJob {
         let cancel = match &job.state {
-            JobState::Pending { .. } | JobState::Running { .. } => CancelStep::Suspend,
+            JobState::Pending { .. } | JobState::Running { .. } | JobState::Lost { .. } => CancelStep::Suspend,
             JobState::Stopping => CancelStep::Wait,
             JobState::Suspended | JobState::Succeeded { .. } | JobState::Failed { .. } if job.pods_held => {
                 CancelStep::ReleasePods
@@ -266,6 +293,11 @@ impl World {
             held: job.held || job.pods_held,
             deleting: false,
             class: job.order.class.name.clone(),
+            controlled: true,
+            suspended: matches!(job.state, JobState::Suspended | JobState::Stopping),
+            finished: matches!(job.state, JobState::Succeeded { .. } | JobState::Failed { .. }),
+            seal: job.seal.clone(),
+            lost_at: self.lost_at,
         }
     }
 
@@ -295,6 +327,11 @@ impl World {
                 };
                 seen.report = down.map_or(Answer::Got(report), Answer::Trouble);
             }
+            Need::Room => {
+                // Asks nothing of the store.
+                self.reads -= 1;
+                seen.room = Answer::Got(self.room);
+            }
             Need::Progress { .. } => seen.progress = Answer::Got(None),
         }
     }
@@ -315,7 +352,13 @@ impl World {
                     Some(&order.attempt.job),
                     "the intent is stored before the Job is created"
                 );
+                let name = order.attempt.job.clone();
                 self.write(|world| world.create(*order))?;
+                match self.jobs[&name].seal.clone() {
+                    seal if seal == super::world::seal("squatter", "3") => facts.forged = true,
+                    seal => facts.sealed = Some(seal.to_string()),
+                }
+                return Ok(true);
             }
             Act::Publish(edition) => {
                 let results: Vec<_> = edition
@@ -345,8 +388,24 @@ impl World {
                 facts.alias = true;
                 return Ok(true);
             }
+            Act::Reserve { .. } => {
+                facts.reserved = true;
+                return Ok(true);
+            }
+            Act::Disown { job } => {
+                facts.disowned.insert(job.clone());
+                self.write(|world| {
+                    let intruder = world.intruders.iter_mut().find(|intruder| intruder.name == job).unwrap();
+                    (intruder.suspended, intruder.held) = (true, false);
+                })?;
+                return Ok(true);
+            }
             Act::Admit { job } if touched.insert(job.clone()) => {
                 let now = self.now;
+                assert!(
+                    self.status.attempt.as_ref().is_some_and(|attempt| attempt.admitted.is_some() && attempt.seal.is_some()),
+                    "what the Job is, and its admission, are stored before it is let run"
+                );
                 self.write(|world| {
                     let job = world.jobs.get_mut(&job).unwrap();
                     job.admitted += 1;
@@ -354,16 +413,18 @@ impl World {
                     job.state = JobState::Pending { since: Some(now), reason: "Scheduling".into(), message: String::new() };
                 })?;
             }
-            Act::End { job } if touched.insert(job.clone()) => self.write(|world| world.end(&job))?,
+            Act::End { job, charge } if touched.insert(job.clone()) => self.write(|world| world.end(&job, charge))?,
             Act::ReleasePods { job } if touched.insert(job.clone()) => {
                 self.write(|world| world.jobs.get_mut(&job).unwrap().pods_held = false)?;
             }
-            Act::LetGo { job } if touched.insert(job.clone()) => {
+            Act::LetGo { job, charge } if touched.insert(job.clone()) => {
                 assert_ne!(self.status.attempt.as_ref().map(|a| &a.job), Some(&job), "harvested before it is let go");
+                let name = job.clone();
                 self.write(|world| {
                     let job = world.jobs.get_mut(&job).unwrap();
                     (job.held, job.pods_held) = (false, false);
                     job.settled += 1;
+                    world.charged.push((name, charge));
                 })?;
             }
             Act::ForceGo { job } if touched.insert(job.clone()) => self.write(|world| {

@@ -1,0 +1,95 @@
+//! What attempts cost: the bound that is reserved, and what was spent of it.
+//!
+//! Pure.
+
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::PodSpec;
+use rust_decimal::Decimal;
+
+use super::observe::records;
+use super::quantity::quantity;
+use super::{JobsConfig, PodRecord};
+use crate::clock::Clock;
+use crate::money::Money;
+use crate::names;
+use crate::object::annotation;
+
+const GIB: u64 = 1 << 30;
+/// How long a pod without a deadline is taken to run: no Job of ours is without one.
+const LONGEST: Duration = Duration::from_hours(7 * 24);
+
+/// How much is charged for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// What its pods have cost by their records.
+    Spent,
+    /// All that it may have cost: nobody knows what ran.
+    Bound,
+    /// The same, and nothing that the Job says of itself is believed: somebody has changed it.
+    Worst,
+}
+
+/// What an attempt is charged. None where that cannot be known, for nobody has prices: what was reserved stands then.
+pub(super) fn charged(job: &Job, charge: Charge, config: Option<&JobsConfig>) -> Option<Money> {
+    match charge {
+        Charge::Spent => bound(job, config).map(|bound| spent(job, bound)),
+        Charge::Bound => bound(job, config),
+        Charge::Worst => config.map(|config| worst(job, config)),
+    }
+}
+
+/// Upper bound of what an attempt may cost: as it was worked out when the Job was made, or, where that cannot be read, from
+/// what its pods may use and the prices of today. Absent data is never nothing.
+pub(super) fn bound(job: &Job, config: Option<&JobsConfig>) -> Option<Money> {
+    let noted = annotation(&job.metadata, names::ANNOTATION_COST_ESTIMATE).and_then(|text| text.parse().ok());
+    noted.or_else(|| config.map(|config| worst(job, config)))
+}
+
+/// All that the pods of a Job may use, for as long as they may run, at the prices of today.
+fn worst(job: &Job, config: &JobsConfig) -> Money {
+    let Some(spec) = &job.spec else { return Money::ZERO };
+    let pod = spec.template.spec.clone().unwrap_or_default();
+    let seconds = |seconds: Option<i64>| seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+    let run = seconds(pod.active_deadline_seconds).or(seconds(spec.active_deadline_seconds)).unwrap_or(LONGEST);
+    let pods = Decimal::from(spec.parallelism.unwrap_or(1).max(1));
+    price_of(&pod, config).for_time(run + seconds(pod.termination_grace_period_seconds).unwrap_or_default(), pods)
+}
+
+/// What a pod costs per hour by the limits of its containers.
+fn price_of(pod: &PodSpec, config: &JobsConfig) -> Money {
+    let limits = || pod.containers.iter().filter_map(|container| container.resources.as_ref()?.limits.as_ref()).flatten();
+    let of = |name: &str| limits().filter(|(limit, _)| *limit == name).map(|(_, amount)| quantity(amount)).sum::<Decimal>();
+    let gib = |bytes: Decimal| bytes / Decimal::from(GIB);
+    // The dearest class whose machine it is: a pod does not say which of them it was made for, or says it in vain.
+    let class = |resource: Option<&str>, count: Decimal| {
+        let fitting = config.classes.iter().filter(|class| class.resource.as_deref() == resource);
+        fitting.map(|class| class.price_per_hour.times(count)).max().unwrap_or_default()
+    };
+    let accelerators: Vec<_> =
+        config.classes.iter().filter_map(|class| class.resource.as_deref()).filter(|r| !of(r).is_zero()).collect();
+    let machine = match accelerators.as_slice() {
+        [] => class(None, Decimal::ONE),
+        some => some.iter().map(|resource| class(Some(resource), of(resource))).max().unwrap_or_default(),
+    };
+    let prices = &config.prices;
+    prices
+        .cpu_core_hour
+        .times(of("cpu"))
+        .plus(prices.memory_gib_hour.times(gib(of("memory"))))
+        .plus(prices.scratch_gib_hour.times(gib(of("ephemeral-storage"))))
+        .plus(machine)
+}
+
+/// What an attempt has cost by its records: time run at the rate of when the Job was made. A pod that started and has no
+/// known end costs the attempt's upper bound, and so does one whose price cannot be read.
+pub(super) fn spent(job: &Job, bound: Money) -> Money {
+    let rate = annotation(&job.metadata, names::ANNOTATION_HOURLY_RATE).and_then(|text| text.parse::<Money>().ok());
+    let cost = |record: &PodRecord| match (record.started, record.finished, rate) {
+        (None, _, _) => Money::ZERO,
+        (Some(started), Some(finished), Some(rate)) => rate.for_time(Clock::until(started, finished), Decimal::ONE).min(bound),
+        (Some(_), _, _) => bound,
+    };
+    records(job).iter().map(cost).fold(Money::ZERO, Money::plus)
+}
