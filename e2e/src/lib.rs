@@ -7,5 +7,6 @@ pub mod cluster;
 pub mod faults;
 pub mod install;
 pub mod media;
+pub mod mutation;
 pub mod store;
 pub mod titles;
