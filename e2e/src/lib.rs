@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod faults;
 pub mod install;
 pub mod media;
+pub mod mutation;
 pub mod needles;
 pub mod reach;
 pub mod rights;

@@ -18,14 +18,14 @@ pub mod validate;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 use showrunner_crds::TitleEnrichment;
-use showrunner_crds::title_enrichment::TitleEnrichmentStatus;
+use showrunner_crds::title_enrichment::{TitleEnrichmentSpec, TitleEnrichmentStatus};
 use showrunner_kit::controller::{Kit, Wiring};
 use showrunner_kit::jobs::room::Asking;
 use showrunner_kit::object::{ObjectKey, has_finalizer};
@@ -183,7 +183,8 @@ impl TitleReconciler {
 
     fn decide(&self, title: &TitleEnrichment, jobs: &[SeenJob], seen: &Seen, facts: &Facts, now: Timestamp) -> Decision {
         let nothing = TitleEnrichmentStatus::default();
-        let wish = validate::wish(&title.spec);
+        let spec = if planted!("first-spec-kept") { first_spec(title) } else { title.spec.clone() };
+        let wish = validate::wish(&spec);
         let input = Input {
             title: &identity(title),
             status: title.status.as_ref().unwrap_or(&nothing),
@@ -196,6 +197,13 @@ impl TitleReconciler {
         };
         decide(&input, now)
     }
+}
+
+/// A planted bug: the spec as it was when the title was first looked at.
+fn first_spec(title: &TitleEnrichment) -> TitleEnrichmentSpec {
+    static SPECS: Mutex<BTreeMap<String, TitleEnrichmentSpec>> = Mutex::new(BTreeMap::new());
+    let mut specs = SPECS.lock().unwrap_or_else(PoisonError::into_inner);
+    specs.entry(title.uid().unwrap_or_default()).or_insert_with(|| title.spec.clone()).clone()
 }
 
 /// What a title is beside spec and status.

@@ -19,6 +19,8 @@ const MAX_STATUS: usize = 32 * 1024;
 const EVENTS: (usize, usize) = (8, 3);
 /// Writes that one story may cost, and how many more each process.
 const WRITES: (usize, usize) = (60, 30);
+/// Writes and Events that each change of mind may cost: what is begun is ended, and something else is begun.
+const CHANGE: (usize, usize) = (30, 5);
 const ATTEMPT: &str = "showrunner.dev/attempt";
 const UNIT: &str = "showrunner.dev/unit-key";
 const ADMITTED: &str = "showrunner.dev/admitted-at";
@@ -44,6 +46,10 @@ pub struct Record {
     pub editions: usize,
     /// How many Jobs it takes.
     pub jobs: usize,
+    /// How often people change their mind.
+    pub changes: usize,
+    /// Steps that a Job was asked for and that an earlier one had committed, in words.
+    pub redone: Vec<String>,
     /// Processes of the operator that it took.
     pub processes: usize,
     /// Writes of the operator after everything had come to its end.
@@ -56,7 +62,7 @@ pub struct Record {
 type Law = fn(&Record) -> Vec<String>;
 
 /// The laws, by name.
-pub const LAWS: [(&str, Law); 23] = [
+pub const LAWS: [(&str, Law); 24] = [
     ("at rest nothing is written", rests),
     ("names are functions of owner, unit and attempt", names),
     ("an attempt has one Job, ever", one_job),
@@ -66,6 +72,7 @@ pub const LAWS: [(&str, Law); 23] = [
     ("no Job runs that was not admitted", admitted_first),
     ("a Job is admitted once", admitted_once),
     ("a finished step is not done again", nothing_redone),
+    ("what is committed is asked of no Job again", commits_kept),
     ("a pod is charged once", charged_once),
     ("a pod is recorded before it is let go", recorded_first),
     ("a Job is settled after its harvest and with all its pods", settled_last),
@@ -93,7 +100,7 @@ impl Record {
     }
 
     /// Versions of our own kinds.
-    fn owners(&self) -> impl Iterator<Item = &Version> {
+    pub(crate) fn owners(&self) -> impl Iterator<Item = &Version> {
         self.versions.iter().filter(|version| version.is_ours())
     }
 
@@ -102,7 +109,7 @@ impl Record {
     }
 
     /// Jobs by their creation, first version only.
-    fn births(&self) -> Vec<&Version> {
+    pub(crate) fn births(&self) -> Vec<&Version> {
         let mut births: Vec<&Version> = self.jobs().into_values().filter_map(|life| life.first().copied()).collect();
         births.sort_by_key(|version| version.at);
         births
@@ -127,7 +134,7 @@ fn annotation<'a>(object: &'a Value, name: &str) -> &'a str {
     object["metadata"]["annotations"][name].as_str().unwrap_or_default()
 }
 
-fn controller(object: &Value) -> &str {
+pub(crate) fn controller(object: &Value) -> &str {
     let owners = object["metadata"]["ownerReferences"].as_array();
     owners
         .into_iter()
@@ -141,7 +148,7 @@ fn has_finalizer(object: &Value, name: &str) -> bool {
     object["metadata"]["finalizers"].as_array().is_some_and(|all| all.iter().any(|finalizer| finalizer == name))
 }
 
-fn is_deleting(object: &Value) -> bool {
+pub(crate) fn is_deleting(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
 }
 
@@ -269,13 +276,18 @@ fn nothing_redone(record: &Record) -> Vec<String> {
         let Some(owner) = record.owner_before(controller(&job.object), job.at) else { continue };
         let done = |key: &Value| {
             let steps = owner.object["status"]["steps"].as_array();
-            steps.into_iter().flatten().any(|step| step["state"] == "Done" && step["key"] == *key)
+            let is_over = |step: &Value| step["state"] == "Done" || step["state"] == "Skipped";
+            steps.into_iter().flatten().any(|step| is_over(step) && step["key"] == *key)
         };
         for step in order["steps"].as_array().into_iter().flatten().filter(|step| done(&step["key"])) {
             breaches.push(format!("Job {} does {} again", job.name(), step["step"]));
         }
     }
     breaches
+}
+
+fn commits_kept(record: &Record) -> Vec<String> {
+    record.redone.clone()
 }
 
 fn charged_once(record: &Record) -> Vec<String> {
@@ -516,12 +528,12 @@ fn no_storm(record: &Record) -> Vec<String> {
     let is_event = |request: &&Audited| request.resource == "events";
     let events = record.audit.iter().filter(is_event).count();
     let writes = record.audit.iter().filter(|request| request.is_write() && !is_event(request)).count();
-    let bound = |(story, process): (usize, usize)| story + process * record.processes;
+    let bound = |(story, process): (usize, usize), change: usize| story + process * record.processes + change * record.changes;
     let mut breaches = Vec::new();
-    if events > bound(EVENTS) {
+    if events > bound(EVENTS, CHANGE.1) {
         breaches.push(format!("{events} Events"));
     }
-    if writes > bound(WRITES) {
+    if writes > bound(WRITES, CHANGE.0) {
         breaches.push(format!("{writes} writes"));
     }
     if let Some(request) = record.audit.iter().find(|request| !request.agent.starts_with("showrunner-operator/")) {

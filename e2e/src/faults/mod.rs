@@ -11,10 +11,12 @@
 //! | [`history`] | every stored version of every object, and the audit log |
 //! | [`laws`] | what must hold in every run, as predicates over the history; shares no code with the operator |
 //! | [`run`] | one scenario with one fault |
+//! | [`dice`] | seeded choices |
 //! | [`report`] | the page for people |
 //!
 //! I/O: child processes, loopback sockets, temporary folders, the user's cache.
 
+pub mod dice;
 pub mod history;
 pub mod laws;
 pub mod operator;

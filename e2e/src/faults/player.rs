@@ -17,10 +17,16 @@ use kube::{
 use serde_json::{Value, json};
 use showrunner_contracts::{
     Digest, Document as _,
-    result::{Failure, Outcome, Reason, RunRecord, StepOutcome, StepResult, Termination, UnitResult},
+    result::{Failure, Outcome, Reason, RunRecord, StepOutcome, StepResult, Termination, UnitResult, exit},
     work_order::{StepOrder, WorkOrder},
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// The annotation that holds the work order.
 const WORK_ORDER: &str = "showrunner.dev/work-order";
@@ -46,7 +52,72 @@ pub enum Behaviour {
     Evicted,
     /// Commits its first step and runs until it is stopped.
     Hangs,
+    /// Commits its first step, and does the rest when the story lets its pods go.
+    Lingers,
 }
+
+/// What holds pods that linger.
+#[derive(Debug, Default)]
+pub struct Leash {
+    held: watch::Sender<usize>,
+    loose: CancellationToken,
+}
+
+impl Leash {
+    /// Lets all of them go, now and from now on.
+    pub fn let_go(&self) {
+        self.loose.cancel();
+    }
+
+    /// Waits until there is a pod that waits.
+    pub async fn holds(&self) {
+        // The sender is this: it does not end before.
+        let _ = self.held.subscribe().wait_for(|held| *held > 0).await;
+    }
+
+    /// Holds a pod.
+    async fn hold(&self) {
+        struct Held<'a>(&'a watch::Sender<usize>);
+        impl Drop for Held<'_> {
+            fn drop(&mut self) {
+                self.0.send_modify(|held| *held -= 1);
+            }
+        }
+        self.held.send_modify(|held| *held += 1);
+        let _held = Held(&self.held);
+        self.loose.cancelled().await;
+    }
+}
+
+/// What the pods of a run have committed.
+#[derive(Debug, Default)]
+pub struct Commits(Mutex<(BTreeMap<Digest, String>, Vec<String>)>);
+
+impl Commits {
+    /// A pod of this Job has committed the result of this key.
+    fn committed(&self, key: &Digest, job: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.0.entry(key.clone()).or_insert_with(|| job.to_owned());
+    }
+
+    /// A Job asks for this; it is kept in mind when an earlier Job had committed it. Jobs of one object come one after the
+    /// other: what is in the store when a pod starts was there when its Job was made.
+    fn asked(&self, step: &StepOrder, job: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = all.0.get(&step.key).filter(|earlier| *earlier != job).cloned();
+        if let Some(earlier) = earlier {
+            all.1.push(format!("Job {job} is asked for {}, which Job {earlier} had committed under {}", step.step, step.key));
+        }
+    }
+
+    /// What was asked for again, in words.
+    pub fn redone(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+}
+
+/// A pod's deletion: the object as it is then.
+type Doom = watch::Receiver<Option<Arc<Value>>>;
 
 /// Plays the pods of one namespace.
 pub struct Player {
@@ -64,6 +135,10 @@ pub struct Player {
     pub patient: bool,
     /// To the store, past the proxies.
     pub http: reqwest::Client,
+    /// Holds those that linger.
+    pub leash: Arc<Leash>,
+    /// What they have committed.
+    pub commits: Arc<Commits>,
 }
 
 /// What a container of a pod ended with.
@@ -86,7 +161,7 @@ impl Player {
     /// Plays until it is dropped. An error is one of the test's own means.
     pub async fn play(self) -> Result<()> {
         let player = Arc::new(self);
-        let mut begun = BTreeSet::new();
+        let mut begun: BTreeMap<String, watch::Sender<Option<Arc<Value>>>> = BTreeMap::new();
         let mut ended = BTreeSet::new();
         let mut pods = tokio::task::JoinSet::new();
         loop {
@@ -94,7 +169,7 @@ impl Player {
                 let (begun, ended) = (&begun, &ended);
                 let look = player.history.until(&player.namespace, "a pod to play", FOR_EVER, |now| {
                     let of_job = now.of("pods");
-                    let fresh = of_job.values().find(|pod| !begun.contains(pod.uid()) && !is_deleting(&pod.object)).cloned();
+                    let fresh = of_job.values().find(|pod| !begun.contains_key(pod.uid())).cloned();
                     let doomed = of_job.values().find(|pod| !ended.contains(pod.uid()) && is_deleting(&pod.object)).cloned();
                     (fresh.is_some() || doomed.is_some()).then_some((fresh, doomed))
                 });
@@ -107,30 +182,46 @@ impl Player {
                 }
             };
             if let Some(pod) = fresh {
-                begun.insert(pod.uid().to_owned());
+                let (doom, coming) = watch::channel(None);
+                begun.insert(pod.uid().to_owned(), doom);
                 let (player, object) = (Arc::clone(&player), Arc::clone(&pod.object));
-                pods.spawn(async move { player.run(&object).await });
+                pods.spawn(async move { player.live(&object, coming).await });
             }
             if let Some(pod) = doomed {
-                begun.insert(pod.uid().to_owned());
                 ended.insert(pod.uid().to_owned());
-                let (player, object) = (Arc::clone(&player), Arc::clone(&pod.object));
-                pods.spawn(async move { player.stop(&object).await });
+                if let Some(doom) = begun.get(pod.uid()) {
+                    doom.send_replace(Some(Arc::clone(&pod.object)));
+                }
             }
         }
+    }
+
+    /// One pod from its binding to its end, and its deletion after that. What it was about to write it writes first: of a
+    /// pod that is gone nothing arrives any more.
+    async fn live(&self, pod: &Value, mut doom: Doom) -> Result<()> {
+        if !is_deleting(pod) {
+            self.run(pod, &doom).await?;
+        }
+        let object = doom.wait_for(Option::is_some).await.context("the player is over")?.clone();
+        self.stop(&object.unwrap_or_default()).await
     }
 
     fn api(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// One pod from its binding to its end.
-    async fn run(&self, pod: &Value) -> Result<()> {
+    /// One pod from its binding to its end, or to its deletion.
+    async fn run(&self, pod: &Value, doom: &Doom) -> Result<()> {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         let order = pod["metadata"]["annotations"][WORK_ORDER].as_str().context("the pod has no work order")?;
         let order = WorkOrder::from_bytes(order.as_bytes())?;
-        let behaviour = self.behaviours.get(order.attempt as usize - 1).copied().unwrap_or(Behaviour::Succeeds);
-        self.told("WaitingToStart").await?;
+        let mut behaviour = self.behaviours.get(order.attempt as usize - 1).copied().unwrap_or(Behaviour::Succeeds);
+        let job = pod["metadata"]["ownerReferences"][0]["name"].as_str().unwrap_or_default();
+        order.steps.iter().for_each(|step| self.commits.asked(step, job));
+        self.told("WaitingToStart", doom).await;
+        if is_doomed(doom) {
+            return Ok(());
+        }
         let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
             "target": { "apiVersion": "v1", "kind": "Node", "name": NODE } });
         let (api, params) = (self.api(), PostParams::default());
@@ -143,13 +234,32 @@ impl Player {
         if !self.status(name, &running(started)).await? {
             return Ok(());
         }
-        self.told("Working").await?;
-        let steps = if behaviour == Behaviour::Succeeds { order.steps.len() } else { 1 };
+        self.told("Working", doom).await;
+        if is_doomed(doom) {
+            return Ok(());
+        }
+        if let Some(failure) = self.refused_source(&order).await? {
+            let words = serde_json::to_string(&Termination::Failure(failure))?;
+            self.status(name, &over(&End::of(exit::NO_RESULT, "Error", words), Some(started))).await?;
+            return Ok(());
+        }
+        if self.leash.loose.is_cancelled() {
+            behaviour = Behaviour::Succeeds;
+        }
+        let (first, rest) = order.steps.split_at(order.steps.len().min(1));
         let mut outcomes = Vec::new();
         if behaviour != Behaviour::Crashes {
-            for step in order.steps.iter().take(steps) {
-                outcomes.push(self.commit(&order, step).await?);
+            self.commit_all(&order, first, job, &mut outcomes).await?;
+        }
+        if behaviour == Behaviour::Lingers {
+            let mut coming = doom.clone();
+            tokio::select! {
+                () = self.leash.hold() => behaviour = Behaviour::Succeeds,
+                _ = coming.wait_for(Option::is_some) => return Ok(()),
             }
+        }
+        if behaviour == Behaviour::Succeeds {
+            self.commit_all(&order, rest, job, &mut outcomes).await?;
         }
         let end = match behaviour {
             Behaviour::Succeeds => End::of(0, "Completed", self.unit_result(&order, outcomes).await?),
@@ -160,7 +270,7 @@ impl Player {
                     "lastTransitionTime": Timestamp::now().to_string() });
                 End { condition: Some(disruption), ..End::of(137, "Error", String::new()) }
             }
-            Behaviour::Hangs => return Ok(()),
+            Behaviour::Hangs | Behaviour::Lingers => return Ok(()),
         };
         self.status(name, &over(&end, Some(started))).await?;
         Ok(())
@@ -196,15 +306,39 @@ impl Player {
     }
 
     /// Waits, with patience but not for ever, until an object of ours gives this reason for not being ready.
-    async fn told(&self, reason: &str) -> Result<()> {
+    async fn told(&self, reason: &str, doom: &Doom) {
         if !self.patient {
-            return Ok(());
+            return;
         }
         let told = self.history.until(&self.namespace, reason, PATIENCE, |now| {
             now.all().any(|version| version.is_ours() && ready_reason(&version.object) == Some(reason)).then_some(())
         });
-        // An operator that says nothing is what many runs are about.
-        let _ = told.await;
+        let mut coming = doom.clone();
+        tokio::select! {
+            // An operator that says nothing is what many runs are about.
+            _ = told => {}
+            _ = coming.wait_for(Option::is_some) => {}
+        }
+    }
+
+    /// Why the worker does not begin: the bytes are not those that are asked for.
+    async fn refused_source(&self, order: &WorkOrder) -> Result<Option<Failure>> {
+        let Some(wanted) = &order.source.sha256 else { return Ok(None) };
+        let bytes = get(&self.http, &order.source.url).await?.context("the source is gone")?;
+        let found = Digest::of(&bytes);
+        let message = format!("the source has {found}, not {wanted}");
+        Ok((found != *wanted).then(|| Failure::new(Reason::SourceDigestMismatch, &message)))
+    }
+
+    /// Some steps, one after the other.
+    async fn commit_all(&self, order: &WorkOrder, steps: &[StepOrder], job: &str, outcomes: &mut Vec<StepOutcome>) -> Result<()> {
+        for step in steps {
+            let outcome = self.commit(order, step).await?;
+            if matches!(outcome.outcome, Outcome::Done { .. }) {
+                self.commits.committed(&step.key, job);
+            }
+            outcomes.push(outcome);
+        }
         Ok(())
     }
 
@@ -260,6 +394,10 @@ impl Player {
 pub fn ready_reason(object: &Value) -> Option<&str> {
     let conditions = object["status"]["conditions"].as_array()?;
     conditions.iter().find(|condition| condition["type"] == "Ready")?["reason"].as_str()
+}
+
+fn is_doomed(doom: &Doom) -> bool {
+    doom.borrow().is_some()
 }
 
 fn is_deleting(object: &Value) -> bool {

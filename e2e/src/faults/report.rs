@@ -16,7 +16,7 @@ use std::{
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}\
 table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}\
 td.n{text-align:right;font-variant-numeric:tabular-nums}.good{color:#186a3b}.bad{color:#b00020;font-weight:600}.other{color:#8a6d00}\
-code{font-size:.92em}h2{margin-top:2.5rem}summary{cursor:pointer}";
+code{font-size:.92em}ol{margin:0;padding-left:1.2rem}h2{margin-top:2.5rem}summary{cursor:pointer}";
 
 /// One run, as the report tells it.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Row {
     pub scenario: String,
     /// What went wrong, and where; none for the run without a fault.
     pub fault: Option<(Point, Fault)>,
+    /// What people did on the way, step by step; empty where the story says it all.
+    pub changes: Vec<String>,
     /// The bug that was planted.
     pub bug: Option<String>,
     /// What came of it.
@@ -54,7 +56,8 @@ impl Row {
     fn what(&self) -> (String, String) {
         match &self.fault {
             Some((point, fault)) => (point.to_string(), fault.to_string()),
-            None => ("-".to_owned(), "no fault".to_owned()),
+            None if self.changes.is_empty() => ("-".to_owned(), "no fault".to_owned()),
+            None => (format!("{} changes", self.changes.len()), "no fault".to_owned()),
         }
     }
 }
@@ -111,6 +114,9 @@ impl Sweep {
                 row.outcome.took.as_secs_f64(),
                 row.outcome.processes
             );
+            for change in &row.changes {
+                let _ = writeln!(text, "    - {change}");
+            }
             for (law, breach) in &row.outcome.breaches {
                 let _ = writeln!(text, "    {law}: {breach}");
             }
@@ -125,7 +131,9 @@ impl Sweep {
         );
         page.push_str(
             "<p>Each line is one run of the real operator against a real API server and store: at the named point, the \
-             named fault; then every law is checked over everything that was stored and sent.</p>",
+             named fault; then every law is checked over everything that was stored and sent. Where specs are changed, the \
+             changes stand in its place, each with its moment: the end must be that of an object that wanted the last spec \
+             at once.</p>",
         );
         let mut scenarios: Vec<&str> =
             self.rows.iter().filter(|row| row.bug.is_none()).map(|row| row.scenario.as_str()).collect();
@@ -145,25 +153,31 @@ impl Sweep {
 }
 
 fn table(page: &mut String, rows: &[&Row]) {
-    page.push_str("<table><tr><th>outcome<th>point<th>fault<th>seconds<th>processes<th>writes</tr>");
+    page.push_str("<table><tr><th>outcome<th>point<th>fault<th>seconds<th>processes<th>Jobs<th>writes</tr>");
     for row in rows {
         let (point, fault) = row.what();
         let bug = row.bug.as_ref().map_or_else(String::new, |bug| format!("<b>{}</b> ", escape(bug)));
+        let point = if row.changes.is_empty() {
+            format!("<code>{}</code>", escape(&point))
+        } else {
+            row.changes.iter().fold("<ol>".to_owned(), |list, change| list + "<li>" + &escape(change)) + "</ol>"
+        };
         let _ = write!(
             page,
-            "<tr><td class=\"{}\">{}<td>{bug}<code>{}</code><td>{}<td class=\"n\">{:.1}<td class=\"n\">{}<td class=\"n\">{}</tr>",
+            "<tr><td class=\"{}\">{}<td>{bug}{}<td>{}<td class=\"n\">{:.1}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}</tr>",
             row.class(),
             row.verdict(),
-            escape(&point),
+            point,
             escape(&fault),
             row.outcome.took.as_secs_f64(),
             row.outcome.processes,
+            row.outcome.jobs,
             row.outcome.writes.0
         );
         for (law, breach) in &row.outcome.breaches {
             let _ = write!(
                 page,
-                "<tr><td><td colspan=\"5\"><details><summary>{}</summary><pre>{}</pre></details></tr>",
+                "<tr><td><td colspan=\"6\"><details><summary>{}</summary><pre>{}</pre></details></tr>",
                 escape(law),
                 escape(breach)
             );

@@ -3,11 +3,11 @@
 //! I/O: the API server, the store, the operator as a process; a folder of its own for configuration and logs.
 
 use super::{
-    history::{Audit, History, World},
+    history::{Audit, History, Version, World},
     laws::{self, Record},
     operator::{LEASE, Replica, Setting, Watched},
     plane::{BUCKET, Plane},
-    player::{Behaviour, Player},
+    player::{Behaviour, Commits, Leash, Player},
     recording::Recording,
     wire::{Entry, Fault, Point, Wire},
 };
@@ -115,7 +115,7 @@ fn kinds() -> Result<Value> {
 /// A story that the operator is to bring to its end.
 pub trait Scenario: Send + Sync {
     /// In one or two words.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// What pods do, by attempt.
     fn pods(&self) -> Vec<Behaviour> {
@@ -130,6 +130,16 @@ pub trait Scenario: Send + Sync {
     /// Manifests that it publishes at most.
     fn editions(&self) -> usize {
         1
+    }
+
+    /// Changes of mind that people have on the way: each may cost the operator some writes more.
+    fn changes(&self) -> usize {
+        0
+    }
+
+    /// What must hold beside the laws; breaches with their names.
+    fn look(&self, _record: &Record) -> Vec<(String, String)> {
+        Vec::new()
     }
 
     /// How long the story may take without a fault.
@@ -149,6 +159,7 @@ pub struct Stage<'a> {
     wire: Wire,
     limit: Duration,
     specs: Mutex<Vec<Value>>,
+    leash: Arc<Leash>,
 }
 
 impl Stage<'_> {
@@ -165,22 +176,80 @@ impl Stage<'_> {
         }
     }
 
-    /// Creates an object of ours, as a person would.
-    pub async fn create(&self, resource: &str, name: &str, spec: &Value) -> Result<()> {
+    /// Creates an object of ours, as a person would; gives it as it was stored.
+    pub async fn create(&self, resource: &str, name: &str, spec: &Value) -> Result<Value> {
         let kind = self.means.history.kind(resource).with_context(|| format!("there is no kind {resource}"))?;
         let object = DynamicObject::new(name, &kind).data(json!({ "spec": spec }));
         let made = self.api(resource)?.create(&PostParams::default(), &object).await?;
         self.wire.old_version(made.metadata.resource_version.as_deref().unwrap_or_default());
         self.wrote(&made);
-        Ok(())
+        self.recorded(resource, made).await
     }
 
-    /// Changes an object's spec, as a person would.
-    pub async fn edit(&self, resource: &str, name: &str, spec: &Value) -> Result<()> {
+    /// Changes an object's spec, as a person would; gives it as it was stored.
+    pub async fn edit(&self, resource: &str, name: &str, spec: &Value) -> Result<Value> {
+        match self.try_edit(resource, name, spec).await? {
+            Ok(stored) => Ok(stored),
+            Err(refusal) => bail!("the API server refuses {spec}: {refusal}"),
+        }
+    }
+
+    /// As before; or what the API server says where it refuses the change.
+    pub async fn try_edit(&self, resource: &str, name: &str, spec: &Value) -> Result<Result<Value, String>> {
         let patch = Patch::Merge(json!({ "spec": spec }));
-        let written = self.api(resource)?.patch(name, &PatchParams::default(), &patch).await?;
-        self.wrote(&written);
-        Ok(())
+        match self.api(resource)?.patch(name, &PatchParams::default(), &patch).await {
+            Ok(written) => {
+                self.wrote(&written);
+                Ok(Ok(self.recorded(resource, written).await?))
+            }
+            Err(kube::Error::Api(status)) if status.code == 422 => Ok(Err(status.message.clone())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// An object as it is now.
+    pub async fn read(&self, resource: &str, name: &str) -> Result<Value> {
+        Ok(serde_json::to_value(self.api(resource)?.get(name).await?)?)
+    }
+
+    /// Waits until the history has what was written: who looks at it afterwards does not see what was before.
+    async fn recorded(&self, resource: &str, written: DynamicObject) -> Result<Value> {
+        let at: u64 =
+            written.metadata.resource_version.as_deref().unwrap_or_default().parse().context("a version is a number")?;
+        let uid = written.metadata.uid.clone().unwrap_or_default();
+        let has = |version: &Version| version.resource == resource && version.uid() == uid && version.at >= at;
+        let history = &self.means.history;
+        history
+            .until(&self.namespace, "the history has what was written", SOON, |_| {
+                history.of(&self.namespace).iter().any(has).then_some(())
+            })
+            .await?;
+        Ok(serde_json::to_value(written)?)
+    }
+
+    /// Puts an object into the store, below the run's prefix.
+    pub async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<()> {
+        self.means.store.put(&format!("{}/{path}", self.namespace), bytes).await
+    }
+
+    /// Waits until the operator has made so many more writes.
+    pub async fn writes(&self, count: usize) {
+        self.wire.wait_writes(self.wire.writes() + count).await;
+    }
+
+    /// Waits until a pod waits for what people do.
+    pub async fn pods_wait(&self) {
+        self.leash.holds().await;
+    }
+
+    /// People do nothing more: pods that waited go on, and from now on all of them do their work.
+    pub fn let_pods_go(&self) {
+        self.leash.let_go();
+    }
+
+    /// Has every object of ours looked at at once, as a person would.
+    pub async fn nudge_all(&self) -> Result<bool> {
+        self.nudge(self.wire.writes().try_into().unwrap_or_default()).await
     }
 
     /// Deletes an object, as a person would.
@@ -238,6 +307,8 @@ pub struct Outcome {
     pub tale: Vec<String>,
     /// Processes of the operator.
     pub processes: usize,
+    /// Jobs that were made.
+    pub jobs: usize,
     /// Writes and Events of the operator, by the audit log.
     pub writes: (usize, usize),
     /// How long it took.
@@ -255,8 +326,15 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
     std::fs::create_dir_all(&folder)?;
     prepare(means, &namespace).await?;
     let wire = Wire::new(&namespace, means.http.clone(), &means.api, &means.store_url, plan.fault.clone());
-    let stage =
-        Stage { means, namespace: namespace.clone(), wire: wire.clone(), limit: plan.scenario.limit(), specs: Mutex::default() };
+    let stage = Stage {
+        means,
+        namespace: namespace.clone(),
+        wire: wire.clone(),
+        limit: plan.scenario.limit(),
+        specs: Mutex::default(),
+        leash: Arc::default(),
+    };
+    let commits = Arc::new(Commits::default());
     let player = Player {
         client: means.client.clone(),
         history: means.history.clone(),
@@ -265,6 +343,8 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
         behaviours: plan.scenario.pods(),
         patient: plan.patient,
         http: means.http.clone(),
+        leash: Arc::clone(&stage.leash),
+        commits: Arc::clone(&commits),
     };
     let setting = Setting {
         binary: plan.binary.clone(),
@@ -293,8 +373,11 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
         outcome.breaches.push(("the wanted end is reached, and rests".to_owned(), format!("{error:#}")));
     }
     let processes = acts.numbers.load(Ordering::SeqCst) as usize;
-    let record = collect(&stage, plan, rest, processes).await?;
+    let mut record = collect(&stage, plan, rest, processes).await?;
+    record.redone = commits.redone();
     outcome.breaches.extend(laws::breaches(&record).into_iter().map(|(law, breach)| (law.to_owned(), breach)));
+    outcome.breaches.extend(plan.scenario.look(&record));
+    outcome.jobs = record.births().len();
     outcome.points = steady(&record.journal);
     outcome.tale = record.journal.iter().filter(|entry| entry.point.is_write()).map(Entry::describe).collect();
     outcome.processes = processes;
@@ -345,6 +428,8 @@ async fn collect(stage: &Stage<'_>, plan: &Plan, writes_at_rest: Vec<String>, pr
         specs,
         editions: plan.scenario.editions(),
         jobs: plan.scenario.jobs(),
+        changes: plan.scenario.changes(),
+        redone: Vec::new(),
         processes,
         writes_at_rest,
         keys: means.store.list(&prefix).await?,
@@ -545,6 +630,7 @@ impl Stage<'_> {
                 "steps": all(&status["steps"], &["name", "state", "reason", "attempts", "lost"]),
                 "history": all(&status["history"], &["number", "outcome", "counted"]),
                 "published": status["published"]["digest"],
+                "media": status["media"],
             })
         };
         now.all().filter(|version| version.is_ours()).map(|version| tell(&version.object)).collect()

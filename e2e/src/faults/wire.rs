@@ -273,6 +273,12 @@ struct State {
     answered_jobs: HashMap<(u32, String), bool>,
 }
 
+impl State {
+    fn writes(&self) -> usize {
+        self.journal.iter().filter(|entry| entry.point.is_write() && entry.answered.is_some()).count()
+    }
+}
+
 struct Inner {
     namespace: String,
     http: reqwest::Client,
@@ -362,6 +368,16 @@ impl Wire {
     /// Every request so far.
     pub fn journal(&self) -> Vec<Entry> {
         self.0.lock().journal.clone()
+    }
+
+    /// How many writes were answered so far.
+    pub fn writes(&self) -> usize {
+        self.0.lock().writes()
+    }
+
+    /// Waits until so many writes were answered.
+    pub async fn wait_writes(&self, count: usize) {
+        self.0.until(|state| state.writes() >= count).await;
     }
 
     /// Which process met the planned fault, once it has.

@@ -2,7 +2,12 @@
 //!
 //! Runs only with `SHOWRUNNER_E2E=1`, which `make sweep` sets. The first story of each kind is swept whole, of the
 //! others a sample that `SHOWRUNNER_SEED` chooses; `SHOWRUNNER_LONG=1` sweeps everything and plants bugs.
+//!
+//! On the same control plane, for its start is what takes long, specs are changed (`mutation.rs`). With a filter that begins
+//! with `mutation` nothing else is done.
 
+mod mutants;
+mod mutation;
 mod plan;
 mod planted;
 mod scenarios;
@@ -83,6 +88,7 @@ impl Suite {
         let row = Row {
             scenario: plan.scenario.name().to_owned(),
             fault: plan.fault.clone(),
+            changes: Vec::new(),
             bug: plan.bug.clone(),
             outcome: outcome.clone(),
         };
@@ -181,17 +187,22 @@ fn sweep(arguments: &Arguments) -> Result<Conclusion> {
     println!("seed {seed}{}", if all { ", every point of every story" } else { "" });
     let suite = Arc::new(Suite::start()?);
     let (mut trials, mut straights) = (Vec::new(), planted::Straights::new());
-    for stories in scenarios::all() {
+    let specs_only = arguments.filter.as_ref().is_some_and(|filter| filter.starts_with("mutation"));
+    let stories = if specs_only { Vec::new() } else { scenarios::all() };
+    for stories in stories {
         for (index, (scenario, straight)) in stories.iter().zip(discover(&suite, &stories)?).enumerate() {
             let (straight, whole) = (Arc::new(straight), index == 0);
-            straights.insert(scenario.name(), (Arc::clone(scenario), Arc::clone(&straight)));
+            straights.insert(scenario.name().to_owned(), (Arc::clone(scenario), Arc::clone(&straight)));
             trials.push(hasty(&suite, scenario, &straight));
             for (point, fault) in plan::faults(&straight.points, whole, all, seed) {
                 trials.push(trial(&suite, scenario, &straight, point, fault));
             }
         }
     }
-    trials.extend(planted::trials(&suite, &straights, seed)?);
+    if !specs_only {
+        trials.extend(planted::trials(&suite, &straights, seed)?);
+    }
+    trials.extend(mutation::trials(&suite, seed, all)?);
     let conclusion = libtest_mimic::run(arguments, trials);
     let rows = suite.rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let report = Sweep { seed, took: began.elapsed(), rows };

@@ -1,7 +1,7 @@
 //! Which faults a story meets at which points, and what of a run is a failure. No I/O.
 
 use crate::{Fault, Outcome, Plan, Point};
-use showrunner_e2e::faults::wire::Old;
+use showrunner_e2e::faults::{dice::Dice, wire::Old};
 
 /// Each write, always.
 const WRITES: [Fault; 3] = [Fault::KilledBefore, Fault::AnswerLost, Fault::KilledAfter];
@@ -39,32 +39,6 @@ const READS: [Fault; 3] = [Fault::Answered(503), Fault::Cut, Fault::Away];
 const SAMPLE: (usize, usize) = (6, 3);
 /// Of the story that is swept whole, points that are not always taken: two replicas, reads.
 const WHOLE: (usize, usize) = (4, 16);
-
-/// A small seeded generator (splitmix64).
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[(self.roll() % from.len() as u64) as usize]
-    }
-
-    /// So many of these, in their order.
-    pub(crate) fn some<T>(&mut self, mut from: Vec<T>, count: usize) -> Vec<T> {
-        while from.len() > count {
-            let index = (self.roll() % from.len() as u64) as usize;
-            from.remove(index);
-        }
-        from
-    }
-}
 
 /// The runs of one story.
 pub(crate) fn faults(points: &[Point], whole: bool, all: bool, seed: u64) -> Vec<(Point, Fault)> {

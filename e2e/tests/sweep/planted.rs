@@ -2,18 +2,20 @@
 //!
 //! I/O: reads the operator's binaries.
 
-use crate::{
-    Suite,
-    plan::{self, Dice},
-};
+use crate::{Suite, plan};
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::{Failed, Trial};
 use showrunner_e2e::faults::{
+    dice::Dice,
     report::Row,
     run::{Outcome, Scenario, binaries},
     wire::{Fault, Point},
 };
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Every planted bug, with the story that is told to it.
 const BUGS: [(&str, &str); 12] = [
@@ -38,14 +40,28 @@ const MARK: &[u8] = b"SHOWRUNNER_PLANTED_BUG";
 const VARIABLE: &str = "SHOWRUNNER_PLANTED";
 
 /// Stories by name, each with its run without a fault.
-pub(crate) type Straights = BTreeMap<&'static str, (Arc<dyn Scenario>, Arc<Outcome>)>;
+pub(crate) type Straights = BTreeMap<String, (Arc<dyn Scenario>, Arc<Outcome>)>;
+
+/// How many of so many bugs are to be tried; none where nobody asks for it.
+pub(crate) fn wanted(all: usize) -> Result<Option<usize>> {
+    let Some(wanted) = std::env::var(VARIABLE).ok().filter(|wanted| wanted != "0") else { return Ok(None) };
+    if wanted == "all" {
+        return Ok(Some(all));
+    }
+    Ok(Some(wanted.parse().context("SHOWRUNNER_PLANTED: all, or a number")?))
+}
+
+/// The operator with planted bugs.
+pub(crate) fn binary() -> Result<PathBuf> {
+    let planted = binaries()?.join("showrunner-operator-planted");
+    ensure!(planted.is_file(), "there is no {}: run `make planted`", planted.display());
+    Ok(planted)
+}
 
 /// A trial for each bug that is to be tried, and one that says that the operator that is installed has none.
 pub(crate) fn trials(suite: &Arc<Suite>, straights: &Straights, seed: u64) -> Result<Vec<Trial>> {
-    let Some(wanted) = std::env::var(VARIABLE).ok().filter(|wanted| wanted != "0") else { return Ok(Vec::new()) };
-    let count = if wanted == "all" { BUGS.len() } else { wanted.parse().context("SHOWRUNNER_PLANTED: all, or a number")? };
-    let planted = binaries()?.join("showrunner-operator-planted");
-    ensure!(planted.is_file(), "there is no {}: run `make planted`", planted.display());
+    let Some(count) = wanted(BUGS.len())? else { return Ok(Vec::new()) };
+    let planted = binary()?;
     let clean = suite.binary.clone();
     let (with, without) = (planted.clone(), clean);
     let mut trials = vec![Trial::test("planted: the operator that is installed has no planted bug", move || {
@@ -90,11 +106,23 @@ fn catch(suite: &Suite, binary: &Path, bug: &str, scenario: &Arc<dyn Scenario>, 
             if outcome.breaches.is_empty() {
                 outcome.breaches.push(("the end is the same as without a fault".to_owned(), told));
             }
-            suite.tell(Row { scenario: scenario.name().to_owned(), fault: plan.fault, bug: plan.bug, outcome });
+            suite.tell(Row {
+                scenario: scenario.name().to_owned(),
+                fault: plan.fault,
+                changes: Vec::new(),
+                bug: plan.bug,
+                outcome,
+            });
             return Ok(());
         }
     }
     let outcome = Outcome { reached: true, ..Outcome::default() };
-    suite.tell(Row { scenario: scenario.name().to_owned(), fault: None, bug: Some(bug.to_owned()), outcome });
+    suite.tell(Row {
+        scenario: scenario.name().to_owned(),
+        fault: None,
+        changes: Vec::new(),
+        bug: Some(bug.to_owned()),
+        outcome,
+    });
     anyhow::bail!("no fault at any write shows the bug {bug}")
 }
