@@ -217,8 +217,7 @@ impl Draft<'_> {
             return decision;
         }
         if !self.input.title.has_finalizer {
-            self.acts.push(Act::AddFinalizer);
-            return self.tell(TitleReason::Planned, "the work is planned".to_owned(), Next::WaitForChange);
+            return self.first(Act::AddFinalizer);
         }
         self.begin(wish)
     }

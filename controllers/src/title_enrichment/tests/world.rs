@@ -208,7 +208,7 @@ impl World {
                 }
                 Decision::Do(steps) => *steps,
             };
-            let harvested = steps.verdict.is_none();
+            let harvested = steps.status.attempt.is_none() && self.status.attempt.is_some();
             let mut new = steps.status;
             let notes =
                 steps.verdict.map(|verdict| status::tell(&mut new, &verdict, self.generation, self.now)).unwrap_or_default();
