@@ -280,9 +280,9 @@ class Operator:
         return self.metric("leader_election_master_status") == 1
 
     def memory(self):
-        """(resident now, at its greatest), MiB."""
+        """(resident now, of it the program's own file, resident at its greatest), MiB."""
         status = Path(f"/proc/{self.child.pid}/status").read_text()
-        return tuple(int(re.search(rf"^{name}:\s+(\d+) kB", status, re.M)[1]) / 1024 for name in ("VmRSS", "VmHWM"))
+        return tuple(int(re.search(rf"^{name}:\s+(\d+) kB", status, re.M)[1]) / 1024 for name in ("VmRSS", "RssFile", "VmHWM"))
 
     def end(self, how=signal.SIGTERM):
         self.plane.end(self.child, how)
