@@ -72,6 +72,7 @@ class Row:
     goal: Goal | None = None
     note: str = ""  # what else there is to know; for a missed goal why, and what was tried
     loaded: bool = False  # others used the machine during some of the runs
+    part: str = ""  # of the suite; where suites have parts
 
     @property
     def ratios(self):
@@ -90,7 +91,7 @@ class Row:
         goal = self.goal and {"most": self.goal.most, "of": "ratio" if self.goal.of_ratio else "ours"}
         return {"what": self.what, "unit": self.unit, "ours": figures(self.ours), "peer": self.peer,
                 "theirs": figures(self.theirs), "ratio": figures(self.ratios), "goal": goal, "ok": self.ok,
-                "loaded": self.loaded, "note": self.note}
+                "loaded": self.loaded, "note": self.note} | ({"part": self.part} if self.part else {})
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ class Bench:
 
     def __init__(self, suite, runs, wait_quiet):
         self.suite, self.runs, self.wait_quiet = suite, runs, wait_quiet
-        self.rows, self.weather = [], []
+        self.rows, self.weather, self.part = [], [], ""
         self.cache = Path(os.environ.get("SHOWRUNNER_CACHE")
                           or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "showrunner")
         self.artefacts = Path(os.environ.get("SHOWRUNNER_ARTEFACTS") or self.cache / "artefacts")
@@ -159,7 +160,7 @@ class Bench:
         print(f"{self.suite}: {text}", flush=True)
 
     def row(self, *arguments, **named):
-        self.rows.append(Row(*arguments, **named))
+        self.rows.append(Row(*arguments, part=self.part, **named))
 
     def need(self, path, how):
         """A file without which nothing can be measured."""
@@ -174,7 +175,7 @@ class Bench:
             pass
         loaded = busy >= QUIET_CORES
         self.weather.append({"run": label, "loadavg": round(os.getloadavg()[0], 2), "busyCores": round(busy, 2),
-                             "loaded": loaded})
+                             "loaded": loaded} | ({"part": self.part} if self.part else {}))
         return loaded
 
     def run(self, command, label, timeout=600, env=None):
@@ -274,18 +275,44 @@ def table(rows, colour):
 
 
 def load(path):
-    """A suite is a file with one function, measure(bench)."""
+    """A suite is a file with one function, measure(bench), or with PARTS: several, by name."""
     spec = importlib.util.spec_from_file_location(f"suite_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def run_suite(path, results, runs, wait_quiet):
+def measure(suite, bench, only):
+    """The whole suite, or those of its parts that are named."""
+    if (parts := getattr(suite, "PARTS", None)) is None:
+        if only:
+            raise CannotRun(f"failed to run {', '.join(only)} only: this suite has no parts")
+        return suite.measure(bench)
+    if unknown := [name for name in only if name not in parts]:
+        raise CannotRun(f"failed to run {', '.join(unknown)}: the parts are {', '.join(parts)}")
+    for name in only or parts:
+        bench.part = name
+        parts[name](bench)
+
+
+def keep_others(document, path, only):
+    """Parts that were not measured now stand as they were measured last, each under its own commit, on this same machine."""
+    old = json.loads(path.read_text()) if path.exists() else {}
+    if old.get("machine") != document["machine"]:
+        return document
+    for each in (old, document):
+        each["rows"] = [{"measured": each["measured"], "revision": each["revision"]} | entry for entry in each["rows"]]
+    for list_ in ("rows", "weather"):
+        document[list_] = [entry for entry in old[list_] if entry.get("part") not in only] + document[list_]
+    document["ok"] = all(entry["ok"] is not False for entry in document["rows"])
+    return document
+
+
+def run_suite(path, results, runs, wait_quiet, only=()):
     """Measures one suite, prints its table, writes its result file: MET, MISSED or COULD_NOT_RUN."""
     bench, trouble = Bench(path.stem, runs, wait_quiet), None
     try:
-        load(path).measure(bench)
+        measure(load(path), bench, only)
         unmeasured = [row.what for row in bench.rows if row.goal and not row.ours]
         if unmeasured:
             trouble = f"failed to measure what has a goal: {', '.join(unmeasured)}"
@@ -304,6 +331,8 @@ def run_suite(path, results, runs, wait_quiet):
     document = {"suite": path.stem, "measured": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                 "revision": revision(), "machine": machine(), "ok": met, "rows": [row.document() for row in bench.rows],
                 "weather": bench.weather}
+    if only:
+        document = keep_others(document, results / f"{path.stem}.json", only)
     results.mkdir(parents=True, exist_ok=True)
     scratch = results / f"{path.stem}.json.tmp"
     scratch.write_text(json.dumps(document, indent=1) + "\n")

@@ -35,6 +35,29 @@ def bench(suites, *arguments):
         return done.returncode, done.stdout + done.stderr, results
 
 
+PARTS = ("def part(name): return lambda bench: bench.row(name, 's', [{}], goal=__import__('harness').Goal(2.0))\n"
+         "PARTS = {{name: part(name) for name in ('first', 'second')}}")
+
+
+class Parts(unittest.TestCase):
+    def test_one_part_is_measured_anew_and_the_others_stay_as_they_were_found(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            (folder / "suites").mkdir()
+
+            def run(figure, *arguments):
+                (folder / "suites/one.py").write_text(PARTS.format(figure))
+                status = subprocess.run([sys.executable, HERE / "run", "one", "--from", folder / "suites", "--results", folder, *arguments],
+                                        capture_output=True, timeout=60).returncode
+                document = json.loads((folder / "one.json").read_text())
+                return status, document["ok"], {row["what"]: row["ours"]["median"] for row in document["rows"]}
+
+            self.assertEqual(run(9, "--only", "first"), (1, False, {"first": 9}))
+            self.assertEqual(run(1, "--only", "second"), (0, False, {"first": 9, "second": 1}), "what was missed stays missed")
+            self.assertEqual(run(1, "--only", "first"), (0, True, {"first": 1, "second": 1}))
+            self.assertEqual(run(1, "--only", "third")[0], 2)
+
+
 class ExitStatus(unittest.TestCase):
     def test_a_goal_that_is_met_is_0(self):
         status, said, results = bench({"one": MET})

@@ -140,6 +140,8 @@ impl Writer {
     pub async fn write_status<K: Object>(&self, read: &K, status: &impl Serialize) -> Result<StatusWrite<K>, WriteError> {
         let invalid = |error: serde_json::Error| WriteError::Invalid { object: read.describe(), message: error.to_string() };
         let old = serde_json::to_value(read).map_err(invalid)?.get_mut("status").map_or(Value::Null, Value::take);
+        // None is as good as an empty one.
+        let old = if old.is_null() { json!({}) } else { old };
         let new = serde_json::to_value(status).map_err(invalid)?;
         if diff::equal_but_for_times(&old, &new) && !crate::planted!("written-at-rest") {
             return Ok(StatusWrite::Unchanged);

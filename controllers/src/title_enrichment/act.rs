@@ -28,7 +28,7 @@ use super::build::{self, Sign};
 use super::decide::{Act, Edition, Facts, Order, Trouble};
 use super::dereference::{self, held_pods};
 use super::layout;
-use super::publish::{PublishError, Publisher};
+use super::publish::{AliasRead, PublishError, Publisher};
 use super::settings::TitleSettings;
 use super::{FINALIZER, decide::DELETE_WITHIN};
 
@@ -51,6 +51,8 @@ pub(super) struct Actor<'a> {
     pub(super) touched: BTreeSet<String>,
     /// Whether the title as it is here was just written, and so is the newest there is.
     pub(super) fresh: bool,
+    /// What [`Publisher::read_alias`] said of a manifest that was published in this reconcile.
+    pub(super) alias: Option<(Digest, AliasRead)>,
 }
 
 impl Actor<'_> {
@@ -226,10 +228,17 @@ impl Actor<'_> {
         let published = async {
             let store = self.kit.stores.get(&edition.source.store)?;
             let (namespace, name) = (self.title.namespace().unwrap_or_default(), self.title.name_any());
-            Publisher { store: &store, namespace: &namespace, name: &name, uid: &self.uid }.publish(edition, self.now).await
+            let publisher = Publisher { store: &store, namespace: &namespace, name: &name, uid: &self.uid };
+            let (published, digest) = publisher.publish(edition, self.now).await?;
+            let alias = publisher.read_alias(&digest).await?;
+            Ok::<_, PublishError>((published, (digest, alias)))
         };
         match published.await {
-            Ok(published) => facts.published = Some(published),
+            Ok((published, alias)) => {
+                facts.published = Some(published);
+                // The title is current after this once its status is written.
+                (self.alias, self.fresh) = (Some(alias), false);
+            }
             Err(error) => facts.trouble = Some(error.trouble(&self.uid, self.now)),
         }
         Ok(true)
@@ -252,12 +261,20 @@ impl Actor<'_> {
         let (namespace, name) = (self.title.namespace().unwrap_or_default(), self.title.name_any());
         for _ in 0..ALIAS_TRIES {
             let publisher = Publisher { store: &store, namespace: &namespace, name: &name, uid: &self.uid };
-            let (body, precondition) = match publisher.read_alias(digest).await {
+            let already = self.alias.take().filter(|(of, _)| self.fresh && of == digest);
+            let is_current = already.is_some();
+            let read = match already {
+                Some((_, read)) => Ok(read),
+                None => publisher.read_alias(digest).await,
+            };
+            let (body, precondition) = match read {
                 Ok(None) => return Ok(Ok(())),
                 Ok(Some(write)) => write,
                 Err(error) => return Ok(Err(error)),
             };
-            self.kit.writer.patch_versioned(&self.title, json!({})).await?;
+            if !is_current {
+                self.kit.writer.patch_versioned(&self.title, json!({})).await?;
+            }
             match publisher.write_alias(body, &precondition).await {
                 Ok(true) => return Ok(Ok(())),
                 Ok(false) => {}

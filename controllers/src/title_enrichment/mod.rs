@@ -132,6 +132,7 @@ impl TitleReconciler {
             now,
             touched: BTreeSet::new(),
             fresh: false,
+            alias: None,
         };
         for _ in 0..MAX_ROUNDS {
             let decision = traces::step("decide").in_scope(|| self.decide(&actor.title, &seen_jobs, &seen, &facts, now));
@@ -143,7 +144,8 @@ impl TitleReconciler {
                 }
                 Decision::Do(steps) => *steps,
             };
-            let harvested = steps.verdict.is_none();
+            let in_hand = |status: &TitleEnrichmentStatus| status.attempt.is_some();
+            let harvested = !in_hand(&steps.status) && actor.title.status.as_ref().is_some_and(in_hand);
             let generation = actor.title.metadata.generation.unwrap_or_default();
             let mut status = steps.status;
             let mut notes = steps.notes;

@@ -55,6 +55,9 @@ impl PublishError {
     }
 }
 
+/// What to write to the alias, and under which precondition; none when it shows what it should.
+pub type AliasRead = Option<(Bytes, Precondition)>;
+
 /// Whose results are published, and where.
 #[derive(Clone, Copy, Debug)]
 pub struct Publisher<'a> {
@@ -72,8 +75,8 @@ pub struct Publisher<'a> {
 const MAX_HELD_BYTES: usize = 24 << 20;
 
 impl Publisher<'_> {
-    /// Puts everything but the alias into the store, and says what `status.published` shall say.
-    pub async fn publish(&self, edition: &Edition, now: Timestamp) -> Result<PublishedStatus, PublishError> {
+    /// Puts everything but the alias into the store, and says what `status.published` shall say, and the manifest's digest.
+    pub async fn publish(&self, edition: &Edition, now: Timestamp) -> Result<(PublishedStatus, Digest), PublishError> {
         let folder = layout::title_folder(self.namespace, self.name);
         let mut files = BTreeMap::new();
         let mut results = Vec::new();
@@ -106,18 +109,19 @@ impl Publisher<'_> {
             currency: &edition.currency,
         };
         self.put(&layout::report(&folder), report::html(&page).into(), "text/html; charset=utf-8").await?;
-        Ok(PublishedStatus {
+        let published = PublishedStatus {
             digest: digest.to_string(),
             contents: edition.contents.to_string(),
             folder: self.store.locate(self.namespace, &folder)?.key().to_owned(),
             at: Time(now),
-        })
+        };
+        Ok((published, digest))
     }
 
     /// What to write to the alias, and under which precondition, so that it shows the manifest with this digest; none
     /// when it does already. Between this and [`Publisher::write_alias`] the title is to be proved current: whoever
     /// publishes something newer after that is seen by the precondition, so that the alias never moves backwards.
-    pub async fn read_alias(&self, digest: &Digest) -> Result<Option<(Bytes, Precondition)>, PublishError> {
+    pub async fn read_alias(&self, digest: &Digest) -> Result<AliasRead, PublishError> {
         let folder = &layout::title_folder(self.namespace, self.name);
         let at = self.store.locate(self.namespace, &layout::alias(folder))?;
         let precondition = match self.store.get_if_exists(&at, MAX_MANIFEST_BYTES).await? {

@@ -7,7 +7,7 @@ use super::{
     wire::{Gate, Listening, Wire},
 };
 use anyhow::{Context as _, Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     path::PathBuf,
     process::Stdio,
@@ -93,6 +93,11 @@ impl Watched {
 impl Replica {
     /// Starts a replica of this name; `numbers` gives every process of the run its own.
     pub fn start(setting: Setting, wire: Wire, name: &str, numbers: &Arc<AtomicU32>) -> Result<Self> {
+        Self::start_with(setting, wire, name, numbers, json!({}))
+    }
+
+    /// The same with parts of the configuration replaced by those given here.
+    pub fn start_with(setting: Setting, wire: Wire, name: &str, numbers: &Arc<AtomicU32>, parts: Value) -> Result<Self> {
         let [admin, debug] = free_ports()?;
         let first = Arc::new(Gate::new(numbers.fetch_add(1, Ordering::SeqCst) + 1));
         let gate = Arc::new(Mutex::new(Arc::clone(&first)));
@@ -100,6 +105,7 @@ impl Replica {
         let log = setting.folder.join(format!("{name}.log"));
         let keeper = Keeper {
             setting,
+            parts,
             wire,
             name: name.to_owned(),
             ports: (admin, debug),
@@ -159,6 +165,7 @@ impl Drop for Replica {
 
 struct Keeper {
     setting: Setting,
+    parts: Value,
     wire: Wire,
     name: String,
     ports: (u16, u16),
@@ -210,7 +217,7 @@ impl Keeper {
             "contexts": [{ "name": "sweep", "context": { "cluster": "sweep", "user": "operator", "namespace": setting.namespace } }],
         });
         std::fs::write(folder.join("kubeconfig"), kubeconfig.to_string())?;
-        let config = json!({
+        let mut config = json!({
             "namespaces": [setting.namespace],
             "election": {
                 "leaseDurationMillis": LEASE.as_millis() as u64, "renewDeadlineMillis": RENEW_DEADLINE_MS,
@@ -231,6 +238,9 @@ impl Keeper {
             },
             "kinds": setting.kinds,
         });
+        for (name, part) in self.parts.as_object().into_iter().flatten() {
+            config[name] = part.clone();
+        }
         let path = folder.join("operator.yaml");
         std::fs::write(&path, config.to_string())?;
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;

@@ -107,6 +107,7 @@ async fn a_status_that_says_the_same_is_not_written() {
     let (writer, sent) = writer(leading(), vec![(200, serde_json::to_value(pod()).unwrap())]);
     let same = json!({ "phase": "Running", "conditions": [{ "type": "A", "status": "True", "lastTransitionTime": "2026-02-02T00:00:00Z" }] });
     assert!(matches!(writer.write_status(&read, &same).await, Ok(StatusWrite::Unchanged)));
+    assert!(matches!(writer.write_status(&pod(), &json!({})).await, Ok(StatusWrite::Unchanged)), "none, and nothing to say");
     let other = json!({ "phase": "Failed" });
     assert!(matches!(writer.write_status(&read, &other).await, Ok(StatusWrite::Written(_))));
     let (_, path, body) = sent.lock().unwrap()[0].clone();

@@ -267,8 +267,7 @@ impl Draft<'_> {
             return decision;
         }
         if !self.input.title.has_finalizer {
-            self.acts.push(Act::AddFinalizer);
-            return self.tell(TitleReason::Planned, "the work is planned".to_owned(), Next::WaitForChange);
+            return self.first(Act::AddFinalizer);
         }
         match self.input.seen.room {
             Answer::NotAsked => Decision::Need(Need::Room),

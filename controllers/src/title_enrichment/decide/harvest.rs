@@ -16,7 +16,7 @@ use showrunner_kit::Next;
 use showrunner_kit::jobs::{CancelStep, Cause, JobState, PodRecord};
 
 use super::failure::{Class, Failing, MAX_LOST, SUCCEEDED, of_pod, of_result, of_worker, wait_after};
-use super::types::{Act, Answer, Committed, Decision, Need, SeenJob, Steps, Trouble};
+use super::types::{Act, Answer, Committed, Decision, Need, SeenJob, Steps, Trouble, Verdict};
 use super::{Draft, failure};
 use crate::title_enrichment::layout;
 
@@ -114,11 +114,25 @@ impl Draft<'_> {
         self.remember(&attempt, &end, word.as_ref());
         Some(Decision::Do(Box::new(Steps {
             status: self.status.clone(),
-            verdict: None,
+            verdict: self.all_done(),
             notes: Vec::new(),
             acts: std::mem::take(&mut self.acts),
             next: Next::WaitForChange,
         })))
+    }
+
+    /// What people are told with the harvest, where nothing is left to do but to publish.
+    fn all_done(&self) -> Option<Verdict> {
+        let done = |step: &StepStatus| matches!(step.state, StepState::Done | StepState::Skipped);
+        self.status.steps.iter().all(done).then(|| Verdict {
+            phase: self.phase(),
+            reason: TitleReason::Publishing,
+            message: super::PUBLISHING.to_owned(),
+            stalled: false,
+            percent: 0,
+            outdated: None,
+            answers: false,
+        })
     }
 
     /// The store does not answer: the Job waits for that, its pods do not. What is to be known of them is kept on the Job,

@@ -28,6 +28,9 @@ pub const DELETE_WITHIN: std::time::Duration = std::time::Duration::from_mins(2)
 /// How long it waits for a Job that was intended and has not been seen.
 const UNSEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// What is told from the harvest of the last step on.
+const PUBLISHING: &str = "the results are being published";
+
 /// Decides what is to be done now.
 pub fn decide(input: &Input<'_>, now: Timestamp) -> Decision {
     let mut draft = Draft {
@@ -287,7 +290,7 @@ impl Draft<'_> {
         if let Ok(digest) = published.digest.parse() {
             self.acts.push(Act::Alias { store: wish.store.clone(), digest });
         }
-        Some(self.tell(TitleReason::Publishing, "the results are being published".to_owned(), Next::WaitForChange))
+        Some(self.tell(TitleReason::Publishing, PUBLISHING.to_owned(), Next::WaitForChange))
     }
 
     fn publish(&mut self, wish: &Wish, contents: Digest) -> Decision {
@@ -320,8 +323,7 @@ impl Draft<'_> {
             contents,
             currency: self.input.config.currency.clone(),
         };
-        self.acts.push(Act::Publish(Box::new(edition)));
-        self.tell(TitleReason::Publishing, "the results are being published".to_owned(), Next::WaitForChange)
+        self.first(Act::Publish(Box::new(edition)))
     }
 
     /// A planted bug: what was done for an earlier spec is published with what is wanted now.

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use showrunner_crds::title_enrichment::{Phase, StepState, TitleReason};
 use showrunner_kit::Next;
 
-use super::types::{Decision, Steps, Trouble, Verdict};
+use super::types::{Act, Decision, Steps, Trouble, Verdict};
 use super::{Draft, Planned};
 
 impl Draft<'_> {
     /// The phase of a title with work before it.
-    fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> Phase {
         let begun = self.status.attempt.is_some() || self.status.steps.iter().any(|step| step.state == StepState::Done);
         if begun || !self.status.history.is_empty() { Phase::Running } else { Phase::Pending }
     }
@@ -43,6 +43,14 @@ impl Draft<'_> {
     /// Something outside does not work.
     pub(super) fn trouble(&mut self, trouble: &Trouble) -> Decision {
         self.tell(trouble.reason, trouble.message.clone(), Next::At(trouble.retry_at))
+    }
+
+    /// Before anything is told, this: what has been decided so far comes with the next decision.
+    pub(super) fn first(&mut self, act: Act) -> Decision {
+        let mut acts = std::mem::take(&mut self.acts);
+        acts.push(act);
+        let status = self.input.status.clone();
+        Decision::Do(Box::new(Steps { status, verdict: None, acts, next: Next::WaitForChange }))
     }
 
     /// The end of every decision: steps, verdict, and when to look again.

@@ -77,6 +77,14 @@ fn a_crash_after_any_single_write_converges_to_the_same_end_and_repeats_nothing(
     }
 }
 
+/// Law 1: what one write can carry is not written in two.
+#[test]
+fn from_applied_to_published_takes_eight_writes_of_the_title() {
+    let world = published(ALL);
+    // Beside them three of the Job (made, admitted, let go) and two to the store (what is published, the alias).
+    assert_eq!(world.writes, 8 + 3 + 2);
+}
+
 /// Law 3.
 #[test]
 fn at_steady_state_a_resync_writes_nothing_and_asks_the_store_nothing() {

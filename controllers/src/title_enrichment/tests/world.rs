@@ -233,7 +233,7 @@ impl World {
                 }
                 Decision::Do(steps) => *steps,
             };
-            let harvested = steps.verdict.is_none();
+            let harvested = steps.status.attempt.is_none() && self.status.attempt.is_some();
             let mut new = steps.status;
             let mut notes = steps.notes;
             notes.extend(
