@@ -58,10 +58,14 @@ impl Room {
     pub fn enter(&self, asking: &Asking) -> bool {
         let mut inner = self.lock();
         let place = (asking.created, asking.uid.clone());
+        // Who asks has nothing in flight, whatever it had before.
+        inner.inside.remove(&asking.uid);
         inner.waiting.insert(place.clone(), asking.key.clone());
         let before = inner.waiting.range(..&place).count();
         let free = self.limit.saturating_sub(self.in_flight(&inner, &asking.uid));
         if before >= free {
+            // Those before it may not know yet that there is room for them.
+            Self::wake(inner, free);
             return false;
         }
         inner.waiting.remove(&place);
@@ -79,6 +83,11 @@ impl Room {
             return;
         }
         let free = self.limit.saturating_sub(self.in_flight(&inner, ""));
+        Self::wake(inner, free);
+    }
+
+    /// Has the first of those who wait looked at.
+    fn wake(inner: MutexGuard<'_, Inner>, free: usize) {
         let next: Vec<ObjectKey> = inner.waiting.values().take(free).cloned().collect();
         let wakes = inner.wakes.clone();
         drop(inner);
@@ -176,6 +185,16 @@ mod tests {
         room.forget("uid-1");
         assert_eq!(*woken.lock().unwrap(), ["title-4"]);
         assert!(room.enter(&asking(4)));
+    }
+
+    #[test]
+    fn who_is_done_and_wants_more_at_once_lets_those_before_it_know() {
+        let (room, _, woken) = room(1);
+        assert!(room.enter(&asking(8)) && !room.enter(&asking(3)));
+        // Its attempt has ended, and it asks for the next one in the same look.
+        assert!(!room.enter(&asking(8)), "an older one waits");
+        assert_eq!(*woken.lock().unwrap(), ["title-3"]);
+        assert!(room.enter(&asking(3)) && !room.enter(&asking(8)));
     }
 
     #[test]

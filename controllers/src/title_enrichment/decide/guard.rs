@@ -6,7 +6,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_crds::common::condition;
-use showrunner_crds::title_enrichment::TitleReason;
+use showrunner_crds::title_enrichment::{StepState, StepStatus, TitleReason};
 use showrunner_kit::Next;
 use showrunner_kit::conditions::{self, Truth, Want};
 use showrunner_kit::events::Severity;
@@ -19,8 +19,16 @@ use crate::title_enrichment::status::Note;
 /// What is wrong with a Job that somebody else made first.
 const NEVER_MADE: &str = "it is not the one that the operator was to make";
 
-/// Something that is wrong with a Job: the reason, and what people are told.
-type Finding = (TitleReason, String);
+/// Most Jobs that one condition names, and that one look has events for.
+const MAX_NAMED: usize = 10;
+
+/// Something that is wrong with a Job.
+struct Finding {
+    reason: TitleReason,
+    job: String,
+    /// What people are told; names the Job.
+    message: String,
+}
 
 impl<'a> Draft<'a> {
     /// Jobs that the title has by its own account: the one in hand, and those of earlier attempts.
@@ -36,23 +44,21 @@ impl<'a> Draft<'a> {
 
     /// Names and stops what is not the operator's; none when there is nothing new of it.
     pub(super) fn guard(&mut self) -> Option<Decision> {
-        let mut findings = self.strangers();
         let before = self.status.clone();
-        findings.extend(self.altered());
+        let mut findings: Vec<Finding> = self.altered().into_iter().collect();
+        findings.extend(self.strangers());
         self.tell_of(&findings);
         if self.status == before && self.acts.is_empty() {
             return None;
         }
-        let (old, new) = [&before, &self.status].map(|status| conditions::get(&status.conditions, condition::TAMPERED)).into();
-        let told = new.filter(|new| old.is_none_or(|old| old.message != new.message));
-        let note = told.and_then(|told| {
-            let (reason, _) = findings.first()?;
-            Some(Note { severity: Severity::Warning, reason: *reason, message: told.message.clone() })
-        });
+        let told = conditions::get(&before.conditions, condition::TAMPERED).map_or("", |told| told.message.as_str());
+        let news = findings.iter().filter(|finding| self.status != before && !told.contains(&finding.job)).take(MAX_NAMED);
+        let note =
+            |finding: &Finding| Note { severity: Severity::Warning, reason: finding.reason, message: finding.message.clone() };
         Some(Decision::Do(Box::new(Steps {
             status: self.status.clone(),
             verdict: None,
-            notes: note.into_iter().collect(),
+            notes: news.map(note).collect(),
             acts: std::mem::take(&mut self.acts),
             next: Next::WaitForChange,
         })))
@@ -66,23 +72,30 @@ impl<'a> Draft<'a> {
         for job in strangers.iter().filter(|job| (job.can_run() || job.held) && !self.input.facts.disowned.contains(&job.name)) {
             self.acts.push(Act::Disown { job: job.name.clone() });
         }
-        let told = |job: &&SeenJob| {
-            let message = format!(
+        let finding = |job: &&SeenJob| Finding {
+            reason: TitleReason::JobForged,
+            job: job.name.clone(),
+            message: format!(
                 "Job {} says that it is this title's, and the operator has not made it: it is kept suspended and nothing is taken from it; delete it, and see who may create Jobs in this namespace",
                 job.name
-            );
-            (TitleReason::JobForged, message)
+            ),
         };
-        strangers.iter().map(told).collect()
+        strangers.iter().map(finding).collect()
     }
 
     /// The Job in hand, when somebody else has changed it, let it run, or put another one in its place: the attempt ends.
     fn altered(&mut self) -> Option<Finding> {
         let attempt = self.status.attempt.clone()?;
-        let mut steps = self.status.steps.iter_mut().filter(|step| attempt.steps.contains(&step.name));
+        let open = |step: &&mut StepStatus| {
+            attempt.steps.contains(&step.name) && matches!(step.state, StepState::Running | StepState::Waiting)
+        };
+        let mut steps = self.status.steps.iter_mut().filter(open);
+        let finding = |message| Finding { reason: TitleReason::JobAltered, job: attempt.job.clone(), message };
         if attempt.ending.as_deref() == Some(failure::JOB_ALTERED) {
-            let message = steps.find_map(|step| step.message.clone()).unwrap_or_default();
-            return Some((TitleReason::JobAltered, message));
+            let told = steps.find_map(|step| step.message.clone()).filter(|told| told.contains(&attempt.job));
+            return Some(finding(
+                told.unwrap_or_else(|| format!("Job {} was changed by somebody else: it is stopped", attempt.job)),
+            ));
         }
         if attempt.ending.is_some() {
             return None;
@@ -104,19 +117,20 @@ impl<'a> Draft<'a> {
         if let Some(attempt) = self.status.attempt.as_mut() {
             attempt.ending = Some(failure::JOB_ALTERED.to_owned());
         }
-        Some((TitleReason::JobAltered, message))
+        Some(finding(message))
     }
 
     fn tell_of(&mut self, findings: &[Finding]) {
-        let Some((reason, message)) = findings.first() else {
+        let Some((first, others)) = findings.split_first() else {
             conditions::remove(&mut self.status.conditions, condition::TAMPERED);
             return;
         };
-        let message = match findings.len() {
-            1 => message.clone(),
-            more => format!("{message} (and {} more)", more - 1),
-        };
-        let want = Want { type_: condition::TAMPERED, status: Truth::True, reason: &reason.to_string(), message };
+        let mut message = first.message.clone();
+        if !others.is_empty() {
+            let named: Vec<&str> = others.iter().take(MAX_NAMED).map(|other| other.job.as_str()).collect();
+            message = format!("{message}. Beside it {} others: {}", others.len(), named.join(", "));
+        }
+        let want = Want { type_: condition::TAMPERED, status: Truth::True, reason: &first.reason.to_string(), message };
         conditions::set(&mut self.status.conditions, want, self.input.title.generation, self.now);
     }
 

@@ -91,6 +91,25 @@ fn a_published_title_stays_so_and_names_the_job_that_somebody_makes_in_its_name(
 }
 
 #[test]
+fn each_of_several_is_named_once_and_the_titles_own_comes_first() {
+    let mut world = World::new(ALL);
+    world.scripts = vec![Script::Hangs];
+    world.settle_until(World::running);
+    world.intruders.push(forged("sr-forged-1", true));
+    world.reconcile().unwrap();
+    world.intruders.push(forged("sr-forged-0", false));
+    world.reconcile().unwrap();
+    let name = world.names[0].clone();
+    world.jobs.get_mut(&name).unwrap().seal = seal(&name, "3");
+    world.reconcile().unwrap();
+    let told = &world.events[world.events.len() - 3..];
+    assert_eq!(told, [TitleReason::JobForged, TitleReason::JobForged, TitleReason::JobAltered]);
+    let (reason, message) = tampered(&world).unwrap();
+    assert!(reason == "JobAltered" && [name.as_str(), "sr-forged-0", "sr-forged-1"].iter().all(|job| message.contains(job)));
+    assert!(world.intruders.iter().all(|job| job.suspended));
+}
+
+#[test]
 fn a_forged_job_does_not_hold_a_title_that_is_deleted() {
     let mut world = World::new(ALL);
     world.settle();
