@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -178,12 +179,12 @@ class Plane:
         kubeconfig["users"][0]["user"] = {"token": token}
         kubeconfig["contexts"][0]["context"]["namespace"] = SYSTEM
         (folder / "kubeconfig").write_text(json.dumps(kubeconfig))
-        first = int(self.env["SHOWRUNNER_ADMIN_PORT"]) + 100 * self.count
+        admin, debug = free_ports(2)
         (folder / "config.yaml").write_text(self.config.replace("/etc/showrunner/stores/", f"{folder}/stores/")
-                                            + f"\nports: {{ admin: {first}, debug: {first + 1} }}\n")
+                                            + f"\nports: {{ admin: {admin}, debug: {debug} }}\n")
         env = {"PATH": os.environ["PATH"], "KUBECONFIG": str(folder / "kubeconfig"), "POD_NAME": name, "POD_NAMESPACE": SYSTEM}
         child = self.spawn(name, [self.operator_program, "--config", folder / "config.yaml"], env)
-        operator = Operator(self, child, first, json.loads(part(token))["jti"], name)
+        operator = Operator(self, child, admin, json.loads(part(token))["jti"], name)
         if ready:
             until(f"{name} is ready", operator.is_ready, tell=operator.tail)
         return operator
@@ -286,6 +287,15 @@ class Operator:
 
     def end(self, how=signal.SIGTERM):
         self.plane.end(self.child, how)
+
+
+def free_ports(count):
+    """Ports that nobody listens at now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 def part(token):

@@ -17,11 +17,11 @@ from harness import Goal
 NO_PEER = "none"
 WHY_NO_PEER = "no peer: no other operator does this work on these objects"
 TITLES = api.TITLES.format(TITLES_IN)
-RESYNC_S = 60
+RESYNC_S, QUICK_RESYNC_S = 60, 20
 MEMORY_AT = (200, 2_000, 10_000)
 REST_TITLES, REST_S = 2_000, 600
 PUBLISHED, FLOOD = 200, 2_000
-IDLE_S = 20
+IDLE_S, FLOOD_S = 20, 120
 FAILOVERS = 3
 
 
@@ -39,17 +39,18 @@ def finish_one(plane):
 
 
 def finish_more(plane, first, numbers):
-    """Titles as they would be if they had been finished like the first: its metadata and status, with names and UIDs of their own."""
+    """Titles as they would be if they had been finished like the first, of the same source: its metadata, spec and status, with
+    names and UIDs of their own."""
     old_name, old_uid = first["metadata"]["name"], first["metadata"]["uid"]
+    folder = f"titles/{TITLES_IN}/"
 
     def finish(number):
         name, _ = plane.title(number, apply=False)
         meta = {key: first["metadata"][key] for key in ("labels", "annotations", "finalizers") if key in first["metadata"]}
-        spec = replaced(first["spec"], {old_name: name})
         made = plane.api.must("POST", TITLES, {"apiVersion": first["apiVersion"], "kind": first["kind"],
-                                               "metadata": meta | {"name": name}, "spec": spec})
+                                               "metadata": meta | {"name": name}, "spec": first["spec"]})
         uid = made["metadata"]["uid"]
-        status = replaced(first["status"], {old_name: name, old_uid: uid, old_uid[:8]: uid[:8]})
+        status = replaced(first["status"], {folder + old_name: folder + name, old_uid: uid, old_uid[:8]: uid[:8]})
         plane.api.must("PATCH", f"{TITLES}/{name}/status", {"status": status}, "application/merge-patch+json")
     api.at_once(finish, numbers)
 
@@ -77,7 +78,7 @@ def resynced(operator, titles):
 def memory(bench):
     """Resident memory of a leader that has finished titles in its caches, after a full resync."""
     informer = build_informer(bench)
-    with Plane(bench, [f"queue.resyncSeconds={RESYNC_S}"]) as plane:
+    with Plane(bench, [f"queue.resyncSeconds={QUICK_RESYNC_S}"]) as plane:
         first, there = finish_one(plane), 1
         for count in MEMORY_AT:
             bench.say(f"memory at {count} titles")
@@ -91,7 +92,7 @@ def memory(bench):
             writes = [request for request in plane.requests(began) if request.write]
             operator.end()
             peer = plane.spawn("informer", [informer, plane.kubeconfig])
-            until("the informer has them all", lambda: f"synced {count} titles" in (plane.folder / "informer.log").read_text(), every=0.5)
+            until("the informer has them all", lambda: f"synced {count} titles" in (plane.folder / "informer.log").read_text(), seconds=180, every=0.5)
             theirs = memory_of(peer)
             plane.end(peer, signal.SIGKILL)
             (plane.folder / "informer.log").write_text("")
@@ -117,7 +118,7 @@ def rest(bench):
         writes = [request for request in requests if request.write]
         lists = [request for request in requests if request.verb == "list"]
         gets = [request for request in requests if request.verb == "get"]
-        watches = [request for request in requests if request.verb == "watch" and request.stage == "ResponseComplete"]
+        watches = [request for request in requests if request.verb == "watch" and request.stage == "ResponseStarted"]
         bench.row("at rest: writes", "", [len(writes)], NO_PEER, goal=Goal(0), note=f"{told}. {WHY_NO_PEER} {writes[:3] or ''}".strip())
         bench.row("at rest: lists", "", [len(lists)], NO_PEER, goal=Goal(0), note=f"{lists[:3]}" if lists else "")
         bench.row("at rest: GETs a minute", "", [len(gets) / (REST_S / 60)], NO_PEER, goal=Goal(1), note=f"{gets[:3]}" if gets else "")
@@ -171,7 +172,10 @@ def flood(bench):
         began = time.time()
         api.at_once(plane.title, range(FLOOD))
         applied = time.time() - began
-        until("all are published", lambda: plane.phases().get("Published") == FLOOD, seconds=400, every=3, tell=plane.phases)
+        until("each has had its first reconcile", lambda: operator.metric("operator_status_condition_count", type="Ready") == FLOOD,
+              seconds=200, every=1, tell=plane.phases)
+        done = time.time() - began
+        time.sleep(max(0.0, FLOOD_S - done))  # others' reads while Jobs are run, too, which is what is measured
         ended = time.time()
         created = {title["metadata"]["name"]: title for title in plane.api.all(TITLES)}
         first = {}
@@ -182,8 +186,8 @@ def flood(bench):
         waits = sorted(first[name] - seconds(title["metadata"]["creationTimestamp"]) for name, title in created.items())
         idle, busy = p99(reads, idle_from, began), p99(reads, began, ended)
         bench.row(f"{FLOOD} titles at once: longest wait for a first reconcile", "s", [waits[-1]], NO_PEER, goal=Goal(60), loaded=loaded, note=(
-            f"from its creation to the operator's first write of it, by the audit log; median {statistics.median(waits):.1f} s. Applied within {applied:.0f} s, all "
-            f"published within {ended - began:.0f} s. The store may take 1,000 requests a second; with the default of 50, that is the bound"))
+            f"from its creation to the operator's first write of it, by the audit log; median {statistics.median(waits):.1f} s. Applied within {applied:.0f} s, "
+            f"each told of within {done:.0f} s. The store may take 1,000 requests a second; with the default of 50, that is the bound"))
         bench.row(f"{FLOOD} titles at once: p99 of another's reads, over idle", "x", [busy / idle], NO_PEER, goal=Goal(2), loaded=loaded, note=(
             f"{idle * 1e3:.1f} ms idle, {busy * 1e3:.1f} ms meanwhile. " + shares(plane, bench)))
 
@@ -221,11 +225,12 @@ def failover(bench):
             plane.sources(fresh)
             begun = time.time()
             api.at_once(plane.title, fresh)
-            until("the leader is at work", lambda: any(r.write and r.credential == leader.credential for r in plane.requests(begun)))
+            until("the leader is at work", lambda: any(
+                r.write and r.credential == leader.credential for r in plane.requests(begun)), every=0.5)
             ended = time.time()
             leader.end(how)
             gap = until("the other writes", lambda: next(
-                (r.at - ended for r in plane.requests(ended) if r.write and r.credential == other.credential), None), seconds=60, every=0.2)
+                (r.at - ended for r in plane.requests(ended) if r.write and r.credential == other.credential), None), seconds=60, every=0.5)
             gaps.append(gap)
             leader, other = other, plane.operator()
         bench.row("fail-over, leader killed: until the other's next write", "s", killed, NO_PEER, goal=Goal(lease + 2), loaded=loaded, note=(
