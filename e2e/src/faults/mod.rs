@@ -10,12 +10,15 @@
 //! | [`recording`] | what the real worker made of a real clip, recorded once |
 //! | [`history`] | every stored version of every object, and the audit log |
 //! | [`laws`] | what must hold in every run, as predicates over the history; shares no code with the operator |
+//! | [`cast`] | what a story and its pods share |
+//! | [`stage`] | what a story is played on |
 //! | [`run`] | one scenario with one fault |
 //! | [`dice`] | seeded choices |
 //! | [`report`] | the page for people |
 //!
 //! I/O: child processes, loopback sockets, temporary folders, the user's cache.
 
+pub mod cast;
 pub mod dice;
 pub mod history;
 pub mod laws;
@@ -25,4 +28,5 @@ pub mod player;
 pub mod recording;
 pub mod report;
 pub mod run;
+pub mod stage;
 pub mod wire;

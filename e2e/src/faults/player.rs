@@ -6,7 +6,11 @@
 //! Between two steps it waits until the operator has told of the last one, so that every run takes the same way; it does
 //! not wait for ever, for an operator that was killed tells nothing.
 
-use super::{history::History, recording::Recording};
+use super::{
+    cast::{Commits, Leash},
+    history::History,
+    recording::Recording,
+};
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -22,11 +26,10 @@ use showrunner_contracts::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 /// The annotation that holds the work order.
 const WORK_ORDER: &str = "showrunner.dev/work-order";
@@ -54,66 +57,6 @@ pub enum Behaviour {
     Hangs,
     /// Commits its first step, and does the rest when the story lets its pods go.
     Lingers,
-}
-
-/// What holds pods that linger.
-#[derive(Debug, Default)]
-pub struct Leash {
-    held: watch::Sender<usize>,
-    loose: CancellationToken,
-}
-
-impl Leash {
-    /// Lets all of them go, now and from now on.
-    pub fn let_go(&self) {
-        self.loose.cancel();
-    }
-
-    /// Waits until there is a pod that waits.
-    pub async fn holds(&self) {
-        // The sender is this: it does not end before.
-        let _ = self.held.subscribe().wait_for(|held| *held > 0).await;
-    }
-
-    /// Holds a pod.
-    async fn hold(&self) {
-        struct Held<'a>(&'a watch::Sender<usize>);
-        impl Drop for Held<'_> {
-            fn drop(&mut self) {
-                self.0.send_modify(|held| *held -= 1);
-            }
-        }
-        self.held.send_modify(|held| *held += 1);
-        let _held = Held(&self.held);
-        self.loose.cancelled().await;
-    }
-}
-
-/// What the pods of a run have committed.
-#[derive(Debug, Default)]
-pub struct Commits(Mutex<(BTreeMap<Digest, String>, Vec<String>)>);
-
-impl Commits {
-    /// A pod of this Job has committed the result of this key.
-    fn committed(&self, key: &Digest, job: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.0.entry(key.clone()).or_insert_with(|| job.to_owned());
-    }
-
-    /// A Job asks for this; it is kept in mind when an earlier Job had committed it. Jobs of one object come one after the
-    /// other: what is in the store when a pod starts was there when its Job was made.
-    fn asked(&self, step: &StepOrder, job: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let earlier = all.0.get(&step.key).filter(|earlier| *earlier != job).cloned();
-        if let Some(earlier) = earlier {
-            all.1.push(format!("Job {job} is asked for {}, which Job {earlier} had committed under {}", step.step, step.key));
-        }
-    }
-
-    /// What was asked for again, in words.
-    pub fn redone(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
-    }
 }
 
 /// A pod's deletion: the object as it is then.
@@ -243,7 +186,7 @@ impl Player {
             self.status(name, &over(&End::of(exit::NO_RESULT, "Error", words), Some(started))).await?;
             return Ok(());
         }
-        if self.leash.loose.is_cancelled() {
+        if self.leash.is_loose() {
             behaviour = Behaviour::Succeeds;
         }
         let (first, rest) = order.steps.split_at(order.steps.len().min(1));

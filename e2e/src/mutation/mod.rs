@@ -8,14 +8,14 @@
 //! | [`story`] | a sequence as a story for the runs of [`crate::faults`] |
 //! | [`oracle`] | what must hold beside the laws |
 //!
-//! I/O: reads the kind's definition and page; the stories are played on [`crate::faults::run::Stage`].
+//! I/O: reads the kind's definition and page; the stories are played on [`crate::faults::stage::Stage`].
 
 pub mod oracle;
 pub mod schema;
 pub mod sequence;
 pub mod story;
 
-use crate::{cluster::root, faults::run::Stage};
+use crate::{cluster::root, faults::stage::Stage};
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
 use schema::Field;

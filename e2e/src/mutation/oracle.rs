@@ -81,7 +81,7 @@ fn unexplained(reasons: &BTreeSet<String>, record: &Record) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faults::run::Stage;
+    use crate::faults::stage::Stage;
     use anyhow::Result;
     use futures::future::BoxFuture;
     use std::sync::Arc;

@@ -10,7 +10,8 @@ use crate::faults::{
     history::World,
     laws::Record,
     player::{Behaviour, ready_reason},
-    run::{Scenario, Stage},
+    run::Scenario,
+    stage::Stage,
 };
 use anyhow::{Result, ensure};
 use futures::{FutureExt as _, future::BoxFuture};

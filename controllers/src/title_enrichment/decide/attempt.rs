@@ -255,7 +255,10 @@ impl Draft<'_> {
                 for planned in self.planned.iter_mut().filter(|_| !planted!("results-not-looked-up")) {
                     let Some(key) = planned.key.clone().filter(|_| planned.is_open()) else { continue };
                     match found.get(&key) {
-                        Some(Some(Ok(committed))) => super::harvest::take(&mut planned.status, committed),
+                        Some(Some(Ok(committed))) => {
+                            super::harvest::take(&mut planned.status, committed);
+                            self.status.media = Some(super::harvest::media(&committed.result.media));
+                        }
                         Some(Some(Err(wrong))) => super::harvest::spoil(&mut planned.status, wrong),
                         Some(None) | None => {}
                     }

@@ -73,6 +73,7 @@ impl Draft<'_> {
             Answer::Got(found) => found.clone(),
         };
         let mut word: Option<Failing> = None;
+        let mut looked_at: Option<MediaStatus> = None;
         for status in self.status.steps.iter_mut().filter(|step| attempt.steps.contains(&step.name)) {
             let told = end.report.as_ref().and_then(|report| report.steps.iter().find(|told| told.key.as_str() == status.key));
             if let Some(told) = told.filter(|told| told.wall_ms > 0) {
@@ -85,6 +86,7 @@ impl Draft<'_> {
             let failing = match committed {
                 Some(Ok(committed)) if fits_report(&committed, told) => {
                     take(status, &committed);
+                    looked_at = Some(media(&committed.result.media));
                     status.attempts += 1;
                     continue;
                 }
@@ -105,9 +107,8 @@ impl Draft<'_> {
             fail_step(status, &failing, self.input.wish.map_or(i32::MAX, |wish| wish.retries));
             word.get_or_insert(failing);
         }
-        if let Some(report) = &end.report {
-            self.status.media = report.media.as_ref().map(media).or(self.status.media.take());
-        }
+        let reported = end.report.as_ref().and_then(|report| report.media.as_ref()).map(media);
+        self.status.media = reported.or(looked_at).or(self.status.media.take());
         if word.as_ref().is_some_and(|word| matches!(word.reason, TitleReason::SourceChanged | TitleReason::SourceNotFound)) {
             self.status.source = None;
         }

@@ -175,6 +175,9 @@ impl Draft<'_> {
         let identity = plan::identity(&source, wish);
         self.planned = plan::plan(wish, &identity, &self.status.steps, renewal, self.input.settings);
         self.status.refreshed.clone_from(&wish.refresh);
+        if self.status.source.as_ref().is_some_and(|old| *old != source) {
+            self.status.media = None;
+        }
         self.status.source = Some(source);
         if wish.suspend {
             self.stop(failure::SUSPENDED);
@@ -345,11 +348,13 @@ impl Draft<'_> {
         Digest::of_json(&("showrunner.dev/contents/v1", steps))
     }
 
-    /// Begins to end the attempt in hand, or goes on with it: the intent is stored before the Job is touched.
+    /// Begins to end the attempt in hand, or goes on with it: the intent is stored before the Job is touched. A Job of which
+    /// nothing runs is harvested by the look that this brings about, and settled after that.
     fn stop(&mut self, why: &str) {
         let Some(attempt) = self.status.attempt.as_mut() else { return };
         attempt.ending.get_or_insert_with(|| why.to_owned());
-        if let Some(job) = self.job().filter(|job| job.cancel != CancelStep::Wait).map(|job| job.name.clone()) {
+        let to_stop = |job: &&SeenJob| job.cancel != CancelStep::Wait && !job.is_quiet();
+        if let Some(job) = self.job().filter(to_stop).map(|job| job.name.clone()) {
             let charge = self.charge(&job);
             self.acts.push(Act::End { job, charge });
         }

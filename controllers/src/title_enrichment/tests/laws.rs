@@ -223,6 +223,8 @@ fn results_that_are_there_already_are_published_without_a_job() {
     second.settle();
     assert_eq!((second.status.phase, second.names.len()), (Some(Phase::Published), 0));
     assert_eq!(second.published, first.published, "the same bytes for the same results");
+    assert!(second.status.media.is_some());
+    assert_eq!(second.status.media, first.status.media, "the results say what the source is");
 }
 
 #[test]

@@ -5,10 +5,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::{Value, json};
 use showrunner_contracts::Digest;
 use showrunner_e2e::{
-    faults::{
-        recording::Recording,
-        run::{SOURCE, Stage},
-    },
+    faults::{recording::Recording, run::SOURCE, stage::Stage},
     mutation::Kind,
 };
 

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use showrunner_e2e::faults::{
     history::World,
     player::{Behaviour, ready_reason},
-    run::{SOURCE, Scenario, Stage},
+    run::{SOURCE, Scenario},
+    stage::Stage,
 };
 use std::{sync::Arc, time::Duration};
 
