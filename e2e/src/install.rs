@@ -1,8 +1,14 @@
 //! Showrunner on a cluster, by its own chart from its own images. I/O: runs `e2e/install`, kubectl and helm.
 
-use crate::cluster::{Cluster, root, run};
+use crate::{
+    age::frozen::{Frozen, folder},
+    cluster::{Cluster, root, run},
+};
 use anyhow::{Context as _, Result};
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// Where Showrunner is installed.
 pub const NAMESPACE: &str = "showrunner-system";
@@ -15,6 +21,24 @@ pub fn install(cluster: &Cluster) -> Result<()> {
 /// Upgrades the installation with more helm arguments than the suite's own, and waits until it is ready.
 pub fn upgrade(cluster: &Cluster, arguments: &[&str]) -> Result<()> {
     run(Command::new(root().join("e2e/install")).arg(cluster.var("SHOWRUNNER_CLUSTER")?).args(arguments)).map(|_| ())
+}
+
+/// Installs a frozen version over what there is: its chart; its definitions and programs, too, where those are built.
+/// Programs of today need today's definitions.
+pub fn go_back_to(cluster: &Cluster, frozen: &Frozen) -> Result<()> {
+    let charts = folder(&frozen.name).join("charts");
+    let mut install = Command::new(root().join("e2e/install"));
+    install.arg(cluster.var("SHOWRUNNER_CLUSTER")?).env("SHOWRUNNER_CHART", charts.join("showrunner.tgz"));
+    if let Some(target) = frozen.binaries().as_deref().and_then(Path::parent) {
+        install.env("CARGO_TARGET_DIR", target).env("SHOWRUNNER_CRDS_CHART", charts.join("showrunner-crds.tgz"));
+    }
+    run(&mut install).map(|_| ())
+}
+
+/// `helm rollback` of a release to the revision before, and waits until it is ready.
+pub fn roll_back(cluster: &Cluster, release: &str) -> Result<()> {
+    let arguments = ["rollback", release, "--namespace", NAMESPACE, "--wait", "--timeout", "120s"];
+    run(cluster.command("helm")?.args(arguments)).map(|_| ())
 }
 
 /// Prints what one would look at first after a failure: pods, events, the operators' last lines.

@@ -6,7 +6,10 @@
 //! Between two steps it waits until the operator has told of the last one, so that every run takes the same way; it does
 //! not wait for ever, for an operator that was killed tells nothing.
 
-use super::{history::History, recording::Recording};
+use super::{
+    history::{History, Version},
+    recording::Recording,
+};
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -20,7 +23,11 @@ use showrunner_contracts::{
     result::{Failure, Outcome, Reason, RunRecord, StepOutcome, StepResult, Termination, UnitResult},
     work_order::{StepOrder, WorkOrder},
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// The annotation that holds the work order.
 const WORK_ORDER: &str = "showrunner.dev/work-order";
@@ -46,6 +53,10 @@ pub enum Behaviour {
     Evicted,
     /// Commits its first step and runs until it is stopped.
     Hangs,
+    /// Runs until it is stopped, and commits nothing.
+    Idles,
+    /// Finds no node.
+    Waits,
 }
 
 /// Plays the pods of one namespace.
@@ -60,6 +71,8 @@ pub struct Player {
     pub recording: Arc<Recording>,
     /// What the pods of the first, second, ... attempt do; those after the last one succeed.
     pub behaviours: Vec<Behaviour>,
+    /// The same for pods whose source has this file name: of several titles in one namespace each may have its own.
+    pub by_source: BTreeMap<String, Vec<Behaviour>>,
     /// Whether to wait for the operator between two steps.
     pub patient: bool,
     /// To the store, past the proxies.
@@ -94,7 +107,9 @@ impl Player {
                 let (begun, ended) = (&begun, &ended);
                 let look = player.history.until(&player.namespace, "a pod to play", FOR_EVER, |now| {
                     let of_job = now.of("pods");
-                    let fresh = of_job.values().find(|pod| !begun.contains(pod.uid()) && !is_deleting(&pod.object)).cloned();
+                    let is_fresh =
+                        |pod: &&Version| !begun.contains(pod.uid()) && !is_deleting(&pod.object) && !has_ended(&pod.object);
+                    let fresh = of_job.values().find(is_fresh).cloned();
                     let doomed = of_job.values().find(|pod| !ended.contains(pod.uid()) && is_deleting(&pod.object)).cloned();
                     (fresh.is_some() || doomed.is_some()).then_some((fresh, doomed))
                 });
@@ -124,12 +139,22 @@ impl Player {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// What the pod of this order does.
+    fn behaviour(&self, order: &WorkOrder) -> Behaviour {
+        let path = order.source.url.split('?').next().unwrap_or_default();
+        let of_source = self.by_source.get(path.rsplit('/').next().unwrap_or_default());
+        of_source.unwrap_or(&self.behaviours).get(order.attempt as usize - 1).copied().unwrap_or(Behaviour::Succeeds)
+    }
+
     /// One pod from its binding to its end.
     async fn run(&self, pod: &Value) -> Result<()> {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         let order = pod["metadata"]["annotations"][WORK_ORDER].as_str().context("the pod has no work order")?;
         let order = WorkOrder::from_bytes(order.as_bytes())?;
-        let behaviour = self.behaviours.get(order.attempt as usize - 1).copied().unwrap_or(Behaviour::Succeeds);
+        let behaviour = self.behaviour(&order);
+        if behaviour == Behaviour::Waits {
+            return Ok(());
+        }
         self.told("WaitingToStart").await?;
         let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
             "target": { "apiVersion": "v1", "kind": "Node", "name": NODE } });
@@ -146,7 +171,7 @@ impl Player {
         self.told("Working").await?;
         let steps = if behaviour == Behaviour::Succeeds { order.steps.len() } else { 1 };
         let mut outcomes = Vec::new();
-        if behaviour != Behaviour::Crashes {
+        if !matches!(behaviour, Behaviour::Crashes | Behaviour::Idles) {
             for step in order.steps.iter().take(steps) {
                 outcomes.push(self.commit(&order, step).await?);
             }
@@ -160,7 +185,7 @@ impl Player {
                     "lastTransitionTime": Timestamp::now().to_string() });
                 End { condition: Some(disruption), ..End::of(137, "Error", String::new()) }
             }
-            Behaviour::Hangs => return Ok(()),
+            Behaviour::Hangs | Behaviour::Idles | Behaviour::Waits => return Ok(()),
         };
         self.status(name, &over(&end, Some(started))).await?;
         Ok(())
@@ -169,8 +194,7 @@ impl Player {
     /// The end of a pod that was deleted, as its kubelet and worker go about it.
     async fn stop(&self, pod: &Value) -> Result<()> {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let phase = pod["status"]["phase"].as_str().unwrap_or_default();
-        if !matches!(phase, "Succeeded" | "Failed") {
+        if !has_ended(pod) {
             let started = pod["status"]["startTime"].as_str().and_then(|at| at.parse().ok());
             let stopped = Failure::new(Reason::Internal, "stopped by signal 15 before the work was done");
             let words = serde_json::to_string(&Termination::Failure(stopped))?;
@@ -260,6 +284,10 @@ impl Player {
 pub fn ready_reason(object: &Value) -> Option<&str> {
     let conditions = object["status"]["conditions"].as_array()?;
     conditions.iter().find(|condition| condition["type"] == "Ready")?["reason"].as_str()
+}
+
+fn has_ended(pod: &Value) -> bool {
+    matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
 }
 
 fn is_deleting(object: &Value) -> bool {

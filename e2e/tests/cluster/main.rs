@@ -3,6 +3,7 @@
 //! Runs only with `SHOWRUNNER_E2E=1`, which `make e2e-test` sets. `SHOWRUNNER_E2E_KEEP=1` uses the cluster that `make cluster` left up and leaves it up.
 //! `SHOWRUNNER_E2E_CLUSTER` names another cluster than the usual one.
 
+mod age;
 mod api;
 mod debug;
 mod ending;
@@ -89,7 +90,9 @@ fn run(suite: &Arc<Suite>, arguments: &Arguments) -> Conclusion {
         [api::tests(suite), policy::tests(suite), inputs::tests(suite), titles::tests(suite)].into_iter().flatten().collect();
     let mut conclusion = libtest_mimic::run(arguments, peaceful);
     let one_by_one = Arguments { test_threads: Some(1), ..arguments.clone() };
-    let disturbing = [operations::tests(suite), debug::tests(suite), ending::tests(suite)].into_iter().flatten().collect();
+    // How it ends comes after the upgrade: what is uninstalled then was an older version once.
+    let disturbing = [operations::tests(suite), debug::tests(suite), age::tests(suite), ending::tests(suite)];
+    let disturbing = disturbing.into_iter().flatten().collect();
     let disturbing = libtest_mimic::run(&one_by_one, disturbing);
     conclusion.num_filtered_out += disturbing.num_filtered_out;
     conclusion.num_passed += disturbing.num_passed;
