@@ -5,7 +5,7 @@
 //! `SHOWRUNNER_FREEZE=NAME` freezes a world instead (`e2e/fixtures/age/freeze` does).
 
 mod hand_over;
-mod older;
+mod others;
 mod world;
 
 use anyhow::{Context as _, Result, ensure};

@@ -1,7 +1,7 @@
 //! A frozen world goes on under the operator that is here: titles in flight are finished by the Jobs they have, finished
 //! ones are left alone, and nothing is lost.
 
-use crate::{Suite, older};
+use crate::{Suite, others};
 use anyhow::{Context as _, Result, ensure};
 use kube::{
     Api,
@@ -43,10 +43,11 @@ pub(crate) async fn goes_on(suite: &Suite, frozen: &Frozen) -> Result<()> {
     let means = &suite.means;
     let stage = Stage::set(means, &frozen.namespace).await?;
     define(means, &frozen.definitions()?).await?;
-    let aged = older::with_older_titles(frozen)?;
+    let aged = others::with_others(frozen)?;
     suite.restore(&aged).await?;
     define(means, &suite.definitions).await?;
     still_accepted(means, &aged).await?;
+    define(means, &others::extended(&suite.definitions)?).await?;
 
     let operator = stage.operator("a", &suite.operator)?;
     let watched = operator.watched();
@@ -57,6 +58,7 @@ pub(crate) async fn goes_on(suite: &Suite, frozen: &Frozen) -> Result<()> {
         ended = player.play() => ended?,
     }
     operator.end().await?;
+    define(means, &suite.definitions).await?;
     means.history.catch_up(&frozen.namespace, LIMIT).await?;
 
     let versions = means.history.of(&frozen.namespace);
@@ -64,7 +66,7 @@ pub(crate) async fn goes_on(suite: &Suite, frozen: &Frozen) -> Result<()> {
     for story in &STORIES {
         check(suite, &aged, story, &now, &versions).with_context(|| format!("title {}", story.name))?;
     }
-    older::check(&aged, &now, &versions)?;
+    others::check(&aged, &now, &versions)?;
     means.verify(&frozen.namespace).await?;
     rewritten_nothing(means, frozen).await?;
     keeps_the_laws(means, &stage, versions).await
@@ -99,7 +101,7 @@ fn all_ended(now: &World) -> bool {
         End::Published => is_published(story.name),
         End::Gone => now.get("titleenrichments", story.name).is_none(),
     };
-    STORIES.iter().all(ended) && older::NAMES.iter().all(|name| is_published(name)) && older::are_told(now) && is_let_go(now)
+    STORIES.iter().all(ended) && others::NAMES.iter().all(|name| is_published(name)) && others::are_told(now) && is_let_go(now)
 }
 
 /// One title.

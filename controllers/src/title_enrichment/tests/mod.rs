@@ -5,6 +5,7 @@ mod fixtures;
 mod golden;
 mod laws;
 mod pods;
+mod rollback;
 mod world;
 
 /// A title with all steps and every default.
