@@ -28,7 +28,11 @@ pub fn upgrade(cluster: &Cluster, arguments: &[&str]) -> Result<()> {
 pub fn go_back_to(cluster: &Cluster, frozen: &Frozen) -> Result<()> {
     let charts = folder(&frozen.name).join("charts");
     let mut install = Command::new(root().join("e2e/install"));
-    install.arg(cluster.var("SHOWRUNNER_CLUSTER")?).env("SHOWRUNNER_CHART", charts.join("showrunner.tgz"));
+    // Another level than the suite's: there and back, there is something to roll out whatever else has changed.
+    install
+        .arg(cluster.var("SHOWRUNNER_CLUSTER")?)
+        .args(["--set", "log.level=debug"])
+        .env("SHOWRUNNER_CHART", charts.join("showrunner.tgz"));
     if let Some(target) = frozen.binaries().as_deref().and_then(Path::parent) {
         install.env("CARGO_TARGET_DIR", target).env("SHOWRUNNER_CRDS_CHART", charts.join("showrunner-crds.tgz"));
     }
