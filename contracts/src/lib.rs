@@ -2,6 +2,10 @@
 //!
 //! Versioned serde types and nothing else; no I/O. Every document names its schema in its first field, readers refuse
 //! a schema they do not know, and everything read from outside is bounded before it is parsed.
+//!
+//! What asks for work is read strictly: an order with a field that the worker does not know is refused, for it may be the
+//! one that matters. What tells of work is read tolerantly: an operator that was rolled back reads what a newer worker
+//! committed, and passes over what it does not know. The published schemas are closed all the same: they say what is written.
 #![forbid(unsafe_code)]
 
 mod digest;

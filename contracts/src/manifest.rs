@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// The published truth about a title. Its digest is `status.published.digest`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct TitleManifest {
     /// `showrunner.dev/title-manifest/v1`.
     pub schema: String,
@@ -26,7 +27,8 @@ document!(TitleManifest, "showrunner.dev/title-manifest/v1");
 
 /// One step of a published title.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct PublishedStep {
     /// Which step.
     pub step: Step,
@@ -44,7 +46,8 @@ pub struct PublishedStep {
 
 /// The few figures of a step that status and reports show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub enum StepSummary {
     /// Shots.
     #[serde(rename_all = "camelCase")]
@@ -86,7 +89,8 @@ pub enum StepSummary {
 
 /// What a source is, on its one timeline: zero at the first presented picture (sound only: the first sample).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct MediaSummary {
     /// Container as the demuxer names it.
     pub container: String,
@@ -105,7 +109,8 @@ pub struct MediaSummary {
 
 /// The picture. Colour fields are as the stream states them; absent means unspecified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct VideoSummary {
     /// Codec as the decoder names it.
     pub codec: String,
@@ -143,7 +148,8 @@ pub struct VideoSummary {
 
 /// The sound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct AudioSummary {
     /// Codec as the decoder names it.
     pub codec: String,
@@ -159,7 +165,8 @@ pub struct AudioSummary {
 
 /// What an attempt or a title took: times, attempts and costs, kept beside the manifest and never in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct RunDocument {
     /// `showrunner.dev/run/v1`.
     pub schema: String,
@@ -170,7 +177,8 @@ document!(RunDocument, "showrunner.dev/run/v1");
 
 /// One attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct AttemptRecord {
     /// Job name.
     pub job: String,

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// How far one attempt is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Progress {
     /// `showrunner.dev/progress/v1`.
     pub schema: String,

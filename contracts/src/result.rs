@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 /// A finished step: content only, the same bytes for the same key. Written once, first writer wins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct StepResult {
     /// `showrunner.dev/step-result/v1`.
     pub schema: String,
@@ -38,7 +39,8 @@ document!(StepResult, "showrunner.dev/step-result/v1");
 
 /// One file a step wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Output {
     /// Slot name, such as `thumbnail-0.jpg`.
     pub name: String,
@@ -52,7 +54,8 @@ pub struct Output {
 
 /// What became of one attempt at a unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct UnitResult {
     /// `showrunner.dev/unit-result/v1`.
     pub schema: String,
@@ -71,7 +74,8 @@ document!(UnitResult, "showrunner.dev/unit-result/v1");
 
 /// What became of one step in one attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct StepOutcome {
     /// Which step.
     pub step: Step,
@@ -89,7 +93,8 @@ pub struct StepOutcome {
 
 /// What became of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub enum Outcome {
     /// Done; the digest is of the committed [`StepResult`].
     #[serde(rename_all = "camelCase")]
@@ -170,7 +175,8 @@ impl Reason {
 
 /// Why something was not done, for machines and for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct Failure {
     /// Which kind.
     pub reason: Reason,
@@ -191,7 +197,8 @@ impl Failure {
 
 /// What one attempt took.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct RunRecord {
     /// The worker's version.
     pub worker: String,
@@ -220,7 +227,8 @@ pub struct RunRecord {
 
 /// The pod's termination message (at most 4096 bytes): the digest of the unit's result, or why none could be stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub enum Termination {
     /// Digest of `unit-result.json`.
     Result(Digest),

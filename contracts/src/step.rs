@@ -120,7 +120,8 @@ impl StepParams {
 
 /// A model a step uses: its name in the catalogue and the digest of its files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub struct ModelRef {
     /// Name in the model catalogue, such as `whisper-base`.
     pub name: String,

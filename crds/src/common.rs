@@ -2,7 +2,7 @@
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use std::time::Duration;
 
 /// Condition types that every kind uses.
@@ -17,6 +17,21 @@ pub mod condition {
     pub const OUTDATED: &str = "Outdated";
     /// Somebody else has made or changed Jobs in the object's name. Absent when there are none.
     pub const TAMPERED: &str = "Tampered";
+}
+
+/// Reads a word of a status: one that this version does not know is none. A newer version wrote it before somebody went
+/// back; an object must not become unreadable by it.
+pub(crate) fn known_or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Word<T> {
+        Known(T),
+        Unknown(IgnoredAny),
+    }
+    Ok(match Option::<Word<T>>::deserialize(from)? {
+        Some(Word::Known(word)) => Some(word),
+        Some(Word::Unknown(_)) | None => None,
+    })
 }
 
 /// Annotation whose every new value asks for a reconcile now, whatever the back-off says.

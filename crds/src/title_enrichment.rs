@@ -1,10 +1,10 @@
 //! TitleEnrichment: what a title is to be given (shots, thumbnails, subtitles) and how far that is. No I/O.
 
-use crate::common::{ExecutionSpec, SourceSpec};
+use crate::common::{ExecutionSpec, SourceSpec, known_or_none};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use strum::{Display, EnumIter, IntoStaticStr};
 
 /// What a title is to be given.
@@ -157,7 +157,8 @@ pub struct TitleEnrichmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Where the title is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // Read tolerantly: a newer version may have words that this one lacks, and this one writes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_or_none")]
     pub phase: Option<Phase>,
     /// Share of the work done, such as `60%`. Changes by steps of at least 10 % or with a finished step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,7 +176,7 @@ pub struct TitleEnrichmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaStatus>,
     /// Each enabled step.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "steps")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     #[schemars(length(max = 16))]
     pub steps: Vec<StepStatus>,
@@ -201,8 +202,24 @@ pub struct TitleEnrichmentStatus {
     pub published: Option<PublishedStatus>,
 }
 
+/// Steps as they are stored, whatever version stored them: one that is in a state of a newer version is done where it has
+/// a result, and is still to be done where it has none.
+fn steps<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StepStatus>, D::Error> {
+    let mut steps = Vec::<StepStatus>::deserialize(from)?;
+    // No version of ours leaves a result in a step that waits.
+    for step in steps.iter_mut().filter(|step| step.state == StepState::Waiting && step.result.is_some()) {
+        step.state = StepState::Done;
+    }
+    Ok(steps)
+}
+
+/// A state of a newer version is read as the first one.
+fn known_or_waiting<'de, D: Deserializer<'de>>(from: D) -> Result<StepState, D::Error> {
+    Ok(known_or_none(from)?.unwrap_or(StepState::Waiting))
+}
+
 /// Where a title is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display, EnumIter)]
 pub enum Phase {
     /// Accepted, nothing runs yet.
     Pending,
@@ -266,6 +283,7 @@ pub struct StepStatus {
     #[schemars(length(max = 32))]
     pub name: String,
     /// Where the step is.
+    #[serde(deserialize_with = "known_or_waiting")]
     pub state: StepState,
     /// Digest of what was asked for; changes only when a person changes something.
     #[schemars(length(max = 71))]
@@ -307,7 +325,7 @@ pub struct StepStatus {
 }
 
 /// Where a step is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display, EnumIter)]
 pub enum StepState {
     /// Not begun.
     Waiting,
@@ -494,4 +512,46 @@ pub enum TitleReason {
     NewerVersionAvailable,
     /// Results are of the newest algorithms and models.
     UpToDate,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A status as a newer version may have left it: words, fields, steps and conditions that this one does not know.
+    const NEWER: &str = r#"{
+        "phase": "Archived",
+        "novelty": { "at": "2027-01-01T00:00:00Z" },
+        "conditions": [
+            { "type": "WithinBudget", "status": "True", "reason": "Fits", "message": "", "lastTransitionTime": "2027-01-01T00:00:00Z" }
+        ],
+        "steps": [
+            { "name": "shots", "state": "Held", "wanted": "w", "key": "k", "result": "r", "grade": 7 },
+            { "name": "thumbnails", "state": { "held": "by a person" }, "wanted": "w", "key": "k" },
+            { "name": "chapters", "state": "Done", "wanted": "w", "key": "k", "result": "r" }
+        ]
+    }"#;
+
+    #[test]
+    fn a_status_of_a_newer_version_is_read_as_far_as_it_is_known() {
+        let status: TitleEnrichmentStatus = serde_json::from_str(NEWER).unwrap();
+        assert_eq!(status.phase, None);
+        assert_eq!(status.conditions[0].type_, "WithinBudget");
+        let steps: Vec<_> = status.steps.iter().map(|step| (step.name.as_str(), step.state)).collect();
+        assert_eq!(steps, [("shots", StepState::Done), ("thumbnails", StepState::Waiting), ("chapters", StepState::Done)]);
+    }
+
+    #[test]
+    fn words_that_are_known_are_read_as_they_are() {
+        use strum::IntoEnumIterator as _;
+        for phase in Phase::iter() {
+            let status: TitleEnrichmentStatus = serde_json::from_value(serde_json::json!({ "phase": phase })).unwrap();
+            assert_eq!(status.phase, Some(phase));
+        }
+        for state in StepState::iter() {
+            let step = serde_json::json!({ "name": "shots", "state": state, "wanted": "w", "key": "k" });
+            let step: StepStatus = serde_json::from_value(step).unwrap();
+            assert_eq!(step.state, state);
+        }
+    }
 }

@@ -1,9 +1,15 @@
 //! Showrunner on a cluster, by its own chart from its own images. I/O: runs `e2e/install`, kubectl and helm.
 
-use crate::cluster::{Cluster, root, run};
+use crate::{
+    age::frozen::{Frozen, folder},
+    cluster::{Cluster, root, run},
+};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// Where Showrunner is installed.
 pub const NAMESPACE: &str = "showrunner-system";
@@ -25,6 +31,28 @@ pub fn render(cluster: &Cluster, release: &str, namespace: &str, arguments: &[&s
     let text = String::from_utf8(run(&mut helm)?.stdout)?;
     let objects: Result<Vec<Value>, _> = text.split("\n---\n").map(serde_saphyr::from_str).collect();
     Ok(objects.context("failed to read what helm rendered")?.into_iter().filter(Value::is_object).collect())
+}
+
+/// Installs a frozen version over what there is: its chart; its definitions and programs, too, where those are built.
+/// Programs of today need today's definitions.
+pub fn go_back_to(cluster: &Cluster, frozen: &Frozen) -> Result<()> {
+    let charts = folder(&frozen.name).join("charts");
+    let mut install = Command::new(root().join("e2e/install"));
+    // Another level than the suite's: there and back, there is something to roll out whatever else has changed.
+    install
+        .arg(cluster.var("SHOWRUNNER_CLUSTER")?)
+        .args(["--set", "log.level=debug"])
+        .env("SHOWRUNNER_CHART", charts.join("showrunner.tgz"));
+    if let Some(target) = frozen.binaries().as_deref().and_then(Path::parent) {
+        install.env("CARGO_TARGET_DIR", target).env("SHOWRUNNER_CRDS_CHART", charts.join("showrunner-crds.tgz"));
+    }
+    run(&mut install).map(|_| ())
+}
+
+/// `helm rollback` of a release to the revision before, and waits until it is ready.
+pub fn roll_back(cluster: &Cluster, release: &str) -> Result<()> {
+    let arguments = ["rollback", release, "--namespace", NAMESPACE, "--wait", "--timeout", "120s"];
+    run(cluster.command("helm")?.args(arguments)).map(|_| ())
 }
 
 /// Prints what one would look at first after a failure: pods, events, the operators' last lines.

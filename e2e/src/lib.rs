@@ -3,6 +3,7 @@
 //! I/O: starts and ends a cluster with `e2e/cluster/cluster`, installs the chart with helm, talks to the API server and the store.
 #![forbid(unsafe_code)]
 
+pub mod age;
 pub mod cluster;
 pub mod faults;
 pub mod install;

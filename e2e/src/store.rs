@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How long a signed request stays good.
 const EXPIRY: Duration = Duration::from_mins(1);
 
+/// How long a grant stays good.
+const GRANTED: Duration = Duration::from_hours(1);
+
 /// A bucket.
 #[derive(Clone)]
 pub struct Store {
@@ -72,6 +75,17 @@ impl Store {
     /// Reads an object that must be there.
     pub async fn read(&self, key: &str) -> Result<Bytes> {
         self.get(key).await?.with_context(|| format!("there is no object {key}"))
+    }
+
+    /// A signed request to read or write an object, good for an hour: what a work order grants.
+    pub fn signed(&self, key: &str, write: bool) -> String {
+        let credentials = Some(&self.credentials);
+        let url = if write {
+            self.bucket.put_object(credentials, key).sign(GRANTED)
+        } else {
+            self.bucket.get_object(credentials, key).sign(GRANTED)
+        };
+        url.into()
     }
 
     /// Keys below a prefix (at most 1000).

@@ -3,6 +3,7 @@
 //! Reads and writes files of the checkout; runs `cargo metadata` and, where a path is given, `helm template`.
 #![forbid(unsafe_code)]
 
+mod compat;
 mod crd;
 mod deps;
 mod generated;
@@ -38,6 +39,8 @@ enum Task {
         #[arg(long, env = "SHOWRUNNER_HELM")]
         helm: Option<PathBuf>,
     },
+    /// Checks that the definitions still take what the frozen versions stored.
+    CheckCrds,
     /// Checks that crates depend on each other in one direction only.
     CheckDeps,
 }
@@ -77,6 +80,10 @@ fn run(task: &Task) -> Result<()> {
                 bail!("generated files are not up to date; run `make gen` and commit what it changes:\n{}", names.join("\n"));
             }
             println!("generated files are up to date");
+        }
+        Task::CheckCrds => {
+            let versions = compat::check(&root)?;
+            println!("the definitions take what {versions} frozen version(s) stored");
         }
         Task::CheckDeps => {
             let crates = deps::check(&deps::metadata(&root)?)?;

@@ -48,6 +48,7 @@ const INSTALLED: [&str; 9] = [
 /// The controllers that Jobs, owners and namespaces need. Those that look after nodes are left out: there are none.
 const CONTROLLERS: &str = "job-controller,garbage-collector-controller,namespace-controller,ttl-after-finished-controller,\
                            serviceaccount-controller,root-ca-certificate-publisher-controller";
+const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 /// Reads of the operator, its writes with what they wrote to our own kinds, and nothing of anybody else.
 const AUDIT_POLICY: &str = r#"
 apiVersion: audit.k8s.io/v1
@@ -72,6 +73,8 @@ pub struct Plane {
     pub api: String,
     /// `http://127.0.0.1:PORT`.
     pub store: String,
+    /// Where etcd is, as its clients reach it.
+    pub etcd: String,
     /// Certificate authority of the API server, PEM.
     pub authority: Vec<u8>,
     /// Access key and secret of the store.
@@ -94,6 +97,7 @@ impl Plane {
             children: Vec::new(),
             api: format!("https://{api}"),
             store: format!("http://{store}"),
+            etcd: format!("http://{etcd}"),
             keys: ("sweep".to_owned(), "sweep-secret".to_owned()),
             programs,
         };
@@ -115,8 +119,7 @@ impl Plane {
         plane.wait_ready().await?;
         let client = plane.client().await?;
         install(&client).await?;
-        let command = plane.controller_manager()?;
-        plane.spawn("kube-controller-manager", command)?;
+        plane.start_controllers()?;
         plane.wait_bucket().await?;
         Ok(plane)
     }
@@ -148,6 +151,21 @@ impl Plane {
         Ok(given.status.context("the API server gave no token")?.token)
     }
 
+    /// Ends the controllers: what is put into etcd now, they find when they start, and all of it at once.
+    pub fn stop_controllers(&mut self) -> Result<()> {
+        let at = self.children.iter().position(|(name, _)| *name == CONTROLLER_MANAGER).context("the controllers do not run")?;
+        let (_, mut child) = self.children.remove(at);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Starts the controllers.
+    pub fn start_controllers(&mut self) -> Result<()> {
+        let command = self.controller_manager()?;
+        self.spawn(CONTROLLER_MANAGER, command)
+    }
+
     fn program(&self, name: &str) -> Result<Command> {
         let (tool, program) = if name == "s3" { ("s3", "s3") } else { ("controlplane", name) };
         let folder = self.programs.get(tool).with_context(|| format!("failed to find {tool}: run `make tools`"))?;
@@ -173,7 +191,7 @@ impl Plane {
     }
 
     fn controller_manager(&self) -> Result<Command> {
-        let mut command = self.program("kube-controller-manager")?;
+        let mut command = self.program(CONTROLLER_MANAGER)?;
         let kubeconfig = "conf/kube-controller-manager.kubeconfig";
         command.args(["--leader-elect=false", "--profiling=false", "--secure-port=0", "--use-service-account-credentials=true"]);
         command.arg(format!("--kubeconfig={kubeconfig}")).arg(format!("--controllers={CONTROLLERS}"));
@@ -297,17 +315,24 @@ async fn install(client: &Client) -> Result<()> {
     for object in &objects {
         apply(client, object).await?;
     }
-    let kinds = objects.iter().filter(|object| object["kind"] == "CustomResourceDefinition");
-    for name in kinds.filter_map(|object| object["metadata"]["name"].as_str()) {
-        let api: Api<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> =
-            Api::all(client.clone());
-        let served = kube::runtime::wait::await_condition(api, name, kube::runtime::conditions::is_crd_established());
-        tokio::time::timeout(UP_WITHIN, served).await.with_context(|| format!("{name} is not served"))??;
+    for object in objects.iter().filter(|object| object["kind"] == "CustomResourceDefinition") {
+        served(client, object).await?;
     }
     Ok(())
 }
 
-async fn apply(client: &Client, object: &Value) -> Result<()> {
+/// Waits until a definition is served.
+pub async fn served(client: &Client, definition: &Value) -> Result<()> {
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+    let name = definition["metadata"]["name"].as_str().context("a definition of the installation has no name")?;
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let served = kube::runtime::wait::await_condition(api, name, kube::runtime::conditions::is_crd_established());
+    tokio::time::timeout(UP_WITHIN, served).await.with_context(|| format!("{name} is not served"))??;
+    Ok(())
+}
+
+/// Applies an object with the administrator's rights.
+pub async fn apply(client: &Client, object: &Value) -> Result<()> {
     let types: TypeMeta = serde_json::from_value(object.clone())?;
     let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);
     let name = object["metadata"]["name"].as_str().context("an object of the installation has no name")?;

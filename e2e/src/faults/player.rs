@@ -57,6 +57,10 @@ pub enum Behaviour {
     Hangs,
     /// Commits its first step, and does the rest when the story lets its pods go.
     Lingers,
+    /// Runs until it is stopped, and commits nothing.
+    Idles,
+    /// Finds no node.
+    Waits,
 }
 
 /// A pod's deletion: the object as it is then.
@@ -74,6 +78,8 @@ pub struct Player {
     pub recording: Arc<Recording>,
     /// What the pods of the first, second, ... attempt do; those after the last one succeed.
     pub behaviours: Vec<Behaviour>,
+    /// The same for pods whose source has this file name: of several titles in one namespace each may have its own.
+    pub by_source: BTreeMap<String, Vec<Behaviour>>,
     /// Whether to wait for the operator between two steps.
     pub patient: bool,
     /// To the store, past the proxies.
@@ -142,7 +148,7 @@ impl Player {
     /// One pod from its binding to its end, and its deletion after that. What it was about to write it writes first: of a
     /// pod that is gone nothing arrives any more.
     async fn live(&self, pod: &Value, mut doom: Doom) -> Result<()> {
-        if !is_deleting(pod) {
+        if !is_deleting(pod) && !has_ended(pod) {
             self.run(pod, &doom).await?;
         }
         let object = doom.wait_for(Option::is_some).await.context("the player is over")?.clone();
@@ -153,12 +159,22 @@ impl Player {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// What the pod of this order does.
+    fn behaviour(&self, order: &WorkOrder) -> Behaviour {
+        let path = order.source.url.split('?').next().unwrap_or_default();
+        let of_source = self.by_source.get(path.rsplit('/').next().unwrap_or_default());
+        of_source.unwrap_or(&self.behaviours).get(order.attempt as usize - 1).copied().unwrap_or(Behaviour::Succeeds)
+    }
+
     /// One pod from its binding to its end, or to its deletion.
     async fn run(&self, pod: &Value, doom: &Doom) -> Result<()> {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         let order = pod["metadata"]["annotations"][WORK_ORDER].as_str().context("the pod has no work order")?;
         let order = WorkOrder::from_bytes(order.as_bytes())?;
-        let mut behaviour = self.behaviours.get(order.attempt as usize - 1).copied().unwrap_or(Behaviour::Succeeds);
+        let mut behaviour = self.behaviour(&order);
+        if behaviour == Behaviour::Waits {
+            return Ok(());
+        }
         let job = pod["metadata"]["ownerReferences"][0]["name"].as_str().unwrap_or_default();
         order.steps.iter().for_each(|step| self.commits.asked(step, job));
         self.told("WaitingToStart", doom).await;
@@ -191,7 +207,7 @@ impl Player {
         }
         let (first, rest) = order.steps.split_at(order.steps.len().min(1));
         let mut outcomes = Vec::new();
-        if behaviour != Behaviour::Crashes {
+        if !matches!(behaviour, Behaviour::Crashes | Behaviour::Idles) {
             self.commit_all(&order, first, job, &mut outcomes).await?;
         }
         if behaviour == Behaviour::Lingers {
@@ -213,7 +229,7 @@ impl Player {
                     "lastTransitionTime": Timestamp::now().to_string() });
                 End { condition: Some(disruption), ..End::of(137, "Error", String::new()) }
             }
-            Behaviour::Hangs | Behaviour::Lingers => return Ok(()),
+            Behaviour::Hangs | Behaviour::Lingers | Behaviour::Idles | Behaviour::Waits => return Ok(()),
         };
         self.status(name, &over(&end, Some(started))).await?;
         Ok(())
@@ -222,8 +238,7 @@ impl Player {
     /// The end of a pod that was deleted, as its kubelet and worker go about it.
     async fn stop(&self, pod: &Value) -> Result<()> {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let phase = pod["status"]["phase"].as_str().unwrap_or_default();
-        if !matches!(phase, "Succeeded" | "Failed") {
+        if !has_ended(pod) {
             let started = pod["status"]["startTime"].as_str().and_then(|at| at.parse().ok());
             let stopped = Failure::new(Reason::Internal, "stopped by signal 15 before the work was done");
             let words = serde_json::to_string(&Termination::Failure(stopped))?;
@@ -341,6 +356,10 @@ pub fn ready_reason(object: &Value) -> Option<&str> {
 
 fn is_doomed(doom: &Doom) -> bool {
     doom.borrow().is_some()
+}
+
+fn has_ended(pod: &Value) -> bool {
+    matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
 }
 
 fn is_deleting(object: &Value) -> bool {

@@ -211,6 +211,7 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
         namespace: namespace.clone(),
         recording: Arc::clone(&means.recording),
         behaviours: plan.scenario.pods(),
+        by_source: BTreeMap::new(),
         patient: plan.patient,
         http: means.http.clone(),
         leash: Arc::clone(&stage.leash),
@@ -393,7 +394,7 @@ impl Acts<'_> {
             self.seen.lock().unwrap_or_else(PoisonError::into_inner).rest = self.writes()?.split_off(before);
         }
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).ending = stage.ending();
-        stage.verify().await?;
+        stage.means.verify(&stage.namespace).await?;
         for version in stage.means.history.now(&stage.namespace).all().filter(|version| version.is_ours()) {
             stage.delete(&version.resource, version.name()).await?;
         }

@@ -168,19 +168,21 @@ impl Stage<'_> {
         };
         now.all().filter(|version| version.is_ours()).map(|version| tell(&version.object)).collect()
     }
+}
 
-    /// Whether what is published is in the store, whole, and the alias shows it.
-    pub(super) async fn verify(&self) -> Result<()> {
-        for version in self.means.history.now(&self.namespace).all().filter(|version| version.is_ours()) {
+impl Means {
+    /// Whether what is published in a namespace is in the store, whole, and the alias shows it.
+    pub async fn verify(&self, namespace: &str) -> Result<()> {
+        for version in self.history.now(namespace).all().filter(|version| version.is_ours()) {
             let published = &version.object["status"]["published"];
             let (Some(digest), Some(folder)) = (published["digest"].as_str(), published["folder"].as_str()) else { continue };
             let digest: Digest = digest.parse()?;
-            let bytes = self.means.store.read(&format!("{folder}/{}.json", digest.hex())).await?;
+            let bytes = self.store.read(&format!("{folder}/{}.json", digest.hex())).await?;
             ensure!(Digest::of(&bytes) == digest, "the published manifest has other bytes than its digest says");
-            let alias = self.means.store.read(&format!("{folder}/manifest.json")).await?;
+            let alias = self.store.read(&format!("{folder}/manifest.json")).await?;
             ensure!(alias == bytes, "manifest.json is not what is published");
             for output in TitleManifest::from_bytes(&bytes)?.steps.iter().flat_map(|step| &step.outputs) {
-                let file = self.means.store.read(&format!("{folder}/blobs/{}", output.sha256.hex())).await?;
+                let file = self.store.read(&format!("{folder}/blobs/{}", output.sha256.hex())).await?;
                 ensure!(Digest::of(&file) == output.sha256, "{} has other bytes than its digest says", output.name);
             }
         }

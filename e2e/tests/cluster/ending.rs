@@ -99,7 +99,7 @@ async fn assert_drained(suite: &Suite, here: &Namespaced) -> Result<()> {
 }
 
 /// Jobs that the operator has made in a namespace, from the audit log.
-fn jobs_made(suite: &Suite, namespace: &str) -> Result<usize> {
+pub(crate) fn jobs_made(suite: &Suite, namespace: &str) -> Result<usize> {
     let log = std::fs::read_to_string(suite.cluster.var("SHOWRUNNER_AUDIT_LOG")?)?;
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let made = lines.filter(|line| {

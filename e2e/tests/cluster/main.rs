@@ -4,6 +4,7 @@
 //! `SHOWRUNNER_E2E_CLUSTER` names another cluster than the usual one.
 
 mod access;
+mod age;
 mod api;
 mod debug;
 mod ending;
@@ -101,11 +102,13 @@ fn run(suite: &Arc<Suite>, arguments: &Arguments) -> Conclusion {
     .collect();
     let mut conclusion = libtest_mimic::run(arguments, peaceful);
     let one_by_one = Arguments { test_threads: Some(1), ..arguments.clone() };
+    // How it ends comes after the upgrade: what is uninstalled then was an older version once.
     let disturbing = [
         policy::disturbing(suite),
         operations::tests(suite),
         debug::tests(suite),
         secrets::tests(suite),
+        age::tests(suite),
         ending::tests(suite),
     ]
     .into_iter()

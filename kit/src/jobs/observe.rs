@@ -95,7 +95,8 @@ pub enum Cause {
     PodVanished,
     /// No container of it ever ran.
     NeverStarted,
-    /// None of the above.
+    /// None of the above; a cause that only a newer version knows, too.
+    #[serde(other)]
     Unknown,
 }
 

@@ -11,7 +11,7 @@ use showrunner_kit::jobs::{Deadlines, JobState, Overdue, Seal, job_name};
 use showrunner_kit::{Next, planted};
 
 use super::types::{Act, Answer, Decision, Need, Order, OrderedStep, SeenJob, price};
-use super::{Draft, Planned, UNSEEN_WITHIN, failure};
+use super::{Draft, Planned, UNSEEN_WITHIN, failure, plan};
 use crate::title_enrichment::{build, layout, validate, validate::Wish};
 
 /// How often the progress of a running attempt is looked at.
@@ -85,13 +85,17 @@ impl Draft<'_> {
         }
     }
 
-    /// Whether the attempt does what is wanted, under the keys that hold.
+    /// Whether the attempt does what is wanted, under the keys that hold. What it does beside that for a newer version is
+    /// let be done.
     fn fits(&self, attempt: &AttemptStatus) -> bool {
-        let keys: Option<Vec<Digest>> = attempt
-            .steps
-            .iter()
-            .map(|name| self.planned.iter().find(|p| p.status.name == *name && p.status.state != StepState::Waiting)?.key.clone())
-            .collect();
+        let newer = |name: &String| {
+            let mut steps = self.input.status.steps.iter();
+            steps.find(|step| step.name == *name && plan::is_newer(step))?.key.parse().ok()
+        };
+        let planned = |name: &String| {
+            self.planned.iter().find(|p| p.status.name == *name && p.status.state != StepState::Waiting)?.key.clone()
+        };
+        let keys: Option<Vec<Digest>> = attempt.steps.iter().map(|name| planned(name).or_else(|| newer(name))).collect();
         keys.is_some_and(|keys| self.unit(&keys).as_str() == attempt.unit)
     }
 

@@ -17,7 +17,7 @@ use showrunner_kit::jobs::{CancelStep, Cause, JobState, PodRecord};
 
 use super::failure::{Class, Failing, MAX_LOST, SUCCEEDED, of_pod, of_result, of_worker, wait_after};
 use super::types::{Act, Answer, Committed, Decision, Need, SeenJob, Steps, Trouble, Verdict};
-use super::{Draft, failure};
+use super::{Draft, failure, plan::is_newer};
 use crate::title_enrichment::layout;
 
 /// Longest message of a step in the status, characters.
@@ -79,7 +79,8 @@ impl Draft<'_> {
             if let Some(told) = told.filter(|told| told.wall_ms > 0) {
                 status.took = Some(seconds(told.wall_ms));
             }
-            if !matches!(status.state, StepState::Running | StepState::Waiting) {
+            // A step of a newer version is for that version to look after: what it committed is found by key.
+            if !matches!(status.state, StepState::Running | StepState::Waiting) || is_newer(status) {
                 continue;
             }
             let committed = key_of(status).and_then(|(_, key)| found.get(&key).cloned().flatten());

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{Digest, step::Step};
 use showrunner_crds::common::condition;
-use showrunner_crds::title_enrichment::{Phase, SourceStatus, StepState, TitleEnrichmentStatus, TitleReason};
+use showrunner_crds::title_enrichment::{Phase, SourceStatus, StepState, StepStatus, TitleEnrichmentStatus, TitleReason};
 use showrunner_kit::jobs::CancelStep;
 use showrunner_kit::{Next, conditions, planted};
 
@@ -30,6 +30,12 @@ const UNSEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What is told from the harvest of the last step on.
 const PUBLISHING: &str = "the results are being published";
+
+/// Digest over what would be published.
+fn contents<'a>(steps: impl Iterator<Item = &'a StepStatus>) -> Digest {
+    let steps: Vec<_> = steps.map(|step| (&step.name, &step.key, &step.result, &step.reason)).collect();
+    Digest::of_json(&("showrunner.dev/contents/v1", steps))
+}
 
 /// Decides what is to be done now.
 pub fn decide(input: &Input<'_>, now: Timestamp) -> Decision {
@@ -269,8 +275,12 @@ impl Draft<'_> {
             let message = format!("{} failed: {text}", failed.step());
             return Some(self.fail(failure::reason_of_step(&word), message));
         }
-        let contents = self.contents();
-        let is_current = |published: &showrunner_crds::title_enrichment::PublishedStatus| published.contents == contents.as_str();
+        let of_ours = contents(self.planned.iter().map(|planned| &planned.status));
+        // What a newer version published with steps of its own stays published: going back takes nothing away.
+        let with_newer = contents(self.steps().iter());
+        let is_current = |published: &showrunner_crds::title_enrichment::PublishedStatus| {
+            [&of_ours, &with_newer].iter().any(|digest| published.contents == digest.as_str())
+        };
         if let Some(fact) = self.input.facts.published.as_ref().filter(|fact| is_current(fact)) {
             let same = self.status.published.as_ref().filter(|old| old.digest == fact.digest).map(|old| old.at.clone());
             let mut published = fact.clone();
@@ -278,7 +288,7 @@ impl Draft<'_> {
             self.status.published = Some(published);
         }
         let Some(published) = self.status.published.clone().filter(is_current) else {
-            return Some(self.publish(wish, contents));
+            return Some(self.publish(wish, of_ours));
         };
         let told =
             self.input.status.phase == Some(Phase::Published) && self.input.status.published.as_ref().is_some_and(is_current);
@@ -341,11 +351,14 @@ impl Draft<'_> {
         }
     }
 
-    /// Digest over what would be published.
-    fn contents(&self) -> Digest {
-        let steps: Vec<_> =
-            self.planned.iter().map(|p| (&p.status.name, &p.status.key, &p.status.result, &p.status.reason)).collect();
-        Digest::of_json(&("showrunner.dev/contents/v1", steps))
+    /// The steps as the status has them: those that are planned, and at their places those of a newer version, which are
+    /// none of ours: what they say is not known here, and not forgotten.
+    fn steps(&self) -> Vec<StepStatus> {
+        let mut steps: Vec<StepStatus> = self.planned.iter().map(|planned| planned.status.clone()).collect();
+        for (index, step) in self.input.status.steps.iter().enumerate().filter(|(_, step)| plan::is_newer(step)) {
+            steps.insert(index.min(steps.len()), step.clone());
+        }
+        steps
     }
 
     /// Begins to end the attempt in hand, or goes on with it: the intent is stored before the Job is touched. A Job of which

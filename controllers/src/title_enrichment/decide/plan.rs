@@ -5,6 +5,7 @@ use showrunner_contracts::{
     step::{ModelRef, SourceIdentity, Step, StepParams, step_key, wanted_key},
 };
 use showrunner_crds::title_enrichment::{SourceStatus, StepState, StepStatus};
+use strum::IntoEnumIterator as _;
 
 use crate::title_enrichment::settings::TitleSettings;
 use crate::title_enrichment::validate::{Refusal, Wish, models};
@@ -47,6 +48,11 @@ impl Planned {
     pub fn is_outdated(&self) -> bool {
         self.status.state == StepState::Done && self.current.as_ref().is_ok_and(|current| Some(&current.key) != self.key.as_ref())
     }
+}
+
+/// Whether a step in the status is one that this version does not know.
+pub fn is_newer(step: &StepStatus) -> bool {
+    !Step::iter().any(|known| known.to_string() == step.name)
 }
 
 /// What a change of spec does to the steps.

@@ -64,7 +64,7 @@ impl Draft<'_> {
         next: Next,
     ) -> Decision {
         if !self.planned.is_empty() {
-            self.status.steps = self.planned.iter().map(|planned| planned.status.clone()).collect();
+            self.status.steps = self.steps();
         }
         let verdict = Verdict { phase, reason, message, stalled, percent, outdated: self.outdated(), answers: self.answers };
         let acts = std::mem::take(&mut self.acts);

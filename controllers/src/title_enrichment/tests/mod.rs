@@ -6,6 +6,7 @@ mod golden;
 mod guard;
 mod laws;
 mod pods;
+mod rollback;
 mod world;
 
 /// A title with all steps and every default.
