@@ -20,7 +20,9 @@ use crate::object::Object;
 
 pub use act::{CancelStep, Jobs, next_cancel_step};
 pub use build::{build, estimate, hourly_rate};
-pub use observe::{Cause, JobState, NODE_LOST_AFTER, Overdue, PodRecord, observe, records, spent, start_overdue};
+pub use observe::{
+    Cause, JobState, MAX_RECORDS, NODE_LOST_AFTER, Overdue, PodRecord, observe, record, records, spent, start_overdue,
+};
 
 /// Largest work order, in bytes: it is an annotation, and all annotations of an object share 256 KiB.
 pub const MAX_WORK_ORDER: usize = 64 * 1024;

@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::Digest;
 use showrunner_crds::common::condition;
 use showrunner_crds::title_enrichment::{Phase, SourceStatus, StepState, TitleEnrichmentStatus, TitleReason};
+use showrunner_kit::clock::Clock;
 use showrunner_kit::jobs::CancelStep;
 use showrunner_kit::{Next, conditions, planted};
 
@@ -95,7 +96,7 @@ impl Draft<'_> {
         if !self.input.title.has_finalizer {
             return self.end_of_story();
         }
-        let due = since + DELETE_WITHIN;
+        let due = Clock::after(since, DELETE_WITHIN);
         let jobs: Vec<SeenJob> =
             self.input.jobs.iter().filter(|job| job.held || !(job.has_ended() || job.is_quiet())).cloned().collect();
         if self.now >= due {
@@ -111,7 +112,7 @@ impl Draft<'_> {
             self.acts.push(Act::End { job: job.name });
         }
         let unseen = self.status.attempt.is_some() && self.job().is_none();
-        let waits_until = since + UNSEEN_WITHIN;
+        let waits_until = Clock::after(since, UNSEEN_WITHIN);
         if jobs.is_empty() && !(unseen && self.now < waits_until) {
             self.acts.push(Act::DropFinalizer);
             return self.end_of_story();
