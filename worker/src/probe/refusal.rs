@@ -6,7 +6,7 @@ use showrunner_contracts::result::Reason;
 /// Longest quotation of a tool's own words.
 const MAX_DETAIL: usize = 200;
 /// What comes before an address in `FFmpeg`'s words.
-const ADDRESS: &str = " @ 0x";
+const ADDRESS: &str = "@ 0x";
 
 /// Why a source is refused.
 #[derive(Debug, thiserror::Error)]
@@ -120,8 +120,11 @@ impl Refusal {
 /// The last line that says something, without control characters and addresses, cut to size: the same words for the same
 /// source each time, because they end up in conditions.
 pub(crate) fn last_words(stderr: &str) -> String {
-    let line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
-    without_addresses(line).trim().chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect()
+    let words = |line: &str| {
+        let plain: String = without_addresses(line).chars().filter(|c| !c.is_control()).collect();
+        plain.trim().chars().take(MAX_DETAIL).collect::<String>()
+    };
+    stderr.lines().rev().map(words).find(|words| !words.is_empty()).unwrap_or_else(|| "no message".to_owned())
 }
 
 /// Without what `FFmpeg` puts before its words to say who speaks, as in `[vist#0:0/h264 @ 0x55d0c8] [dec:h264 @ 0x55d0c9] `, and
@@ -137,7 +140,7 @@ fn without_addresses(line: &str) -> String {
     }
     let mut kept = String::with_capacity(words.len());
     while let Some((before, after)) = words.split_once(ADDRESS) {
-        kept.push_str(before);
+        kept.push_str(before.trim_end());
         words = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
     }
     kept.push_str(words);
@@ -160,7 +163,9 @@ mod tests {
             ("Decoder h264 @ 0x5588f failed", "Decoder h264 failed"),
             ("[title] not a prefix of FFmpeg's", "[title] not a prefix of FFmpeg's"),
             ("[broken @ 0x12", "[broken"),
+            ("@ 0x7f00 at the beginning", "at the beginning"),
             ("\u{1b}[31m\n", "[31m"),
+            ("it failed\n[h264 @ 0x55d0c8e3a2c0] \n\u{7}\n", "it failed"),
             ("", "no message"),
         ] {
             assert_eq!(last_words(said), told, "{said:?}");
