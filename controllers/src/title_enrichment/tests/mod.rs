@@ -3,6 +3,7 @@
 mod bad_inputs;
 mod fixtures;
 mod golden;
+mod hostile;
 mod laws;
 mod pods;
 mod world;
