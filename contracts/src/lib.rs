@@ -32,7 +32,7 @@ pub enum ReadError {
     #[error("document of {0} bytes is larger than the limit of {MAX_DOCUMENT_BYTES} bytes")]
     TooLarge(usize),
     /// Not the JSON that the schema describes.
-    #[error("failed to read the document as {schema}: {source}")]
+    #[error("failed to read the document as {schema}: {}", short(.source))]
     Malformed {
         /// The schema that was expected.
         schema: &'static str,
@@ -47,6 +47,13 @@ pub enum ReadError {
         /// The schema this reader knows.
         expected: &'static str,
     },
+}
+
+/// Longest quotation of the parser's words, characters: they may quote the document.
+const MAX_WORDS: usize = 300;
+
+fn short(error: &serde_json::Error) -> String {
+    error.to_string().chars().take(MAX_WORDS).collect()
 }
 
 /// A document with a schema name, read and written as JSON.

@@ -2,7 +2,7 @@
 
 use crate::{document, step::Step};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// How far one attempt is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -12,11 +12,16 @@ pub struct Progress {
     /// `showrunner.dev/progress/v1`.
     pub schema: String,
     /// 0 to 100, never falling within one attempt.
+    #[serde(deserialize_with = "at_most_100")]
     pub percent: u8,
     /// What it is doing: `fetching`, `probing`, or the steps at work.
     pub doing: Doing,
     /// Steps committed so far.
     pub done: Vec<Step>,
+}
+fn at_most_100<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let percent = u8::deserialize(deserializer)?;
+    if percent <= 100 { Ok(percent) } else { Err(D::Error::custom(format_args!("{percent} percent is more than all"))) }
 }
 document!(Progress, "showrunner.dev/progress/v1");
 

@@ -1,7 +1,8 @@
 //! Time as contracts write it: integer ticks over a rational time base, zero at the first presented picture. No I/O.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::num::NonZeroU32;
 
 /// Seconds per tick as a fraction: `1/90000`, `1001/24000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -9,10 +10,17 @@ use serde::{Deserialize, Serialize};
 pub struct TimeBase {
     /// Numerator, seconds; at least 1.
     #[schemars(range(min = 1))]
+    #[serde(deserialize_with = "at_least_one")]
     pub num: u32,
     /// Denominator; at least 1.
     #[schemars(range(min = 1))]
+    #[serde(deserialize_with = "at_least_one")]
     pub den: u32,
+}
+
+/// A part of a time base: nobody who reads one has to think of division by zero.
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    NonZeroU32::deserialize(deserializer).map(NonZeroU32::get)
 }
 
 /// A half-open span of presentation time, `start <= t < end`, in ticks of the document's time base.

@@ -138,7 +138,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let (mut seconds, mut rest, mut any) = (0u64, text, false);
     for (unit, scale) in [('h', 3600u64), ('m', 60), ('s', 1)] {
         if let Some(at) = rest.find(unit) {
-            let number: u64 = rest[..at].parse().map_err(|_| error())?;
+            // Digits alone: the number parser of Rust takes a plus sign too.
+            let digits = Some(&rest[..at]).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            let number: u64 = digits.and_then(|digits| digits.parse().ok()).ok_or_else(error)?;
             seconds = number.checked_mul(scale).and_then(|n| seconds.checked_add(n)).ok_or_else(error)?;
             rest = &rest[at + 1..];
             any = true;
@@ -156,7 +158,7 @@ mod tests {
         for (text, seconds) in [("90s", 90), ("15m", 900), ("1h30m", 5400), ("2h0m5s", 7205)] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for bad in ["", "5", "m", "-5m", "5m1h", "1d", "1.5h", "99999999999999999999h", "18446744073709551615h"] {
+        for bad in ["", "5", "m", "-5m", "5m1h", "1d", "1.5h", "+5h", "5h+3m", "99999999999999999999h", "18446744073709551615h"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

@@ -37,6 +37,11 @@ impl Clock {
         self.origin + at
     }
 
+    /// The instant so long after another, or the last one there is: what others wrote into objects may lie anywhere.
+    pub fn after(at: Timestamp, wait: Duration) -> Timestamp {
+        at.saturating_add(wait).unwrap_or(Timestamp::MAX)
+    }
+
     /// How long from `now` until a stored instant; zero when it is past.
     pub fn until(now: Timestamp, due: Timestamp) -> Duration {
         Duration::try_from(due.duration_since(now)).unwrap_or_default()

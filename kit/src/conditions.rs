@@ -2,6 +2,8 @@
 //!
 //! Pure.
 
+use std::ops::RangeInclusive;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -118,9 +120,19 @@ pub fn clean(text: &str) -> String {
     cut(spaced.trim(), MAX_MESSAGE)
 }
 
-/// Characters that can break a line of a log or turn the writing direction of what follows.
+/// Characters that can break a line of a log, turn the writing direction of what follows, or hide in it.
 fn is_unsafe(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    const UNSAFE: [RangeInclusive<char>; 8] = [
+        '\u{61c}'..='\u{61c}',
+        '\u{180e}'..='\u{180e}',
+        '\u{200b}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2060}'..='\u{2069}',
+        '\u{feff}'..='\u{feff}',
+        '\u{fff9}'..='\u{fffb}',
+        '\u{e0000}'..='\u{e007f}',
+    ];
+    c.is_control() || UNSAFE.iter().any(|range| range.contains(&c))
 }
 
 /// The text, cut at a character boundary to at most `max` bytes and marked when it was longer.

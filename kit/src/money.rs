@@ -37,19 +37,25 @@ impl Money {
         let millis = Decimal::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         let hours = millis / Decimal::from(SECONDS_PER_HOUR * 1000);
         let exact = self.0.saturating_mul(times).saturating_mul(hours);
-        Self(exact.round_dp_with_strategy(DIGITS, RoundingStrategy::ToPositiveInfinity))
+        Self::bounded(exact)
     }
 
     /// The sum.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        Self(self.0.saturating_add(other.0))
+        Self::bounded(self.0.saturating_add(other.0))
     }
 
     /// The price of `times` units at this price per unit; rounded up.
     #[must_use]
     pub fn times(self, times: Decimal) -> Self {
-        Self(self.0.saturating_mul(times).round_dp_with_strategy(DIGITS, RoundingStrategy::ToPositiveInfinity))
+        Self::bounded(self.0.saturating_mul(times))
+    }
+
+    /// An amount as it may be written: rounded up, and at most the largest that is read back. What is not read back would
+    /// count as nothing.
+    fn bounded(exact: Decimal) -> Self {
+        Self(exact.round_dp_with_strategy(DIGITS, RoundingStrategy::ToPositiveInfinity).min(Decimal::from(MAX)))
     }
 }
 
@@ -58,7 +64,9 @@ impl FromStr for Money {
 
     fn from_str(text: &str) -> Result<Self, MoneyError> {
         let error = || MoneyError(crate::conditions::cut(text, 40));
-        let value = Decimal::from_str_exact(text).map_err(|_| error())?;
+        // The parser of decimals takes signs and underscores, too.
+        let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let value = Decimal::from_str_exact(text).ok().filter(|_| plain).ok_or_else(error)?;
         if value.is_sign_negative() || value.normalize().scale() > DIGITS || value > Decimal::from(MAX) {
             return Err(error());
         }
@@ -100,7 +108,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "-1", "1e3", "NaN", "0.0000001", "1000000001", "1,5", "99999999999999999999999999999999"] {
+        for text in ["", "-1", "+1", "1_000", "1e3", "NaN", "0.0000001", "1000000001", "1,5", "99999999999999999999999999999999"]
+        {
             assert!(text.parse::<Money>().is_err(), "{text}");
         }
     }

@@ -382,4 +382,28 @@ kinds:
         let error = format!("{:#}", Config::read(Path::new("/nowhere/config.yaml")).unwrap_err());
         assert!(error.contains("/nowhere/config.yaml"), "{error}");
     }
+
+    #[test]
+    fn aliases_do_not_multiply_without_end() {
+        let mut bomb = format!("{SMALL}kinds:\n  a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..9 {
+            let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
+            let _ = std::fmt::Write::write_fmt(&mut bomb, format_args!("  a{level}: &a{level} [{aliases}]\n"));
+        }
+        assert!(Config::parse(&bomb).is_err());
+    }
+
+    #[test]
+    fn a_configuration_that_is_accepted_is_within_its_limits() {
+        let words = ["&a [", "*a", "<<: *a", "- ", "? ", "| \n", "!!binary ", "~", "namespaces: [a]", "drainSeconds: 5"];
+        showrunner_fuzz_driver::exercise("operator_config", &words, |bytes| {
+            let Ok(config) = std::str::from_utf8(bytes).map_err(anyhow::Error::from).and_then(Config::parse) else { return };
+            assert!(config.namespaces.len() <= MAX_NAMESPACES && config.namespaces.iter().all(|name| is_dns_label(name)));
+            assert!((1..=MAX_CONCURRENCY).contains(&config.queue.concurrency) && (1..=600).contains(&config.drain_seconds));
+            assert!(config.jobs.cpu_class().is_some() && config.stores.iter().all(|profile| profile.check().is_ok()));
+            config.election.params().check().unwrap();
+            let queue = config.queue.queue(1);
+            assert!(queue.backoff_base >= Duration::from_millis(1) && queue.resync >= Duration::from_secs(10));
+        });
+    }
 }

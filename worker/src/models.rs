@@ -231,8 +231,9 @@ impl Entry {
 
 /// One digest for many files: SHA-256 over lines `<sha256>  <path>\n` in the order of paths, as `sha256sum` would print them.
 fn digest_of(files: &[&LockedFile]) -> Digest {
-    let mut lines: Vec<String> = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.path)).collect();
-    lines.sort_by(|a, b| a[64..].cmp(&b[64..]));
+    let mut files = files.to_vec();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let lines: Vec<String> = files.iter().map(|file| format!("{}  {}\n", file.sha256, file.path)).collect();
     Digest::of(lines.concat().as_bytes())
 }
 

@@ -125,3 +125,34 @@ fn check_addresses(order: &WorkOrder) -> Result<(), Failure> {
 fn malformed(message: &str) -> Failure {
     Failure::new(Reason::OrderMalformed, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How an address that a worker dials begins.
+    const ADDRESS_SCHEMES: [&str; 2] = ["http://", "https://"];
+
+    #[test]
+    fn an_order_that_is_accepted_can_be_done_with_what_it_grants() {
+        let words = ["shots", "thumbnails", "subtitles", "file:///etc/passwd", "http://u:p@s3.example/", "HTTP://s3.example/x"];
+        showrunner_fuzz_driver::exercise("work_order", &words, |bytes| {
+            let Ok(order) = WorkOrder::from_bytes(bytes) else { return };
+            if let Err(refused) = check(&order) {
+                assert!(!refused.message.is_empty() && !refused.message.contains("Signature"), "no address in words");
+                return;
+            }
+            assert!((1..=MAX_THREADS).contains(&order.limits.threads) && order.limits.run_seconds > 0);
+            assert!((1..=3).contains(&order.steps.len()));
+            for step in &order.steps {
+                assert!(files(&step.params).iter().all(|file| order.grants.files.contains_key(file)));
+                assert!(order.grants.commits.contains_key(&step.step));
+            }
+            let grants = order.grants.files.values().chain(order.grants.commits.values());
+            for address in grants.chain([&order.source.url, &order.grants.unit_result, &order.grants.progress]) {
+                let address = address.trim().to_lowercase();
+                assert!(ADDRESS_SCHEMES.iter().any(|scheme| address.starts_with(scheme)), "{address:?}");
+            }
+        });
+    }
+}

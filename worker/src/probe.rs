@@ -2,6 +2,8 @@
 //! Runs `ffprobe` once and, for the first picture's time, `FFmpeg` on the head of the file; both in the sandbox.
 
 mod choose;
+#[cfg(test)]
+mod hostile;
 mod raw;
 mod refusal;
 mod stream;

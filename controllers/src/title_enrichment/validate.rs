@@ -19,6 +19,9 @@ pub const VOICE_ACTIVITY_MODEL: &str = "silero-vad";
 /// The model that scores thumbnails, where the catalogue has it; else the classical scores are used.
 pub const THUMBNAIL_MODEL: &str = "thumbnail-quality";
 
+/// Longest time that anything may be given; the schema's longest, for a server that does not check it.
+const LONGEST: Duration = Duration::from_hours(720);
+
 /// Something asked for that cannot be served as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -76,8 +79,9 @@ pub struct WishedStep {
 /// Reads a spec.
 pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
     let duration = |field: &str, text: &str| {
-        parse_duration(text).ok().filter(|duration| !duration.is_zero()).ok_or_else(|| {
-            Refusal::new(TitleReason::SpecInvalid, format!("{field} is {text:?}: write a duration such as 90s or 1h30m"))
+        parse_duration(text).ok().filter(|duration| !duration.is_zero() && *duration <= LONGEST).ok_or_else(|| {
+            let message = format!("{field} is {text:?}: write a duration such as 90s or 1h30m, at most 720h");
+            Refusal::new(TitleReason::SpecInvalid, message)
         })
     };
     let sha256 = match &spec.source.sha256 {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::{
     Cue,
-    read::{MAX_BYTES, MAX_CUES, MsCue, ReadError, clock, stamp},
+    read::{MAX_BYTES, MAX_CUES, MsCue, ReadError, clock, quoted, stamp},
     text::clean_line,
 };
 
@@ -87,13 +87,18 @@ pub fn read(file: &str) -> Result<Vec<MsCue>, ReadError> {
         nodes_limit: MAX_NODES,
         ..roxmltree::ParsingOptions::default()
     };
-    let document =
-        roxmltree::Document::parse_with_options(file, options).map_err(|error| ReadError::Malformed(error.to_string()))?;
+    let document = roxmltree::Document::parse_with_options(file, options)
+        .map_err(|error| ReadError::Malformed(quoted(&error.to_string())))?;
     if document.root_element().tag_name().name() != "tt" {
         return Err(ReadError::Malformed("its root is not tt".into()));
     }
     let mut cues = Vec::new();
-    for paragraph in document.descendants().filter(|node| node.has_tag_name(("http://www.w3.org/ns/ttml", "p"))) {
+    let is_paragraph = |node: &roxmltree::Node<'_, '_>| node.has_tag_name(("http://www.w3.org/ns/ttml", "p"));
+    for paragraph in document.descendants().filter(is_paragraph) {
+        // TTML has none, and the text of the inner ones would be that of each outer one, too: far more than the file has.
+        if paragraph.ancestors().skip(1).any(|node| is_paragraph(&node)) {
+            return Err(ReadError::Malformed("a p inside of a p".into()));
+        }
         let time = |name| paragraph.attribute(name).and_then(clock);
         let (Some(start), Some(end)) = (time("begin"), time("end")) else {
             return Err(ReadError::Malformed("a p without readable begin and end".into()));

@@ -95,8 +95,8 @@ impl Picture<'_> {
             .into_iter()
             .flatten()
             .copied()
-            .filter(|shot| (shot - tick).abs() <= reach)
-            .min_by_key(|shot| (shot - tick).abs())
+            .filter(|shot| shot.abs_diff(tick) <= reach.unsigned_abs())
+            .min_by_key(|shot| shot.abs_diff(tick))
     }
 
     /// Whether a shot starts strictly between the two ticks.

@@ -5,6 +5,9 @@ pub const MAX_BYTES: usize = 16 << 20;
 /// Most cues a reader takes: one every half second for a day.
 pub const MAX_CUES: usize = 172_800;
 
+/// Longest quotation of a file in an error, characters.
+const MAX_QUOTE: usize = 60;
+
 /// A cue as a file tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MsCue {
@@ -25,6 +28,11 @@ pub enum ReadError {
     /// The file is not of the format it should be.
     #[error("failed to read subtitles: {0}")]
     Malformed(String),
+}
+
+/// As much of a file as an error may quote.
+pub(crate) fn quoted(text: &str) -> String {
+    text.chars().take(MAX_QUOTE).collect()
 }
 
 /// `HH:MM:SS.mmm` or `MM:SS.mmm` in milliseconds.

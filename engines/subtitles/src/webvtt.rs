@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     Cue,
-    read::{MAX_BYTES, MAX_CUES, MsCue, ReadError, clock, stamp},
+    read::{MAX_BYTES, MAX_CUES, MsCue, ReadError, clock, quoted, stamp},
     text::clean_line,
 };
 
@@ -53,10 +53,11 @@ pub fn read(file: &str) -> Result<Vec<MsCue>, ReadError> {
         let Some(times) = lines.by_ref().take(2).find(|line| line.contains("-->")) else {
             continue;
         };
-        let (start, rest) = times.split_once("-->").ok_or_else(|| ReadError::Malformed(format!("no times in {times:?}")))?;
+        let odd = || ReadError::Malformed(format!("unreadable times in {:?}", quoted(times)));
+        let (start, rest) = times.split_once("-->").ok_or_else(odd)?;
         let end = rest.split_whitespace().next().unwrap_or_default();
         let (Some(start), Some(end)) = (clock(start.trim()), clock(end)) else {
-            return Err(ReadError::Malformed(format!("unreadable times in {times:?}")));
+            return Err(odd());
         };
         if cues.len() == MAX_CUES {
             return Err(ReadError::TooLarge);

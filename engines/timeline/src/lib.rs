@@ -167,7 +167,9 @@ impl FromStr for TimeBase {
     type Err = TimeBaseError;
     fn from_str(text: &str) -> Result<Self, TimeBaseError> {
         let (num, den) = text.split_once('/').ok_or(TimeBaseError)?;
-        let part = |text: &str| text.parse().map_err(|_| TimeBaseError);
+        // Digits alone: the number parser of Rust takes a plus sign too.
+        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        let part = |text: &str| text.parse().ok().filter(|_| digits(text)).ok_or(TimeBaseError);
         Self::new(part(num)?, part(den)?)
     }
 }
@@ -182,7 +184,7 @@ mod tests {
     fn a_time_base_is_kept_in_lowest_terms_and_is_never_zero() {
         assert_eq!("1000/25000".parse(), TimeBase::new(1, 25));
         assert_eq!("1001/24000".parse(), Ok(FILM));
-        for bad in ["0/1", "1/0", "-1/25", "1", "", "1/25/3", "1/4294967296"] {
+        for bad in ["0/1", "1/0", "-1/25", "1", "", "1/25/3", "+1/25", "1/4294967296"] {
             assert_eq!(bad.parse::<TimeBase>(), Err(TimeBaseError), "{bad}");
         }
     }

@@ -26,8 +26,8 @@ pub use act::{ActError, CancelStep, Jobs, Made, next_cancel_step};
 pub use build::{build, estimate, hourly_rate};
 pub use cost::Charge;
 pub use observe::{
-    Cause, JobState, NODE_LOST_AFTER, Overdue, PodRecord, is_finished, is_suspended, is_terminal, lost_at, observe, records,
-    start_overdue,
+    Cause, JobState, MAX_RECORDS, NODE_LOST_AFTER, Overdue, PodRecord, is_finished, is_suspended, is_terminal, lost_at, observe,
+    record, records, spent, start_overdue,
 };
 pub use seal::Seal;
 

@@ -10,7 +10,9 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use serde::{Deserialize, Serialize};
 
-use crate::conditions::cut;
+use crate::clock::Clock;
+use crate::conditions::{clean, cut};
+use crate::money::Money;
 use crate::names::{self, WORKER_CONTAINER};
 use crate::object::{annotation, has_finalizer, is_controlled_by};
 
@@ -18,7 +20,9 @@ use crate::object::{annotation, has_finalizer, is_controlled_by};
 pub const MAX_TERMINATION_MESSAGE: usize = 4096;
 /// Pods of one Job that are remembered: one that ran, and some that never started.
 pub const MAX_RECORDS: usize = 4;
-/// Largest record annotation that is read back.
+/// Longest reason that is kept, bytes; Kubernetes' own are words.
+const MAX_REASON: usize = 100;
+/// Largest record annotation that is read back: more than [`MAX_RECORDS`] of the largest have, written as JSON.
 const MAX_RECORDS_BYTES: usize = 64 * 1024;
 /// How long after the end of a Job its pod may stay unseen before it counts as vanished.
 pub const POD_SEEN_WITHIN: Duration = Duration::from_secs(30);
@@ -179,7 +183,7 @@ pub fn observe(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> JobState {
             (None, _) => Cause::PodVanished,
         };
         let said = record.as_ref().map_or("", |record| record.message.as_str());
-        let message = crate::conditions::clean(if said.is_empty() { message } else { said });
+        let message = clean(if said.is_empty() { message } else { said });
         return JobState::Failed { cause, message, record };
     }
     if is_suspended(job) || job.metadata.deletion_timestamp.is_some() {
@@ -203,7 +207,7 @@ pub fn start_overdue(job: &Job, state: &JobState, now: Timestamp) -> Overdue {
     let JobState::Pending { since: Some(since), .. } = state else { return Overdue::No };
     let seconds = annotation(&job.metadata, names::ANNOTATION_START_DEADLINE).and_then(|text| text.parse::<u32>().ok());
     let Some(seconds) = seconds else { return Overdue::No };
-    let due = *since + Duration::from_secs(u64::from(seconds));
+    let due = Clock::after(*since, Duration::from_secs(u64::from(seconds)));
     if due <= now { Overdue::Now } else { Overdue::Due(due) }
 }
 
@@ -237,7 +241,7 @@ pub(super) fn is_quiet(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> bool {
 fn is_ahead(job: &Job, own: &[&Pod], now: Timestamp) -> bool {
     let Some(ended) = ended_at(job) else { return false };
     let counted = job.status.as_ref().map_or(0, |status| status.succeeded.unwrap_or(0) + status.failed.unwrap_or(0));
-    let unseen = own.is_empty() && counted > 0 && records(job).is_empty() && now < ended + POD_SEEN_WITHIN;
+    let unseen = own.is_empty() && counted > 0 && records(job).is_empty() && now < Clock::after(ended, POD_SEEN_WITHIN);
     unseen || own.iter().any(|pod| !is_over(pod, now))
 }
 
@@ -262,7 +266,7 @@ pub(super) fn undeleted<'a>(job: &Job, pods: &'a [Arc<Pod>]) -> Vec<&'a Arc<Pod>
 }
 
 /// The record of one pod.
-pub(super) fn record(job: &Job, pod: &Pod) -> PodRecord {
+pub fn record(job: &Job, pod: &Pod) -> PodRecord {
     let status = pod.status.as_ref();
     let state = worker_state(pod);
     let ended = state.and_then(|state| state.terminated.as_ref());
@@ -278,8 +282,9 @@ pub(super) fn record(job: &Job, pod: &Pod) -> PodRecord {
         finished: ended.and_then(|ended| ended.finished_at.as_ref()).map(|time| time.0),
         exit_code: ended.map(|ended| ended.exit_code),
         cause: cause(pod),
-        reason,
-        message: cut(message, MAX_TERMINATION_MESSAGE),
+        reason: word(&reason),
+        // JSON writes six bytes for a control character, and needs none of them: last words keep their meaning without.
+        message: cut(&message.replace(char::is_control, " "), MAX_TERMINATION_MESSAGE),
     }
 }
 
@@ -321,17 +326,22 @@ fn waiting(pod: &Pod) -> (String, String) {
     let waiting = worker_state(pod).and_then(|state| state.waiting.as_ref());
     if let Some(waiting) = waiting {
         let reason = waiting.reason.clone().unwrap_or_else(|| "Waiting".to_owned());
-        return (cut(&reason, 100), crate::conditions::clean(waiting.message.as_deref().unwrap_or_default()));
+        return (word(&reason), clean(waiting.message.as_deref().unwrap_or_default()));
     }
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let unscheduled = conditions.into_iter().find(|c| c.type_ == "PodScheduled" && c.status == "False");
     match unscheduled {
         Some(condition) => (
-            condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
-            crate::conditions::clean(condition.message.as_deref().unwrap_or_default()),
+            condition.reason.as_deref().map_or_else(|| "Unschedulable".to_owned(), word),
+            clean(condition.message.as_deref().unwrap_or_default()),
         ),
         None => ("Scheduling".to_owned(), String::new()),
     }
+}
+
+/// A reason as others wrote it.
+fn word(reason: &str) -> String {
+    cut(&clean(reason), MAX_REASON)
 }
 
 /// Pods of this Job, oldest first.
@@ -377,7 +387,7 @@ fn given_up_at(pod: &Pod) -> Option<Timestamp> {
     let mut evicted = conditions.filter(|c| c.type_ == "DisruptionTarget" && c.status == "True");
     let silent = evicted.any(|c| c.reason.as_deref() == Some("DeletionByTaintManager"));
     // The deletion time of a pod has its grace period in it already.
-    Some(deleted.0 + if silent { NODE_SILENT_AFTER } else { NODE_LOST_AFTER })
+    Some(Clock::after(deleted.0, if silent { NODE_SILENT_AFTER } else { NODE_LOST_AFTER }))
 }
 
 /// When the first of a Job's pods that were asked to end will count as lost, if nothing is heard of it before.

@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::observe::is_over;
 use super::{CancelStep, Charge, NODE_LOST_AFTER};
+use crate::clock::Clock;
 use crate::controller::{Kit, Reconciler};
 use crate::error::{Next, ReconcileError};
 use crate::names;
@@ -91,7 +92,7 @@ impl Reconciler for OrphanPods {
             return Ok(Next::WaitForChange);
         }
         if !is_over(&pod, now) {
-            return Ok(Next::At(deleted.0 + NODE_LOST_AFTER));
+            return Ok(Next::At(Clock::after(deleted.0, NODE_LOST_AFTER)));
         }
         // The pod's timestamp says nothing of its Job, and a cache that lags behind would make an orphan of the pod.
         if let Some(owner) = owner {

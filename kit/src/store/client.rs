@@ -13,6 +13,7 @@ use rusty_s3::{Bucket, Credentials as S3Credentials, S3Action as _, UrlStyle};
 use tracing::Instrument as _;
 use url::Url;
 
+use super::answer::{self, etag_of, info_of};
 use super::breaker::{Breaker, Pass};
 use super::credentials::{Credentials, Pair};
 use super::error::StoreError;
@@ -40,8 +41,6 @@ const OWN_EXPIRY: Duration = Duration::from_mins(5);
 pub const MAX_EXPIRY: Duration = Duration::from_hours(7 * 24);
 /// Most that is read of an error's body, bytes.
 const MAX_ERROR_BODY: usize = 4096;
-/// Longest error code that is believed.
-const MAX_CODE: usize = 64;
 
 /// Error codes that say the key or its secret is wrong.
 const CREDENTIAL_CODES: &[&str] = &[
@@ -118,10 +117,10 @@ impl Store {
     /// Size, `ETag` and version of an object.
     pub async fn head(&self, location: &Location) -> Result<ObjectInfo, StoreError> {
         match self.send("head", Method::HEAD, location, None).await? {
-            Answer::Good(response) => Ok(info_of(&response)),
+            Answer::Good(response) => Ok(info_of(response.headers())),
             // HEAD has no body, so it cannot say whether the key is wrong or the permission is missing. GET can.
             Answer::Bad { status: StatusCode::FORBIDDEN, .. } => match self.send("get", Method::GET, location, None).await? {
-                Answer::Good(response) => Ok(info_of(&response)),
+                Answer::Good(response) => Ok(info_of(response.headers())),
                 Answer::Bad { status, code } => Err(self.error("read", location, status, code)),
             },
             Answer::Bad { status, code } => Err(self.error("read", location, status, code)),
@@ -138,7 +137,7 @@ impl Store {
         if response.content_length().is_some_and(|length| length > max as u64) {
             return Err(too_large());
         }
-        let mut info = info_of(&response);
+        let mut info = info_of(response.headers());
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unavailable(silence(&error)))? {
             if body.len() + chunk.len() > max {
@@ -169,7 +168,7 @@ impl Store {
         precondition: &Precondition,
     ) -> Result<String, StoreError> {
         match self.send("put", Method::PUT, location, Some((body, content_type, precondition))).await? {
-            Answer::Good(response) => Ok(header(&response, "etag").unwrap_or_default()),
+            Answer::Good(response) => Ok(etag_of(response.headers())),
             // Of an object that is not there, If-Match does not hold; some stores say 404.
             Answer::Bad { status: StatusCode::NOT_FOUND, code }
                 if matches!(precondition, Precondition::Matches(_)) && code == "NoSuchKey" =>
@@ -385,18 +384,7 @@ fn put_headers(precondition: &Precondition, content_type: &str) -> Vec<(String, 
     content_type.into_iter().chain(condition).collect()
 }
 
-fn info_of(response: &Response) -> ObjectInfo {
-    // Of HEAD's answer the header counts; its body is empty.
-    let size = header(response, "content-length").and_then(|text| text.parse().ok()).unwrap_or_default();
-    let version = header(response, "x-amz-version-id").filter(|version| version != "null");
-    ObjectInfo { size, etag: header(response, "etag").unwrap_or_default(), version }
-}
-
-fn header(response: &Response, name: &str) -> Option<String> {
-    Some(response.headers().get(name)?.to_str().ok()?.to_owned())
-}
-
-/// The `Code` of an S3 error, or `unknown`. Only plain words are believed: the text goes into messages.
+/// The code of an error's answer, of whose body no more than that is read.
 async fn error_code(mut response: Response) -> String {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -405,10 +393,7 @@ async fn error_code(mut response: Response) -> String {
             break;
         }
     }
-    let text = String::from_utf8_lossy(&body);
-    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
-    let plain = |code: &&str| !code.is_empty() && code.len() <= MAX_CODE && code.chars().all(|c| c.is_ascii_alphanumeric());
-    code.filter(plain).unwrap_or("unknown").to_owned()
+    answer::error_code(&body)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Object stores as named profiles: a resource names a profile and a path below it, never a host or a secret.
 //!
-//! [`profile`] and [`path`] are pure; [`credentials`] reads files; [`client`] talks to the store.
+//! [`answer`], [`profile`] and [`path`] are pure; [`credentials`] reads files; [`client`] talks to the store.
 
+pub mod answer;
 pub(crate) mod breaker;
 pub mod client;
 pub mod credentials;

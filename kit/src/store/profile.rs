@@ -98,7 +98,8 @@ impl Profile {
                 return refuse("its endpoint must not hold credentials; name a credentials folder".into());
             }
         }
-        if self.bucket.is_empty() || self.bucket.contains(['/', '?', '#', '%']) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        if !self.bucket.chars().all(plain) || !self.bucket.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             return refuse("its bucket must be a bucket name".into());
         }
         if self.requests_per_second == 0 {
@@ -151,12 +152,13 @@ pub(super) mod tests {
     #[test]
     fn nonsense_is_refused_with_a_reason() {
         type Break = fn(&mut Profile);
-        let cases: [(Break, &str); 8] = [
+        let cases: [(Break, &str); 9] = [
             (|p| p.name = "Media".into(), "lower-case"),
             (|p| p.endpoint = "ftp://s3.example".parse().unwrap(), "http(s)"),
             (|p| p.endpoint = "http://s3.example/bucket".parse().unwrap(), "nothing more"),
             (|p| p.endpoint = "http://key:secret@s3.example".parse().unwrap(), "credentials"),
             (|p| p.bucket = "a/b".into(), "bucket"),
+            (|p| p.bucket = "..".into(), "bucket"),
             (|p| p.prefix = "a/../b".into(), "plain path"),
             (|p| p.prefix = "{name}/".into(), "only mark"),
             (|p| p.ranges = vec!["10.0.0.0".into()], "CIDR"),

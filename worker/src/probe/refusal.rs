@@ -6,7 +6,7 @@ use showrunner_contracts::result::Reason;
 /// Longest quotation of a tool's own words.
 const MAX_DETAIL: usize = 200;
 /// What comes before an address in `FFmpeg`'s words.
-const ADDRESS: &str = " @ 0x";
+const ADDRESS: &str = "@ 0x";
 /// How `FFmpeg` calls the source.
 const SOURCE: &str = "fd:: ";
 /// What `FFmpeg` says of itself once something has gone wrong, after the words that tell what.
@@ -153,15 +153,18 @@ fn stated_pixels(stderr: &str) -> Option<u64> {
 fn foreign_format(stderr: &str) -> Option<&str> {
     let (before, _) = stderr.split_once("] Format not on whitelist")?;
     let (format, _) = before.rsplit_once('[')?.1.split_once(ADDRESS)?;
-    Some(format)
+    Some(format.trim_end())
 }
 
 /// The last line that says something of the source, without control characters and addresses, cut to size: the same words for
 /// the same source each time, because they end up in conditions.
 pub(crate) fn last_words(stderr: &str) -> String {
-    let said = stderr.lines().rev().map(without_addresses);
-    let line = said.into_iter().find(|line| !line.trim().is_empty() && !AFTERTHOUGHTS.iter().any(|after| line.contains(after)));
-    line.as_deref().unwrap_or("no message").trim().chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect()
+    let words = |line: &str| {
+        let plain: String = without_addresses(line).chars().filter(|c| !c.is_control()).collect();
+        plain.trim().chars().take(MAX_DETAIL).collect::<String>()
+    };
+    let says = |words: &String| !words.is_empty() && !AFTERTHOUGHTS.iter().any(|after| words.contains(after));
+    stderr.lines().rev().map(words).find(says).unwrap_or_else(|| "no message".to_owned())
 }
 
 /// Without what `FFmpeg` puts before its words to say who speaks, as in `[vist#0:0/h264 @ 0x55d0c8] [dec:h264 @ 0x55d0c9] `, and
@@ -177,7 +180,7 @@ fn without_addresses(line: &str) -> String {
     }
     let mut kept = String::with_capacity(words.len());
     while let Some((before, after)) = words.split_once(ADDRESS) {
-        kept.push_str(before);
+        kept.push_str(before.trim_end());
         words = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
     }
     kept.push_str(words);
@@ -206,7 +209,9 @@ mod tests {
             ),
             ("Conversion failed!\n", "no message"),
             ("fd:: Invalid argument\n", "Invalid argument"),
+            ("@ 0x7f00 at the beginning", "at the beginning"),
             ("\u{1b}[31m\n", "[31m"),
+            ("it failed\n[h264 @ 0x55d0c8e3a2c0] \n\u{7}\n", "it failed"),
             ("", "no message"),
         ] {
             assert_eq!(last_words(said), told, "{said:?}");

@@ -8,11 +8,12 @@ use showrunner_contracts::{
     Digest,
     manifest::{MediaSummary, StepSummary},
     result::{Outcome, StepOutcome, Termination, UnitResult},
-    step::Step,
+    step::{ModelRef, Step},
 };
 use showrunner_crds::common::Accelerator;
 use showrunner_crds::title_enrichment::{AttemptStatus, AttemptSummary, MediaStatus, StepState, StepStatus, TitleReason};
 use showrunner_kit::Next;
+use showrunner_kit::conditions::clean;
 use showrunner_kit::jobs::{CancelStep, Cause, JobState, PodRecord};
 
 use super::failure::{Class, Failing, MAX_LOST, SUCCEEDED, of_pod, of_result, of_worker, wait_after};
@@ -24,6 +25,9 @@ use crate::title_enrichment::layout;
 pub(super) const MAX_STEP_MESSAGE: usize = 512;
 /// Longest settings of a step in the status, characters.
 const MAX_SETTINGS: usize = 512;
+/// Models of a step in the status, and the longest of their texts, characters.
+const MAX_MODELS: usize = 4;
+const MAX_MODEL: usize = 160;
 /// Attempts that the status remembers.
 const MAX_HISTORY: usize = 10;
 /// Longest short text in the status, characters.
@@ -266,7 +270,7 @@ fn fail_step(status: &mut StepStatus, failing: &Failing, retries: i32) {
     };
     status.state = if given_up { StepState::Failed } else { StepState::Waiting };
     status.reason = Some(cut(&failing.outcome, MAX_WORD));
-    status.message = Some(cut(&showrunner_kit::conditions::clean(&failing.message), MAX_STEP_MESSAGE));
+    status.message = Some(cut(&clean(&failing.message), MAX_STEP_MESSAGE));
 }
 
 /// A step whose result is committed.
@@ -274,12 +278,11 @@ pub(super) fn take(status: &mut StepStatus, committed: &Committed) {
     status.state = StepState::Done;
     status.result = Some(committed.digest.to_string());
     status.reason = None;
-    status.message = Some(cut(&figures(&committed.result.summary), MAX_STEP_MESSAGE));
-    status.models =
-        committed.result.models.iter().take(4).map(|model| cut(&format!("{}@{}", model.name, model.digest), 160)).collect();
+    status.message = Some(cut(&clean(&figures(&committed.result.summary)), MAX_STEP_MESSAGE));
+    let model = |model: &ModelRef| cut(&clean(&format!("{}@{}", model.name, model.digest)), MAX_MODEL);
+    status.models = committed.result.models.iter().take(MAX_MODELS).map(model).collect();
     let settings: Vec<_> = committed.result.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let settings = showrunner_kit::conditions::clean(&settings.join(" "));
-    status.settings = Some(cut(&settings, MAX_SETTINGS)).filter(|settings| !settings.is_empty());
+    status.settings = Some(cut(&clean(&settings.join(" ")), MAX_SETTINGS)).filter(|settings| !settings.is_empty());
 }
 
 /// A step in whose place something else lies: nobody can overwrite it but a person.
@@ -318,7 +321,7 @@ pub(super) fn media(media: &MediaSummary) -> MediaStatus {
     let seconds = media.duration.max(0) as f64 * f64::from(media.time_base.num) / f64::from(media.time_base.den.max(1));
     let millis = if seconds.is_finite() { (seconds * 1000.0).round() as u64 } else { 0 };
     let (minutes, rest) = (millis / 60_000, millis % 60_000);
-    let text = |text: String| cut(&showrunner_kit::conditions::clean(&text), MAX_WORD);
+    let text = |text: String| cut(&clean(&text), MAX_WORD);
     MediaStatus {
         container: text(media.container.clone()),
         duration: format!("{minutes}m{}.{:03}s", rest / 1000, rest % 1000),

@@ -16,6 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{Digest, step::Step};
 use showrunner_crds::common::condition;
 use showrunner_crds::title_enrichment::{Phase, SourceStatus, StepState, StepStatus, TitleEnrichmentStatus, TitleReason};
+use showrunner_kit::clock::Clock;
 use showrunner_kit::jobs::CancelStep;
 use showrunner_kit::{Next, conditions, planted};
 
@@ -117,7 +118,7 @@ impl Draft<'_> {
         if !self.input.title.has_finalizer {
             return self.end_of_story();
         }
-        let due = since + DELETE_WITHIN;
+        let due = Clock::after(since, DELETE_WITHIN);
         let jobs: Vec<&SeenJob> =
             self.jobs.iter().copied().filter(|job| job.held || !(job.has_ended() || job.is_quiet())).collect();
         if self.now >= due {
@@ -134,7 +135,7 @@ impl Draft<'_> {
             self.acts.push(Act::End { job: job.name, charge });
         }
         let unseen = self.status.attempt.is_some() && self.job().is_none();
-        let waits_until = since + UNSEEN_WITHIN;
+        let waits_until = Clock::after(since, UNSEEN_WITHIN);
         if jobs.is_empty() && !(unseen && self.now < waits_until) {
             self.acts.push(Act::DropFinalizer);
             return self.end_of_story();

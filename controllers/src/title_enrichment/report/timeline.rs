@@ -67,7 +67,7 @@ pub(super) fn draw(page: &Page<'_>, documents: &Documents, out: &mut String) -> 
         rows.join(", "),
     )?;
     for label in 0..=LABELS {
-        write!(out, "<span>{}</span>", clock(axis.total * label / LABELS))?;
+        write!(out, "<span>{}</span>", clock(axis.total / LABELS * label + axis.total % LABELS * label / LABELS))?;
     }
     out.push_str("</p></div></div>");
     if documents.shots.is_some() {

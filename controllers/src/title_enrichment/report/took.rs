@@ -23,7 +23,7 @@ pub(super) fn steps(page: &Page<'_>, out: &mut String) -> fmt::Result {
     let done: Vec<Done<'_>> = page.manifest.steps.iter().map(|step| Done { step, told: told(page, step) }).collect();
     out.push_str("<section id=\"steps\"><h2>Steps</h2><table class=\"cards\"><thead><tr><th>Step</th><th>Result</th><th class=\"n\">Wall time</th><th class=\"n\">CPU time</th><th>Models</th></tr></thead><tbody>");
     // Shares are of what is known of all of it.
-    let all = page.run.attempts.iter().map(|attempt| attempt.run.cpu_ms).sum();
+    let all = page.run.attempts.iter().fold(0, |all: u64, attempt| all.saturating_add(attempt.run.cpu_ms));
     for done in &done {
         let result = match (&done.step.summary, done.step.skipped) {
             (Some(summary), _) => figures(summary),
@@ -87,7 +87,7 @@ fn decode(page: &Page<'_>, done: &[Done<'_>], visual: bool, what: &str, all: u64
     let mut attempts: Vec<usize> = sharing.clone().filter_map(|done| Some(done.told?.0)).collect();
     attempts.dedup();
     let cpu_of = |run: &RunRecord| if visual { run.picture_decode_cpu_ms } else { run.sound_decode_cpu_ms };
-    let known: Option<u64> = attempts.iter().map(|nth| cpu_of(&page.run.attempts[*nth].run)).sum();
+    let known = attempts.iter().try_fold(0, |known: u64, nth| Some(known.saturating_add(cpu_of(&page.run.attempts[*nth].run)?)));
     let Some(cpu) = known.filter(|_| !attempts.is_empty()) else { return Ok(()) };
     let names: Vec<String> = sharing.map(|done| done.step.step.to_string()).collect();
     let shared = if names.len() > 1 { "shared by" } else { "for" };
@@ -103,7 +103,8 @@ fn rest(page: &Page<'_>, all: u64, out: &mut String) -> fmt::Result {
             let Some(cpu) = step.cpu_ms else { return Ok(()) };
             told = told.saturating_add(cpu);
         }
-        told = told.saturating_add(run.picture_decode_cpu_ms.unwrap_or_default() + run.sound_decode_cpu_ms.unwrap_or_default());
+        let decodes = [run.picture_decode_cpu_ms, run.sound_decode_cpu_ms];
+        told = decodes.into_iter().flatten().fold(told, u64::saturating_add);
     }
     match all.checked_sub(told).filter(|rest| *rest > 0) {
         Some(rest) => row(out, "everything else", "start, download, digests, headers", "", &Cpu::Told(rest), all, ""),

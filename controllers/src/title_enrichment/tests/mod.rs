@@ -4,6 +4,7 @@ mod bad_inputs;
 mod fixtures;
 mod golden;
 mod guard;
+mod hostile;
 mod laws;
 mod pods;
 mod rollback;
