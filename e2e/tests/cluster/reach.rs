@@ -1,24 +1,29 @@
 //! Who may reach whom, by the chart's network policies: exactly what the table says. No policy is enforced on this cluster's
 //! network, so they are read, by an evaluator, as the API defines them.
 
-use crate::{Suite, access::waiting_pod, trial};
+use crate::{Suite, trial};
 use anyhow::{Context as _, Result, ensure};
-use kube::ResourceExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, ResourceExt as _, api::ListParams};
 use libtest_mimic::Trial;
-use serde_json::Value;
+use serde_json::{Value, json};
 use showrunner_e2e::{
-    install,
+    install, media,
     reach::{COLLECTOR, FLOWS, Network, OTHER_STORE, PORTS, Party, Place, Port, STORE},
+    titles::Namespaced,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
+const A_JOB: Duration = Duration::from_mins(3);
+/// The release's namespace.
 const OWN: &str = "own";
 
 pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
-    vec![trial(suite, "reach::nobody_reaches_more_than_the_table_says", exactly)]
+    vec![trial(suite, "reach::job_pods_have_no_token_and_nobody_reaches_more_than_the_table_says", exactly)]
 }
 
 async fn exactly(suite: Arc<Suite>) -> Result<()> {
@@ -26,6 +31,9 @@ async fn exactly(suite: Arc<Suite>) -> Result<()> {
     // The labels of a pod as the operator makes it, of a title with the store "default".
     let job_pod = waiting_pod(&suite, &here).await?;
     let labels = job_pod.labels().clone();
+    let spec = job_pod.spec.context("a pod has a spec")?;
+    let mounted: Vec<_> = spec.volumes.iter().flatten().filter(|v| v.projected.is_some() || v.secret.is_some()).collect();
+    ensure!(spec.automount_service_account_token == Some(false) && mounted.is_empty(), "the pod as it is stored has {mounted:?}");
     for listed in [false, true] {
         let allowed: BTreeSet<_> = FLOWS
             .iter()
@@ -47,6 +55,17 @@ async fn exactly(suite: Arc<Suite>) -> Result<()> {
         differ(&network.flows(&places), &allowed.iter().copied().chain(anywhere).collect())?;
     }
     here.end().await
+}
+
+/// The pod of a Job that waits for a node that never comes, as it is stored.
+async fn waiting_pod(suite: &Suite, here: &Namespaced) -> Result<Pod> {
+    let path = format!("titles/{}/a.mp4", here.name);
+    suite.store.put(&path, media::small_title(51)?).await?;
+    let execution = json!({"accelerator": "Required", "class": "absent-gpu"});
+    here.apply("a", json!({"source": {"path": path}, "execution": execution})).await?;
+    here.wait_reason("a", "PodUnschedulable", A_JOB).await?;
+    let pods = Api::<Pod>::namespaced(suite.client.clone(), &here.name).list(&ListParams::default()).await?;
+    pods.items.into_iter().next().context("the Job has no pod")
 }
 
 /// DNS and the collector are pods of the cluster, too.

@@ -231,9 +231,8 @@ async fn gather(
         hay.insert(format!("state of {name}"), state.error_for_status()?.bytes().await?.to_vec());
     }
     let jobs = ["logs", "--namespace", &here.name, "--selector", "app.kubernetes.io/component=worker", "--tail=-1"];
-    let log = suite.cluster.kubectl(&jobs)?;
-    ensure!(!log.is_empty(), "the worker said nothing");
-    hay.insert("log of the worker".to_owned(), log.into_bytes());
+    // Quiet where all goes well; what it says at its lowest level is looked at by its own tests.
+    hay.insert("log of the worker".to_owned(), suite.cluster.kubectl(&jobs)?.into_bytes());
     let order: Value = serde_json::from_str(orders.first().context("no order was seen")?)?;
     let folder = order["grants"]["folder"].as_str().context("an order has a folder")?;
     for prefix in [&format!("titles/{}/", here.name), folder, "results/"] {

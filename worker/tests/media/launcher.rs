@@ -175,7 +175,7 @@ fn a_program_stays_one_process_in_its_group_and_harms_no_other() {
     victim.wait().expect("it is ours");
     assert!(lives, "another process was killed");
     assert_eq!(said(&told.expect("the launcher starts")), format!("0 {} -1", libc::EPERM));
-    let mine = "syscall($ARGV[0] + 0, $$, $$, 15)";
+    let mine = "syscall($ARGV[0] + 0, $$ + 0, $$ + 0, 15)";
     let own = launcher(&json!("limitsOnly"), Path::new("/usr/bin/perl"), &["-e", mine, &args[1]]).status().expect("starts");
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&own), Some(15), "a program may end itself");
 }
