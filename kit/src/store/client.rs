@@ -13,6 +13,7 @@ use rusty_s3::{Bucket, Credentials as S3Credentials, S3Action as _, UrlStyle};
 use tracing::Instrument as _;
 use url::Url;
 
+use super::breaker::{Breaker, Pass};
 use super::credentials::{Credentials, Pair};
 use super::error::StoreError;
 use super::limit::Limit;
@@ -62,6 +63,7 @@ pub struct Store {
     credentials: Option<Credentials>,
     http: Client,
     limit: Limit,
+    breaker: Breaker,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -89,12 +91,14 @@ impl Store {
             .timeout(ATTEMPT_TIMEOUT)
             .build()
             .map_err(|error| refuse(format!("no HTTP client: {error}")))?;
+        metrics.store_away(&profile.name, false);
         Ok(Self {
             bucket: bucket(&profile.endpoint)?,
             pod_bucket: bucket(profile.pod_endpoint.as_ref().unwrap_or(&profile.endpoint))?,
             credentials: profile.credentials.clone().map(|folder| Credentials::new(folder, clock)),
             http,
             limit: Limit::per_second(profile.requests_per_second),
+            breaker: Breaker::new(&profile.name),
             metrics,
             clock,
             profile,
@@ -136,7 +140,7 @@ impl Store {
         }
         let mut info = info_of(&response);
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.unavailable(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unavailable(silence(&error)))? {
             if body.len() + chunk.len() > max {
                 return Err(too_large());
             }
@@ -213,19 +217,35 @@ impl Store {
         }
     }
 
-    fn unavailable(&self, error: &reqwest::Error) -> StoreError {
-        let message = if error.is_timeout() {
-            "no answer in time"
-        } else if error.is_connect() {
-            "no connection"
-        } else {
-            "the connection broke"
-        };
-        // The error's own text has the URL in it, and the URL a signature.
+    fn unavailable(&self, message: &str) -> StoreError {
         StoreError::Unavailable { store: self.name(), message: message.to_owned() }
     }
 
-    /// Sends a request, again where that may help, and counts it.
+    /// What a caller is told who is not let through. The same words until the store is back: conditions hold them.
+    fn away(&self, why: &str) -> StoreError {
+        self.unavailable(&format!("it is away ({why})"))
+    }
+
+    /// A request got no answer.
+    fn silent(&self, pass: Pass, error: &reqwest::Error) -> StoreError {
+        let message = silence(error);
+        let Some((why, new)) = self.breaker.silent(pass, message, self.clock.mono()) else { return self.unavailable(message) };
+        if new {
+            tracing::warn!(store = self.profile.name, why, "a store is away: it is asked by one request at a time");
+            self.metrics.store_away(&self.profile.name, true);
+        }
+        self.away(why)
+    }
+
+    /// A request got an answer.
+    fn answered(&self) {
+        if self.breaker.answered() {
+            tracing::info!(store = self.profile.name, "a store is back");
+            self.metrics.store_away(&self.profile.name, false);
+        }
+    }
+
+    /// Sends a request, again where that may help, and counts it; nothing is sent to a store that is away.
     async fn send(
         &self,
         operation: &'static str,
@@ -234,11 +254,12 @@ impl Store {
         write: Option<(Bytes, &str, &Precondition)>,
     ) -> Result<Answer, StoreError> {
         let began = self.clock.mono();
+        let mut pass = self.breaker.enter(began).map_err(|why| self.away(why))?;
         let span = traces::store(&self.profile.name, operation, method.as_str(), location.path());
         let mut wait = RETRY_WAIT;
         let mut attempt = 1;
         let result = loop {
-            let result = self.send_once(&method, location, write.clone()).instrument(span.clone()).await;
+            let result = self.send_once(pass, &method, location, write.clone()).instrument(span.clone()).await;
             let passing = match &result {
                 Ok(Answer::Bad { status, .. }) => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
                 Ok(Answer::Good(_)) => false,
@@ -247,9 +268,13 @@ impl Store {
             if !passing || attempt == ATTEMPTS {
                 break result;
             }
-            attempt += 1;
             tokio::time::sleep(wait).await;
             wait *= 2;
+            pass = match self.breaker.enter(self.clock.mono()) {
+                Ok(pass) => pass,
+                Err(why) => break Err(self.away(why)),
+            };
+            attempt += 1;
         };
         let (status, outcome) = match &result {
             Ok(Answer::Good(response)) => (Some(response.status()), Ok(())),
@@ -272,16 +297,14 @@ impl Store {
 
     async fn send_once(
         &self,
+        pass: Pass,
         method: &Method,
         location: &Location,
         write: Option<(Bytes, &str, &Precondition)>,
     ) -> Result<Answer, StoreError> {
         let queue = self.limit.book(self.clock.mono());
         if queue > MAX_QUEUE {
-            return Err(StoreError::Unavailable {
-                store: self.name(),
-                message: "too many requests wait for the rate limit".to_owned(),
-            });
+            return Err(self.unavailable("too many requests wait for the rate limit"));
         }
         tokio::time::sleep(queue).await;
         let pair = self.pair()?;
@@ -307,7 +330,8 @@ impl Store {
         if let Some((body, _, _)) = write {
             request = request.header("content-length", body.len()).body(body);
         }
-        let response = request.send().await.map_err(|error| self.unavailable(&error))?;
+        let response = request.send().await.map_err(|error| self.silent(pass, &error))?;
+        self.answered();
         if response.status().is_success() {
             return Ok(Answer::Good(response));
         }
@@ -340,6 +364,17 @@ impl Store {
             429 | 500.. => StoreError::Unavailable { store, message: format!("it answers {} ({code})", status.as_u16()) },
             status => StoreError::Unexpected { store, path, operation, status, code },
         }
+    }
+}
+
+/// What an error of the connection is, without its own text: that has the URL in it, and the URL a signature.
+fn silence(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection broke"
     }
 }
 

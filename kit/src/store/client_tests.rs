@@ -168,3 +168,82 @@ async fn missing_credentials_name_the_file() {
     let error = store.head(&place(&store)).await.unwrap_err();
     assert!(matches!(&error, StoreError::Configuration { message, .. } if message.contains("secretAccessKey")), "{error}");
 }
+
+/// A store that takes connections and never answers.
+async fn black_hole() -> Store {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    Store::new(profile(&endpoint), Arc::new(Metrics::new()), Clock::start()).unwrap()
+}
+
+fn is_away(store: &Store) -> bool {
+    store.metrics.render().contains("showrunner_store_away{store=\"media\"} 1")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_holds_each_worker_once_and_then_one_at_a_time() {
+    let store = black_hole().await;
+    let workers = Arc::new(tokio::sync::Semaphore::new(4));
+    let began = store.clock.mono();
+    let ask = async || {
+        let _worker = workers.acquire().await.unwrap();
+        let error = store.head(&place(&store)).await.unwrap_err();
+        (store.clock.mono() - began, error)
+    };
+    // 40 titles whose store is away, and 4 workers: without help, ten rounds of a minute each.
+    let ends = futures::future::join_all((0..40).map(|_| ask())).await;
+    let last = ends.iter().map(|(at, _)| *at).max().unwrap();
+    assert!(last <= ATTEMPT_TIMEOUT + Duration::from_secs(1), "the last was told after {last:?}");
+    assert!(is_away(&store));
+    for _ in 0..100 {
+        let before = store.clock.mono();
+        let place = place(&store);
+        let probes = futures::future::join_all((0..4).map(|_| store.head(&place))).await;
+        let held = store.clock.mono() - before;
+        assert!(probes.iter().all(Result::is_err) && held <= ATTEMPT_TIMEOUT + Duration::from_secs(1), "{held:?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_a_store_that_is_away_is_that_and_always_in_the_same_words() {
+    let store = black_hole().await;
+    store.head(&place(&store)).await.unwrap_err();
+    let mut told = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        let error = store.head(&place(&store)).await.unwrap_err();
+        told.insert(error.to_string());
+        assert_eq!(error.reason(), "StoreUnavailable");
+        assert!(matches!(crate::error::ReconcileError::from(error).class, crate::error::Class::RetryAt(_)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(told.len(), 1, "conditions that change are writes: {told:?}");
+    assert!(told.first().unwrap().starts_with("failed to reach store \"media\": it is away (no "), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_back_is_noticed_and_one_that_refuses_is_not_away() {
+    let (mut store, script, _folder) = store(Vec::new()).await;
+    let here = store.bucket.clone();
+    let nowhere: Url = "http://127.0.0.1:1".parse().unwrap();
+    store.bucket = Bucket::new(nowhere, UrlStyle::Path, "titles", "us-east-1").unwrap();
+    tokio::time::pause();
+    store.head(&place(&store)).await.unwrap_err();
+    assert!(is_away(&store));
+    store.bucket = here;
+    assert!(store.head(&place(&store)).await.is_err() && script.asked.lock().unwrap().is_empty(), "nothing is sent");
+    tokio::time::advance(Duration::from_secs(7)).await;
+    tokio::time::resume();
+    script.answers.lock().unwrap().extend((0..6).map(|_| failure(503, "SlowDown")));
+    for _ in 0..2 {
+        let error = store.get(&place(&store), 10).await.unwrap_err();
+        assert!(error.to_string().contains("it answers 503"), "an answer is an answer: {error}");
+        assert!(!is_away(&store));
+    }
+}

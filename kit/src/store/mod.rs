@@ -2,6 +2,7 @@
 //!
 //! [`profile`] and [`path`] are pure; [`credentials`] reads files; [`client`] talks to the store.
 
+pub(crate) mod breaker;
 pub mod client;
 pub mod credentials;
 pub mod error;
