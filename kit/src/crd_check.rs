@@ -1,14 +1,18 @@
-//! Whether the API server serves our kinds with the schema that this binary was compiled with.
+//! Whether the API server serves our kinds with all that this binary was compiled for.
 //!
 //! Reads `CustomResourceDefinitions` by name; writes nothing.
 //!
-//! What is compared is the schema itself, not a label that says which it is: whatever the server may add (defaults it
-//! fills in, conversions), every field that this binary knows must be served as it knows it. A missing definition is a
-//! state to wait in, not a crash: Helm does not upgrade `crds/`, and people install in any order.
+//! What is compared is the schema itself, not a label that says which it is, and it is compared one way: all that the
+//! compiled schema accepts must be accepted by the served one. A newer definition accepts more (a field, a value of an
+//! enum), and the operator before it, to which people roll back, can live with that; an older one does not do. A missing
+//! definition is a state to wait in, not a crash: Helm does not upgrade `crds/`, and people install in any order.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+mod schema;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionVersion,
+};
 use kube::{Api, Client};
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -78,106 +82,134 @@ fn name_of(crd: &CustomResourceDefinition) -> &str {
     crd.metadata.name.as_deref().unwrap_or_default()
 }
 
-/// Why the served definition does not do; `None` when it does.
+/// Why the served definition does not do; `None` when it does: it may be newer, but must accept all that the wanted one does.
 fn compare(wanted: &CustomResourceDefinition, served: &CustomResourceDefinition) -> Option<String> {
     let established = served.status.iter().flat_map(|status| status.conditions.iter().flatten());
     if !established.into_iter().any(|condition| condition.type_ == "Established" && condition.status == "True") {
         return Some("not established yet".to_owned());
     }
-    for version in &wanted.spec.versions {
-        let Some(found) = served.spec.versions.iter().find(|found| found.name == version.name && found.served) else {
-            return Some(format!("version {} is not served; upgrade the showrunner-crds chart", version.name));
-        };
-        let schema =
-            |version: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionVersion| {
-                serde_json::to_value(&version.schema).unwrap_or(Value::Null)
-            };
-        if let Some(path) = first_difference(&schema(version), &schema(found), String::new()) {
-            return Some(format!(
-                "version {} has another schema at {path}; install the showrunner-crds chart of this operator's version",
-                version.name
-            ));
-        }
-    }
-    None
+    wanted.spec.versions.iter().find_map(|version| {
+        let found = served.spec.versions.iter().find(|found| found.name == version.name && found.served);
+        let lacking = found.map_or_else(|| Some("it is not served".to_owned()), |found| version_lacks(version, found))?;
+        let name = &version.name;
+        Some(format!("version {name}: {lacking}; install the showrunner-crds chart of this operator's version, or a newer one"))
+    })
 }
 
-/// Keys of a schema that hold texts for people: of no consequence.
-const FOR_PEOPLE: &[&str] = &["description", "example", "externalDocs", "title"];
-
-/// Where `served` lacks or changes something of `wanted`.
-fn first_difference(wanted: &Value, served: &Value, path: String) -> Option<String> {
-    match (wanted, served) {
-        (Value::Object(wanted), Value::Object(served)) => wanted.iter().find_map(|(key, value)| {
-            let at = format!("{path}/{key}");
-            // A property may be called "title"; then its parent is "properties" and its value a schema.
-            if FOR_PEOPLE.contains(&key.as_str()) && value.is_string() {
-                return None;
-            }
-            match served.get(key) {
-                Some(found) => first_difference(value, found, at),
-                None if is_empty(value) => None,
-                None => Some(at),
-            }
-        }),
-        (Value::Array(wanted), Value::Array(served)) if wanted.len() == served.len() => wanted
-            .iter()
-            .zip(served)
-            .enumerate()
-            .find_map(|(index, (wanted, served))| first_difference(wanted, served, format!("{path}/{index}"))),
-        // 1 and 1.0 are one number to the API server.
-        (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64() => None,
-        (wanted, served) if wanted == served => None,
-        _ => Some(if path.is_empty() { "/".to_owned() } else { path }),
+/// What of one version is not served as it is wanted.
+fn version_lacks(wanted: &CustomResourceDefinitionVersion, served: &CustomResourceDefinitionVersion) -> Option<String> {
+    let has_status =
+        |version: &CustomResourceDefinitionVersion| version.subresources.as_ref().is_some_and(|s| s.status.is_some());
+    if has_status(wanted) && !has_status(served) {
+        return Some("it has no status subresource".to_owned());
     }
-}
-
-/// Values that the API server leaves out.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        _ => false,
-    }
+    let schema = |version: &CustomResourceDefinitionVersion| {
+        let schema = version.schema.as_ref().and_then(|validation| validation.open_api_v3_schema.as_ref());
+        serde_json::to_value(schema).unwrap_or_default()
+    };
+    schema::not_accepted(&schema(wanted), &schema(served), "")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    fn crd(schema: Value, established: &str) -> CustomResourceDefinition {
-        serde_json::from_value(json!({
-            "metadata": { "name": "titles.showrunner.dev" },
-            "spec": {
-                "group": "showrunner.dev", "scope": "Namespaced", "names": { "kind": "Title", "plural": "titles" },
-                "versions": [{ "name": "v1alpha1", "served": true, "storage": true, "schema": { "openAPIV3Schema": schema } }],
-            },
-            "status": { "conditions": [{ "type": "Established", "status": established }] },
-        }))
-        .unwrap()
+    /// The definition that is installed, as the API server gives it back.
+    fn real() -> Value {
+        let mut crd: Value = serde_saphyr::from_str(include_str!("../../crds/generated/titleenrichments.yaml")).unwrap();
+        crd["status"] = json!({ "conditions": [{ "type": "Established", "status": "True" }] });
+        crd
     }
 
-    fn schema(max: u32, description: &str) -> Value {
-        json!({ "type": "object", "properties": { "title": { "type": "string", "maxLength": max, "description": description } } })
+    fn verdict(wanted: &Value, served: &Value) -> Option<String> {
+        let crd = |value: &Value| serde_json::from_value(value.clone()).unwrap();
+        compare(&crd(wanted), &crd(served))
+    }
+
+    fn root(crd: &mut Value) -> &mut Value {
+        &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    }
+
+    /// JSON pointers of all objects below `value` that have `key`.
+    fn places(value: &Value, key: &str, at: &str, found: &mut Vec<String>) {
+        let children: Vec<(String, &Value)> = match value {
+            Value::Object(map) => map.iter().map(|(name, value)| (name.clone(), value)).collect(),
+            Value::Array(list) => list.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
+            _ => Vec::new(),
+        };
+        if value.get(key).is_some() {
+            found.push(at.to_owned());
+        }
+        for (name, child) in children {
+            places(child, key, &format!("{at}/{name}"), found);
+        }
     }
 
     #[test]
-    fn the_same_schema_in_other_words_is_the_same() {
-        assert_eq!(compare(&crd(schema(9, "old"), "True"), &crd(schema(9, "new"), "True")), None);
+    fn the_same_definition_in_other_words_is_the_same() {
+        let mut served = real();
+        root(&mut served)["properties"]["spec"]["description"] = "another".into();
+        assert_eq!(verdict(&real(), &served), None);
     }
 
     #[test]
-    fn a_schema_that_differs_is_named_with_its_place() {
-        let verdict = compare(&crd(schema(9, ""), "True"), &crd(schema(8, ""), "True")).unwrap();
-        assert!(verdict.contains("/openAPIV3Schema/properties/title/maxLength"), "{verdict}");
-        let without = json!({ "type": "object" });
-        assert!(compare(&crd(schema(9, ""), "True"), &crd(without, "True")).is_some());
+    fn a_newer_definition_that_takes_more_keeps_an_older_operator_ready() {
+        let mut newer = real();
+        newer["spec"]["versions"][0]["additionalPrinterColumns"].as_array_mut().unwrap().push(json!({
+            "name": "New", "type": "string", "jsonPath": ".status.new"
+        }));
+        let spec = &mut root(&mut newer)["properties"]["spec"];
+        spec["properties"]["invented"] = json!({ "type": "string", "maxLength": 9, "default": "a" });
+        spec["x-kubernetes-validations"] = json!([{ "rule": "!has(self.invented) || self.invented != ''" }]);
+        let required = spec["required"].as_array_mut().unwrap();
+        required.push("invented".into());
+        let mut enums = Vec::new();
+        places(&newer, "enum", "", &mut enums);
+        assert!(!enums.is_empty());
+        for place in enums {
+            newer.pointer_mut(&place).unwrap()["enum"].as_array_mut().unwrap().insert(0, "Invented".into());
+        }
+        assert_eq!(verdict(&real(), &newer), None);
+        let told = verdict(&newer, &real()).unwrap();
+        assert!(told.contains("install the showrunner-crds chart"), "but a newer operator waits for it: {told}");
+    }
+
+    #[test]
+    fn every_field_and_every_value_that_the_operator_knows_must_be_served() {
+        let (mut objects, mut enums) = (Vec::new(), Vec::new());
+        places(&real(), "properties", "", &mut objects);
+        places(&real(), "enum", "", &mut enums);
+        assert!(objects.len() > 10, "{objects:?}");
+        for place in &objects {
+            let names: Vec<_> = real().pointer(place).unwrap()["properties"].as_object().unwrap().keys().cloned().collect();
+            for name in names {
+                let mut older = real();
+                older.pointer_mut(place).unwrap()["properties"].as_object_mut().unwrap().remove(&name);
+                let told = verdict(&real(), &older).unwrap_or_else(|| panic!("{place}/{name} is not missed"));
+                assert!(told.contains(&format!("{name} is missing;")), "{told}");
+            }
+        }
+        for place in &enums {
+            let mut older = real();
+            let gone = older.pointer_mut(place).unwrap()["enum"].as_array_mut().unwrap().pop().unwrap();
+            let told = verdict(&real(), &older).unwrap_or_else(|| panic!("{gone} of {place} is not missed"));
+            assert!(told.contains(&format!("does not take {gone}")), "{told}");
+        }
     }
 
     #[test]
     fn a_definition_that_is_not_served_yet_is_pending() {
-        assert!(compare(&crd(schema(9, ""), "True"), &crd(schema(9, ""), "False")).is_some());
+        let change = |change: fn(&mut Value)| {
+            let mut served = real();
+            change(&mut served);
+            verdict(&real(), &served).unwrap()
+        };
+        let told = change(|crd| crd["status"]["conditions"][0]["status"] = "False".into());
+        assert_eq!(told, "not established yet");
+        let told = change(|crd| crd["spec"]["versions"][0]["served"] = false.into());
+        assert!(told.starts_with("version v1alpha1: it is not served;"), "{told}");
+        let told = change(|crd| drop(crd["spec"]["versions"][0].as_object_mut().unwrap().remove("subresources")));
+        assert!(told.contains("no status subresource"), "{told}");
     }
 }
