@@ -1,10 +1,11 @@
 //! The operator's own listeners: health and metrics for the cluster, debug state and log level for loopback, and these
 //! again for whoever the cluster lets in, where that is configured.
 //!
-//! Serves HTTP, and HTTPS to whoever [`guard`] lets in. Nothing here asks the API server or a store: an outage elsewhere is a metric and a condition, not an
-//! unready operator.
+//! Serves HTTP, and HTTPS to whoever [`guard`] lets in; [`serve`] bounds what anybody may take. Nothing here asks the API
+//! server or a store: an outage elsewhere is a metric and a condition, not an unready operator.
 
 pub mod guard;
+mod serve;
 pub mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,6 +17,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
+use futures::future::OptionFuture;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +43,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// For `/readyz`.
     pub pending: Arc<Pending>,
+    /// What `/readyz` tells besides, and is ready all the same.
+    pub away: Arc<Pending>,
     /// For `/debug/state`.
     pub debug: Arc<DebugState>,
     /// For `/log-level`.
@@ -106,19 +110,10 @@ impl Admin {
                 Some(tls::serve(listener, tls, router, stop.clone()))
             }
         };
-        let (admin, stopped) = (self.clone(), stop.clone());
-        let public = axum::serve(public, self.public()).with_graceful_shutdown(stop.cancelled_owned());
-        let debug = axum::serve(debug, admin.debug()).with_graceful_shutdown(stopped.cancelled_owned());
+        let public = plain("public", public, self.clone().public(), stop.clone());
+        let debug = plain("debug", debug, self.debug(), stop);
         let task = tokio::spawn(async move {
-            let guarded = async {
-                if let Some(guarded) = guarded {
-                    guarded.await;
-                }
-            };
-            let (public, debug, ()) = tokio::join!(public.into_future(), debug.into_future(), guarded);
-            for error in [public, debug].into_iter().filter_map(Result::err) {
-                tracing::error!(%error, "failed to serve");
-            }
+            tokio::join!(public, debug, OptionFuture::from(guarded));
         });
         Ok(Serving { addresses, task })
     }
@@ -170,7 +165,7 @@ impl Serving {
 
     /// Waits until all have closed, which they do when their stop is cancelled.
     pub async fn join(self) {
-        // An error is a panic in a handler, which axum has answered and logged.
+        // An error is a panic in the listener; one in a handler ends its own connection only.
         let _ = self.task.await;
     }
 }
@@ -183,6 +178,11 @@ async fn listen_everywhere(port: u16) -> Result<TcpListener, ListenError> {
     }
 }
 
+/// Serves `router` without TLS.
+async fn plain(name: &'static str, listener: TcpListener, router: Router, stop: CancellationToken) {
+    serve::serve(name, listener, stop, |stream| serve::answer(stream, router.clone())).await;
+}
+
 async fn listen(address: IpAddr, port: u16) -> Result<TcpListener, ListenError> {
     let address = SocketAddr::new(address, port);
     TcpListener::bind(address).await.map_err(|source| ListenError::Address { address, source })
@@ -191,7 +191,7 @@ async fn listen(address: IpAddr, port: u16) -> Result<TcpListener, ListenError> 
 async fn readyz(State(admin): State<Admin>) -> Response {
     let pending = (admin.pending)();
     let status = if pending.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": pending.is_empty(), "pending": pending }))).into_response()
+    (status, Json(json!({ "ready": pending.is_empty(), "pending": pending, "away": (admin.away)() }))).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -69,12 +69,25 @@ struct Shard<K> {
     namespace: Option<String>,
     listing: Vec<Parsed<K>>,
     synced: bool,
+    /// Why there is no list of it to be had.
+    away: Option<String>,
+}
+
+/// How the watch of one namespace stands (`None`: the one watch of all namespaces).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardState {
+    /// Which.
+    pub namespace: Option<String>,
+    /// It has had its first full list.
+    pub synced: bool,
+    /// Why no list of it is to be had, since the last one that was.
+    pub away: Option<String>,
 }
 
 impl<K: Object> Cache<K> {
     /// An empty cache fed by one watch per namespace; no namespace means one watch over all.
     pub fn new(namespaces: &[String]) -> Self {
-        let shard = |namespace| Shard { namespace, listing: Vec::new(), synced: false };
+        let shard = |namespace| Shard { namespace, listing: Vec::new(), synced: false, away: None };
         let shards = if namespaces.is_empty() {
             vec![shard(None)]
         } else {
@@ -127,9 +140,16 @@ impl<K: Object> Cache<K> {
         self.len() == 0
     }
 
-    /// Whether every watch has had its first full list.
-    pub fn synced(&self) -> bool {
-        self.read().shards.iter().all(|shard| shard.synced)
+    /// Whether one watch has had its first full list.
+    pub(crate) fn synced(&self, shard: usize) -> bool {
+        self.read().shards.get(shard).is_some_and(|shard| shard.synced)
+    }
+
+    /// How each watch stands.
+    pub fn shard_states(&self) -> Vec<ShardState> {
+        let state =
+            |shard: &Shard<K>| ShardState { namespace: shard.namespace.clone(), synced: shard.synced, away: shard.away.clone() };
+        self.read().shards.iter().map(state).collect()
     }
 
     /// Namespace of each shard, in order.
@@ -151,12 +171,20 @@ impl<K: Object> Cache<K> {
         }
     }
 
+    /// There is no list to be had. What is known stays: it may be old, but nothing says that it is gone.
+    pub(crate) fn refused(&self, shard: usize, why: String) {
+        if let Some(shard) = self.write().shards.get_mut(shard) {
+            shard.away = Some(why);
+        }
+    }
+
     /// The full list is complete: what it lacks is gone.
     pub(crate) fn finish(&self, shard: usize) -> Vec<Change<K>> {
         let mut inner = self.write();
         let Some(state) = inner.shards.get_mut(shard) else { return Vec::new() };
         let listing = std::mem::take(&mut state.listing);
         let initial = !std::mem::replace(&mut state.synced, true);
+        state.away = None;
         let namespace = state.namespace.clone();
         let in_shard = |key: &ObjectKey| namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace);
         let seen: BTreeSet<ObjectKey> = listing.iter().map(key_of).collect();
@@ -303,12 +331,25 @@ mod tests {
     fn a_relist_removes_what_it_lacks_in_its_own_namespace_only() {
         let cache = Cache::new(&["one".into(), "two".into()]);
         fill(&cache, 0, vec![object("one", "a", "1", 1, None), object("one", "b", "2", 2, None)]);
-        assert!(!cache.synced());
+        assert!(cache.synced(0) && !cache.synced(1));
         fill(&cache, 1, vec![object("two", "c", "3", 3, None)]);
-        assert!(cache.synced());
+        assert!(cache.synced(1));
         let changes = fill(&cache, 0, vec![object("one", "b", "2", 2, None)]);
         assert!(matches!(&changes[..], [Change::Removed(gone)] if gone.metadata.name.as_deref() == Some("a")));
         assert_eq!(names(&cache.list()), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_refusal_takes_nothing_away_and_ends_with_the_next_list() {
+        let cache = Cache::new(&["one".into(), "two".into()]);
+        fill(&cache, 0, vec![object("one", "a", "1", 1, None)]);
+        cache.refused(0, "403 Forbidden".into());
+        let state = &cache.shard_states()[0];
+        assert_eq!((state.synced, state.away.as_deref()), (true, Some("403 Forbidden")));
+        assert_eq!(names(&cache.list()), ["a"]);
+        fill(&cache, 0, Vec::new());
+        assert_eq!(cache.shard_states()[0].away, None);
+        assert!(cache.is_empty());
     }
 
     #[test]
@@ -346,7 +387,7 @@ mod tests {
         cache.listed(0, Err(Malformed { key: key.clone(), error: "no spec".into() }));
         cache.listed(0, Ok(object("ns", "z", "2", 2, None)));
         assert_eq!(cache.finish(0).len(), 2);
-        assert!(cache.synced());
+        assert!(cache.synced(0));
         assert_eq!(cache.malformed().len(), 1);
         cache.apply(Ok(object("ns", "bad", "3", 3, None)));
         assert!(cache.malformed().is_empty(), "mended");

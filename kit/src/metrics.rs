@@ -79,6 +79,11 @@ struct StoreLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreLabel {
+    store: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ConditionLabels {
     kind: String,
     r#type: String,
@@ -187,6 +192,8 @@ metrics! {
         "showrunner_malformed_objects", "Objects that cannot be read and are left alone; should be 0";
     cached: Family<KindLabel, Gauge> = Family::default(),
         "showrunner_cache_objects", "Objects in the cache";
+    away: Family<KindLabel, Gauge> = Family::default(),
+        "showrunner_namespaces_away", "Namespaces in which the kind cannot be listed or watched; /readyz names them";
     watch_age: Family<KindLabel, FloatGauge> = Family::default(),
         "showrunner_watch_last_event_age_seconds", "Time since the last event of a watch; -1 before the first";
     watch_errors: Family<KindLabel, Counter> = Family::default(),
@@ -195,6 +202,8 @@ metrics! {
         "showrunner_store_requests", "Requests to object stores by outcome";
     store_seconds: Family<StoreLabels, Histogram, fn() -> Histogram> = Family::new_with_constructor(seconds_histogram),
         "showrunner_store_request_seconds", "How long requests to object stores took";
+    stores_away: Family<StoreLabel, Gauge> = Family::default(),
+        "showrunner_store_away", "1 while a store does not answer and is asked by one request at a time only";
     spans: Family<OutcomeLabel, Counter> = Family::default(),
         "showrunner_trace_spans", "Spans of traces by what became of them: sent, failed, dropped";
     guarded: Family<OutcomeLabel, Counter> = Family::default(),
@@ -329,10 +338,11 @@ impl Metrics {
         self.watch_errors.get_or_create(&KindLabel { kind: kind.to_owned() }).inc();
     }
 
-    pub(crate) fn cache(&self, kind: &str, objects: usize, malformed: usize, clock: Clock) {
+    pub(crate) fn cache(&self, kind: &str, objects: usize, malformed: usize, away: usize, clock: Clock) {
         let label = KindLabel { kind: kind.to_owned() };
         self.cached.get_or_create(&label).set(objects as i64);
         self.malformed.get_or_create(&label).set(malformed as i64);
+        self.away.get_or_create(&label).set(away as i64);
         let last = self.last_events.get(&label).map(|gauge| gauge.get());
         let age = last.map_or(-1.0, |last| clock.mono().as_secs_f64() - last);
         self.watch_age.get_or_create(&label).set(age);
@@ -342,6 +352,10 @@ impl Metrics {
         let labels = StoreLabels { store: store.to_owned(), operation, outcome };
         self.store_requests.get_or_create(&labels).inc();
         self.store_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn store_away(&self, store: &str, away: bool) {
+        self.stores_away.get_or_create(&StoreLabel { store: store.to_owned() }).set(i64::from(away));
     }
 
     /// Replaces the condition gauges of one kind by these counts of (type, status, reason).
@@ -372,54 +386,5 @@ fn raise(counter: &Counter, to: u64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dashboards_find_the_names_they_know() {
-        let metrics = Metrics::new();
-        metrics.reconciled("title", ReconcileResult::Terminal, Duration::from_millis(3));
-        metrics.queue("title", 4, &Stats { depth: 2, adds: 5, retries: 1, ..Stats::default() });
-        metrics.queue("title", 4, &Stats { depth: 1, adds: 6, retries: 1, ..Stats::default() });
-        metrics.rest("200".into(), "GET".into());
-        metrics.leading("showrunner-operator", true);
-        metrics.wrote("Job", "create");
-        let text = metrics.render();
-        for line in [
-            r#"controller_runtime_reconcile_total{controller="title",result="error"} 1"#,
-            r#"controller_runtime_reconcile_errors_total{controller="title"} 1"#,
-            r#"controller_runtime_terminal_reconcile_errors_total{controller="title"} 1"#,
-            r#"workqueue_depth{name="title",controller="title"} 1"#,
-            r#"workqueue_adds_total{name="title",controller="title"} 6"#,
-            r#"workqueue_retries_total{name="title",controller="title"} 1"#,
-            r#"controller_runtime_max_concurrent_reconciles{controller="title"} 4"#,
-            r#"rest_client_requests_total{code="200",method="GET"} 1"#,
-            r#"leader_election_master_status{name="showrunner-operator"} 1"#,
-            r#"showrunner_writes_total{kind="Job",verb="create"} 1"#,
-        ] {
-            assert!(text.contains(line), "{line}\nnot in\n{text}");
-        }
-    }
-
-    #[test]
-    fn a_write_conflict_is_not_counted_as_an_error() {
-        let metrics = Metrics::new();
-        metrics.reconciled("title", ReconcileResult::Requeue, Duration::ZERO);
-        assert!(!metrics.render().contains(r#"reconcile_errors_total{controller="title"}"#));
-    }
-
-    #[test]
-    fn condition_gauges_go_with_the_last_object_that_had_them() {
-        let metrics = Metrics::new();
-        let mut seen = Vec::new();
-        let ready = |status: &str| ["Ready".to_owned(), status.to_owned(), "Why".to_owned()];
-        metrics.count_conditions("Title", &mut seen, &[(ready("False"), 3)]);
-        metrics.count_conditions("Title", &mut seen, &[(ready("True"), 2)]);
-        let text = metrics.render();
-        assert!(
-            text.contains(r#"operator_status_condition_count{kind="Title",type="Ready",status="True",reason="Why"} 2"#),
-            "{text}"
-        );
-        assert!(!text.contains(r#"status="False""#));
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

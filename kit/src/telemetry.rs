@@ -59,13 +59,17 @@ impl LogLevel {
     }
 }
 
+/// What kube says of each watch that is refused, for as long as it is: ours says it too, and less often. A filter that
+/// names the target hears it all the same.
+const QUIET: &str = "kube_runtime::watcher=error";
+
 fn parse(filter: &str) -> Result<EnvFilter, LogLevelError> {
     let refuse = |message: String| LogLevelError { filter: crate::conditions::clean(filter), message };
     let filter = filter.trim();
     if filter.is_empty() || filter.len() > MAX_FILTER {
         return Err(refuse(format!("it is empty or longer than {MAX_FILTER} bytes")));
     }
-    EnvFilter::builder().parse(filter).map_err(|error| refuse(error.to_string()))
+    EnvFilter::builder().parse(format!("{QUIET},{filter}")).map_err(|error| refuse(error.to_string()))
 }
 
 /// Starts logging, and tracing where there are `traces`. Once per process.
@@ -114,6 +118,21 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_refused_watch_is_told_once_and_not_by_kube_too() {
+        let lines = Lines::default();
+        let out = lines.clone();
+        let (subscriber, level) = subscriber("info", LogFormat::Text, move || out.clone(), false, None).unwrap();
+        let _default = tracing::subscriber::set_default(subscriber);
+        let told = || {
+            tracing::warn!(target: "kube_runtime::watcher", "watch list error with 403");
+            lines.0.load(std::sync::atomic::Ordering::SeqCst)
+        };
+        assert_eq!(told(), 0);
+        level.set("info,kube_runtime::watcher=warn").unwrap();
+        assert_eq!(told(), 1);
     }
 
     #[test]

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
+use futures::stream::BoxStream;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use kube::{Api, Client};
+use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, Change, Malformed, Parsed};
@@ -37,11 +39,27 @@ pub enum Select {
     Labels(String),
 }
 
+/// What a watcher of kube says.
+type Events<K> = BoxStream<'static, Result<watcher::Event<DeserializeGuard<K>>, watcher::Error>>;
+
 /// What is called for each change, after the cache knows it. Must not block.
 pub type Listener<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
 
 /// Takes out of an object what nobody reads of it in the cache.
 pub(crate) type Slim<K> = fn(&mut K);
+
+/// What watches are run with.
+#[derive(Clone)]
+pub struct Means {
+    /// Lists and watches.
+    pub client: Client,
+    /// Counts events and failures.
+    pub metrics: Arc<Metrics>,
+    /// Says when.
+    pub clock: Clock,
+    /// Told after each full list.
+    pub listed: Sender<()>,
+}
 
 /// One kind, watched. Listeners are added before it runs.
 pub struct Watch<K> {
@@ -80,37 +98,36 @@ impl<K: Object> Watch<K> {
     }
 
     /// Watches until `stop`. Errors are logged, counted and retried with a backoff; none ends the watch.
-    pub async fn run(self, client: Client, metrics: Arc<Metrics>, clock: Clock, stop: CancellationToken) {
+    pub async fn run(self, means: Means, stop: CancellationToken) {
         let shards = self.cache.shards().into_iter().enumerate();
-        let all = join_all(shards.map(|(shard, namespace)| self.run_shard(shard, namespace, &client, &metrics, clock)));
+        let all = join_all(shards.map(|(shard, namespace)| self.run_shard(shard, namespace, &means)));
         tokio::select! {
             _ = all => {}
             () = stop.cancelled() => {}
         }
     }
 
-    async fn run_shard(&self, shard: usize, namespace: Option<String>, client: &Client, metrics: &Metrics, clock: Clock) {
+    async fn run_shard(&self, shard: usize, namespace: Option<String>, Means { client, metrics, clock, listed }: &Means) {
         let kind = K::kind(&()).into_owned();
-        let api: Api<DeserializeGuard<K>> = match &namespace {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        };
-        let mut config = watcher::Config::default().page_size(PAGE_SIZE);
-        if let Select::Labels(selector) = &self.select {
-            config = config.labels(selector);
-        }
-        let mut events = watcher(api, config).boxed();
+        let mut events = self.events(namespace.as_deref(), client);
         let mut failures: u32 = 0;
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
                     metrics.watch_event(&kind, clock.mono());
-                    // The start of a list says nothing yet about whether it will work.
-                    if !matches!(event, watcher::Event::Init) {
+                    let complete = matches!(event, watcher::Event::InitDone);
+                    if complete && failures > 0 {
+                        tracing::info!(kind, namespace, failures, "listed again");
+                    }
+                    // The beginning of a list says nothing yet about whether it will work.
+                    if !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_)) {
                         failures = 0;
                     }
                     for change in self.digest(shard, event) {
                         self.listeners.iter().for_each(|listener| listener(&change));
+                    }
+                    if complete {
+                        listed.send_replace(());
                     }
                 }
                 Err(error) => {
@@ -121,10 +138,29 @@ impl<K: Object> Watch<K> {
                     if failures.is_power_of_two() {
                         tracing::warn!(kind, namespace, %error, failures, ?wait, "failed to watch; trying again");
                     }
+                    let refusal = refusal(&error);
+                    if refusal.is_some() || !self.cache.synced(shard) {
+                        self.cache.refused(shard, refusal.unwrap_or_else(|| "no answer that can be used".to_owned()));
+                        // A watch that works again says nothing in a quiet namespace; a list always does.
+                        events = self.events(namespace.as_deref(), client);
+                    }
                     tokio::time::sleep(wait).await;
                 }
             }
         }
+    }
+
+    /// What happens in a namespace, beginning with a full list.
+    fn events(&self, namespace: Option<&str>, client: &Client) -> Events<K> {
+        let api: Api<DeserializeGuard<K>> = match namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
+        let mut config = watcher::Config::default().page_size(PAGE_SIZE);
+        if let Select::Labels(selector) = &self.select {
+            config = config.labels(selector);
+        }
+        watcher(api, config).boxed()
     }
 
     fn digest(&self, shard: usize, event: watcher::Event<DeserializeGuard<K>>) -> Vec<Change<K>> {
@@ -147,6 +183,24 @@ impl<K: Object> Watch<K> {
                 self.cache.delete(&key).into_iter().collect()
             }
         }
+    }
+}
+
+/// What the API server says when it will not list or watch: that we may not, which is how a namespace looks whose Roles
+/// went with it, or that there is no such thing. It says so in few words, for it is shown to whoever asks for readiness.
+fn refusal(error: &watcher::Error) -> Option<String> {
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
+    let status = match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => status,
+        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => return None,
+    };
+    match status.code {
+        403 => Some("403 Forbidden".to_owned()),
+        404 => Some("404 Not Found".to_owned()),
+        _ => None,
     }
 }
 

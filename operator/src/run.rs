@@ -176,7 +176,8 @@ fn admin(
         state["definitionsPending"] = json!(definitions.pending());
         state
     };
-    Admin { metrics, pending: Arc::new(pending), debug: Arc::new(debug), log_level }
+    let view = started.view();
+    Admin { metrics, pending: Arc::new(pending), away: Arc::new(move || view.away()), debug: Arc::new(debug), log_level }
 }
 
 /// A number that differs between processes: seeds the jitter and ends the identity.

@@ -43,7 +43,7 @@ pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
     let mut tests = vec![
         trial(suite, "ending::uninstalled_nothing_is_held_and_installed_again_titles_go_on", and_again),
         trial(suite, "ending::an_uninstall_does_not_wait_for_a_store_that_is_away", without_store),
-        trial(suite, "ending::an_uninstall_does_not_mind_a_namespace_that_is_gone", served_namespaces),
+        trial(suite, "ending::neither_a_restart_nor_an_uninstall_minds_a_namespace_that_is_gone", served_namespaces),
         trial(suite, "ending::a_namespace_is_deleted_while_the_store_is_away", namespace_without_store),
         trial(suite, "ending::a_title_is_deleted_while_the_stores_credentials_are_gone", without_credentials),
     ];
@@ -237,6 +237,12 @@ async fn served_namespaces(suite: Arc<Suite>) -> Result<()> {
     let gone = async {
         waiting(&suite, &here, "busy", 42).await?;
         other.end().await?;
+        // Ready without it, and at work where it can be.
+        for arguments in [&["restart"][..], &["status", "--timeout", "90s"]] {
+            let rollout = ["rollout", arguments[0], "deployment/showrunner", "--namespace", NAMESPACE];
+            run(suite.cluster.command("kubectl")?.args(rollout).args(&arguments[1..]))?;
+        }
+        waiting(&suite, &here, "later", 44).await?;
         let took = uninstall(&suite)?;
         ensure!(took < AN_END, "the uninstall took {} s", took.as_secs());
         assert_drained(&suite, &here).await

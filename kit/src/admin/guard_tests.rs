@@ -98,6 +98,7 @@ async fn world() -> World {
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         pending: Arc::new(Vec::new),
+        away: Arc::new(Vec::new),
         debug: Arc::new(|| json!({ "queues": {} })),
         log_level: LogLevel::for_tests(),
     };

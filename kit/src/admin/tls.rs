@@ -1,24 +1,20 @@
-//! A listener that speaks TLS with a mounted certificate, and holds every connection to a time and a number.
+//! A listener that speaks TLS with a mounted certificate.
 //!
-//! Reads the certificate's files, again when they change; accepts connections.
+//! Reads the certificate's files, again when they change.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::serve;
 use crate::clock::{Clock, Mono};
 
 /// File with the certificate and its chain, as a Secret of type `kubernetes.io/tls` has it.
@@ -29,20 +25,8 @@ pub const FILE_KEY: &str = "tls.key";
 const FRESH: Duration = Duration::from_secs(10);
 /// Largest file that is read, bytes.
 const MAX_FILE: u64 = 64 << 10;
-/// Connections at once; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 32;
 /// Time from the first byte to the end of the handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for everything on one connection.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest head of a request, bytes: a token with many groups is some kilobytes.
-const MAX_HEAD: usize = 64 << 10;
-/// Wait after a connection that could not be accepted (no file descriptor left, most likely).
-const ACCEPT_WAIT: Duration = Duration::from_millis(200);
-/// Time that open connections have when the listener closes.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// A certificate that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -129,55 +113,15 @@ fn config_of([certificate, key]: &[Vec<u8>; 2]) -> Result<ServerConfig, String> 
     Ok(config)
 }
 
-/// Serves `router` until `stop`. One request a connection: whoever debugs is in no hurry.
+/// Serves `router` until `stop`.
 pub(super) async fn serve(listener: TcpListener, tls: Tls, router: Router, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
-        };
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, slot)) => {
-                let (acceptor, router) = (TlsAcceptor::from(tls.current()), router.clone());
-                connections.spawn(async move {
-                    // Whatever goes wrong here is between the client and its connection.
-                    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection(stream, acceptor, router)).await;
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "failed to accept a connection to the debug listener");
-                tokio::time::sleep(ACCEPT_WAIT).await;
+    let connection = |stream| {
+        let (acceptor, router) = (TlsAcceptor::from(tls.current()), router.clone());
+        async move {
+            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                serve::answer(stream, router).await;
             }
         }
-    }
-    drop(listener);
-    // What is then still open is closed with the set.
-    let _ = tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
-}
-
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
-}
-
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router) {
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else { return };
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection to the debug listener broke");
-    }
+    };
+    serve::serve("guarded", listener, stop, connection).await;
 }

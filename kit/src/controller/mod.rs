@@ -5,6 +5,7 @@
 pub mod view;
 pub mod wiring;
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -43,6 +44,9 @@ pub trait Reconciler: Send + Sync + 'static {
     fn reconcile(&self, object: Arc<Self::Kind>, now: Timestamp) -> impl Future<Output = Result<Next, ReconcileError>> + Send;
 }
 
+/// Opens a namespace to a controller.
+pub(crate) type Opener = Box<dyn Fn(Option<&str>) + Send + Sync>;
+
 /// One reconciler with its queue.
 pub struct Controller<R: Reconciler> {
     reconciler: Arc<R>,
@@ -54,24 +58,67 @@ pub struct Controller<R: Reconciler> {
 }
 
 /// The way into a controller's queue; shared with the watches.
+///
+/// A namespace is closed at first. What happens in it then is in the caches and nowhere else: this replica stands by, or
+/// does not know the namespace as a whole yet, and an object that nobody could take is not one that waits.
 #[derive(Clone)]
 pub(crate) struct Feed {
-    queue: Arc<Mutex<Queue<ObjectKey>>>,
+    intake: Arc<Mutex<Intake>>,
     wake: Arc<Notify>,
     clock: Clock,
 }
 
+struct Intake {
+    queue: Queue<ObjectKey>,
+    open: Open,
+}
+
+/// Namespaces that are worked on.
+#[derive(Default)]
+struct Open {
+    all: bool,
+    some: HashSet<String>,
+}
+
+impl Open {
+    fn has(&self, namespace: &str) -> bool {
+        self.all || self.some.contains(namespace)
+    }
+}
+
 impl Feed {
     fn new(config: QueueConfig, clock: Clock) -> Self {
-        Self { queue: Arc::new(Mutex::new(Queue::new(config))), wake: Arc::default(), clock }
+        let intake = Intake { queue: Queue::new(config), open: Open::default() };
+        Self { intake: Arc::new(Mutex::new(intake)), wake: Arc::default(), clock }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue<ObjectKey>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Intake> {
+        self.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(&self, key: &ObjectKey, trigger: Trigger) {
-        self.lock().push(key, trigger, self.clock.mono());
+        let mut intake = self.lock();
+        if intake.open.has(&key.namespace) {
+            intake.queue.push(key, trigger, self.clock.mono());
+            self.wake.notify_one();
+        }
+    }
+
+    /// Opens a namespace (`None`: all): the objects that are there are ready from now on, however long they are known.
+    pub(crate) fn open<K: Object>(&self, namespace: Option<&str>, objects: &Cache<K>) {
+        // Held throughout, so that no change slips in between that is newer than what is listed here.
+        let mut intake = self.lock();
+        match namespace {
+            None => intake.open.all = true,
+            Some(namespace) => drop(intake.open.some.insert(namespace.to_owned())),
+        }
+        let now = self.clock.mono();
+        for object in objects.list() {
+            let key = ObjectKey::of(object.meta());
+            if namespace.is_none_or(|namespace| namespace == key.namespace) {
+                intake.queue.push(&key, Trigger::Seen { intent: intent_of(object.meta()), initial: true }, now);
+            }
+        }
         self.wake.notify_one();
     }
 
@@ -95,7 +142,7 @@ impl Feed {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.lock().stats(self.clock.mono())
+        self.lock().queue.stats(self.clock.mono())
     }
 }
 
@@ -113,16 +160,22 @@ impl<R: Reconciler> Controller<R> {
         self.feed.clone()
     }
 
-    /// Reconciles until `stop`; then takes nothing more, and gives what runs `grace` to end. Returns how many
-    /// reconciles had to be cut off.
+    /// Lets a namespace in, see [`Feed::open`].
+    pub(crate) fn opener(&self) -> Opener {
+        let (feed, objects) = (self.feed.clone(), self.objects.clone());
+        Box::new(move |namespace| feed.open(namespace, &objects))
+    }
+
+    /// Reconciles what [`Controller::opener`] lets in, until `stop`; then takes nothing more, and gives what runs `grace`
+    /// to end. Returns how many reconciles had to be cut off.
     pub async fn run(self, stop: CancellationToken, grace: Duration) -> usize {
         let mut running: JoinSet<()> = JoinSet::new();
         tracing::info!(controller = R::NAME, concurrency = self.config.concurrency, "reconciling");
         while !stop.is_cancelled() {
             let wake = loop {
-                let mut queue = self.feed.lock();
-                let Some(ticket) = queue.pop(self.clock.mono()) else { break queue.next_wake() };
-                drop(queue);
+                let mut intake = self.feed.lock();
+                let Some(ticket) = intake.queue.pop(self.clock.mono()) else { break intake.queue.next_wake() };
+                drop(intake);
                 self.start(&mut running, ticket);
             };
             let timer = async {
@@ -173,7 +226,7 @@ impl<R: Reconciler> Controller<R> {
                     attempt(reconciler.as_ref(), object, &metrics, clock, &trace).await
                 }
             };
-            let took = feed.lock().done(&ticket.key, outcome, clock.mono());
+            let took = feed.lock().queue.done(&ticket.key, outcome, clock.mono());
             metrics.worked(R::NAME, took);
             feed.wake.notify_one();
         };

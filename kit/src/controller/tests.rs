@@ -60,6 +60,7 @@ fn start(takes: Duration, behaviour: impl Fn(&str, usize) -> Result<Next, Reconc
         clock,
     };
     let controller = Controller::new(reconciler, cache.clone(), QueueConfig::default(), Arc::clone(&metrics), clock);
+    controller.opener()(None);
     let (feed, stop) = (controller.feed(), CancellationToken::new());
     let task = tokio::spawn(controller.run(stop.clone(), Duration::from_secs(30)));
     World { cache, feed, calls, most, metrics, stop, task }
@@ -67,10 +68,13 @@ fn start(takes: Duration, behaviour: impl Fn(&str, usize) -> Result<Next, Reconc
 
 impl World {
     fn see(&self, name: &str, version: u32) {
-        let object = serde_json::from_value(json!({
-            "metadata": { "namespace": "ns", "name": name, "uid": name, "generation": version, "resourceVersion": version.to_string() }
-        }))
-        .unwrap();
+        self.show(json!({ "name": name, "generation": version, "resourceVersion": version.to_string() }));
+    }
+
+    fn show(&self, mut metadata: serde_json::Value) {
+        metadata["namespace"] = "ns".into();
+        metadata["uid"] = metadata["name"].clone();
+        let object = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
         for change in self.cache.apply(Ok(object)) {
             self.feed.primary(&change);
         }
@@ -78,6 +82,13 @@ impl World {
 
     fn times(&self, name: &str) -> Vec<u64> {
         self.calls.lock().unwrap().iter().filter(|(other, _)| other == name).map(|(_, at)| at.as_secs()).collect()
+    }
+
+    /// Times between the attempts at an object.
+    fn gaps(&self, name: &str) -> Vec<Duration> {
+        let calls = self.calls.lock().unwrap();
+        let times: Vec<_> = calls.iter().filter(|(other, _)| other == name).map(|(_, at)| *at).collect();
+        times.windows(2).map(|pair| pair[1] - pair[0]).collect()
     }
 
     fn metric(&self, line: &str) -> bool {
@@ -99,6 +110,101 @@ async fn one_poisoned_object_delays_no_other() {
     }
     assert_eq!(world.times("good"), (0..20).collect::<Vec<_>>());
     assert!(world.times("poison").len() <= 6, "{:?}", world.times("poison"));
+}
+
+/// The waits that the rule gives an object that always fails: doubled from the base to the cap, each with its jitter.
+fn waits(name: &str) -> impl Iterator<Item = Duration> {
+    let (key, mut queue) = (ObjectKey::new("ns", name), Queue::new(QueueConfig::default()));
+    queue.push(&key, Trigger::Seen { intent: 1, initial: false }, Duration::ZERO);
+    let mut now = Duration::ZERO;
+    std::iter::repeat_with(move || {
+        queue.pop(now).unwrap();
+        queue.done(&key, Outcome::Backoff, now);
+        let before = std::mem::replace(&mut now, queue.next_wake().unwrap());
+        now - before
+    })
+}
+
+#[track_caller]
+fn assert_exact(gaps: &[Duration]) {
+    // Timers have ticks of a millisecond.
+    const TICK: Duration = Duration::from_millis(1);
+    for (index, (gap, wait)) in gaps.iter().zip(waits("a")).enumerate() {
+        assert!(*gap >= wait && *gap <= wait + TICK, "attempt {index} came after {gap:?}, not {wait:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_backoff_is_exact_under_a_virtual_clock() {
+    let world = start(Duration::ZERO, |_, _| fail(Class::Retry));
+    world.see("a", 1);
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    let gaps = world.gaps("a");
+    assert!((17..=20).contains(&gaps.len()), "1+2+...+256 s and ten times the cap, give or take a tenth: {}", gaps.len());
+    assert_exact(&gaps);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wake_ups_move_no_attempt_and_inflate_no_backoff() {
+    let world = start(Duration::ZERO, |_, _| fail(Class::Retry));
+    for version in 1..6000 {
+        // A chatty child, and a status that others write.
+        world.show(json!({ "name": "a", "generation": 1, "resourceVersion": version.to_string() }));
+        world.feed.push(&ObjectKey::new("ns", "a"), Trigger::Related);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!((8..=10).contains(&world.gaps("a").len()), "{:?}", world.gaps("a"));
+    assert_exact(&world.gaps("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_spec_a_nudge_and_a_success_start_the_backoff_anew() {
+    let world = start(
+        Duration::ZERO,
+        |name, nth| {
+            if name == "healed" && nth == 6 { Ok(Next::WaitForChange) } else { fail(Class::Retry) }
+        },
+    );
+    for name in ["changed", "nudged", "healed", "left"] {
+        world.see(name, 1);
+    }
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    world.see("changed", 2);
+    let annotations = json!({ crate::names::ANNOTATION_RECONCILE_AT: "now" });
+    world.show(json!({ "name": "nudged", "generation": 1, "resourceVersion": "2", "annotations": annotations }));
+    world.feed.push(&ObjectKey::new("ns", "healed"), Trigger::Related);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(
+        world.times("left").iter().all(|at| *at < 40),
+        "the fifth wait of who is left alone lasts: {:?}",
+        world.times("left")
+    );
+    for name in ["changed", "nudged", "healed"] {
+        let late: Vec<_> = world.times(name).into_iter().filter(|at| *at >= 40).collect();
+        assert!(matches!(late[..], [40, 40 | 41, 42 | 43, 46 | 47]), "{name}: at once, and then 1, 2, 4 s: {late:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_moves_depth_adds_retries_and_longest_running_and_they_settle() {
+    let world = start(Duration::from_millis(100), |name, nth| {
+        if name.ends_with('7') && nth == 1 { fail(Class::Retry) } else { Ok(Next::WaitForChange) }
+    });
+    for index in 0..500 {
+        world.see(&format!("o{index}"), 1);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let queue = |what: &str, value: &str| format!("workqueue_{what}{{name=\"scripted\",controller=\"scripted\"}} {value}\n");
+    for (what, value) in [("depth", "496"), ("adds_total", "500"), ("retries_total", "0")] {
+        assert!(world.metric(&queue(what, value)), "{what} while it lasts");
+    }
+    assert!(!world.metric(&queue("longest_running_processor_seconds", "0.0")));
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    for (what, value) in
+        [("depth", "0"), ("adds_total", "550"), ("retries_total", "50"), ("longest_running_processor_seconds", "0.0")]
+    {
+        assert!(world.metric(&queue(what, value)), "{what} after it: {}", world.metrics.render());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,15 +8,23 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Feed;
+use crate::cache::ShardState;
 
 /// Looks at one cache.
 pub(super) type LookAt = Box<dyn Fn() -> CacheState + Send + Sync>;
 
 /// One cache, now.
 pub(super) struct CacheState {
-    pub(super) synced: bool,
+    pub(super) shards: Vec<ShardState>,
     pub(super) objects: usize,
     pub(super) malformed: Vec<Value>,
+}
+
+impl CacheState {
+    /// Whether there is nothing to wait for: each namespace is known or cannot be, and one at least is known.
+    fn ready(&self) -> bool {
+        self.shards.iter().all(|shard| shard.synced || shard.away.is_some()) && self.shards.iter().any(|shard| shard.synced)
+    }
 }
 
 struct Views {
@@ -33,9 +41,22 @@ impl View {
         Self(Arc::new(Views { caches, feeds }))
     }
 
-    /// Kinds whose caches have not had their first full list.
+    /// Kinds that nothing is known of yet, or that are still being listed.
     pub fn pending(&self) -> Vec<String> {
-        self.0.caches.iter().filter(|(_, state)| !state().synced).map(|(kind, _)| kind.clone()).collect()
+        self.0.caches.iter().filter(|(_, state)| !state().ready()).map(|(kind, _)| kind.clone()).collect()
+    }
+
+    /// Namespaces that cannot be listed or watched, each with the kinds and what the API server said of them.
+    pub fn away(&self) -> Vec<String> {
+        let mut away: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (kind, state) in &self.0.caches {
+            for shard in state().shards {
+                let Some(why) = shard.away else { continue };
+                let namespace = shard.namespace.map_or_else(|| "every namespace".into(), |name| format!("namespace {name}"));
+                away.entry(namespace).or_default().push(format!("{kind} ({why})"));
+            }
+        }
+        away.into_iter().map(|(namespace, kinds)| format!("{namespace}: cannot list {}", kinds.join(", "))).collect()
     }
 
     /// Everything there is to see, for people who debug. Names malformed objects, so it is for loopback only.
@@ -46,7 +67,7 @@ impl View {
             .iter()
             .map(|(kind, state)| {
                 let state = state();
-                (kind, json!({ "synced": state.synced, "objects": state.objects, "malformed": state.malformed }))
+                (kind, json!({ "synced": state.ready(), "objects": state.objects, "malformed": state.malformed }))
             })
             .collect();
         let queues: BTreeMap<_, _> = self
@@ -64,6 +85,6 @@ impl View {
                 )
             })
             .collect();
-        json!({ "caches": caches, "queues": queues })
+        json!({ "caches": caches, "queues": queues, "away": self.away() })
     }
 }

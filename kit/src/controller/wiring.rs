@@ -15,11 +15,12 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
 use serde_json::json;
+use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::view::{CacheState, LookAt, View};
-use super::{Controller, Feed, Reconciler};
+use super::{Controller, Feed, Opener, Reconciler};
 use crate::admission::Admission;
 use crate::cache::{Cache, Change};
 use crate::clock::Clock;
@@ -34,7 +35,7 @@ use crate::names::{LABEL_MANAGED_BY, MANAGED_BY};
 use crate::object::Object;
 use crate::queue::{QueueConfig, Trigger};
 use crate::store::Stores;
-use crate::watch::{Select, Watch};
+use crate::watch::{Means, Select, Watch};
 use crate::write::Writer;
 
 /// What every reconciler is given. Cloning is cheap.
@@ -86,10 +87,10 @@ pub struct Wiring {
     owners: Vec<(KnownOwner, Synced)>,
 }
 
-/// Whether a cache has had its first full list.
-type Synced = Box<dyn Fn() -> bool + Send + Sync>;
+/// Whether a cache has had its first full list of a shard.
+type Synced = Box<dyn Fn(usize) -> bool + Send + Sync>;
 
-/// A controller and the caches that it must not run without.
+/// A controller and the caches that it must know of a namespace before it works there.
 struct Planned {
     controller: Box<dyn AnyController>,
     needs: Vec<Synced>,
@@ -168,7 +169,8 @@ impl Wiring {
         let controller = Controller::new(reconciler, objects.clone(), queue, Arc::clone(&self.kit.metrics), self.kit.clock);
         let feed = controller.feed();
         let (cache, index) = (objects.clone(), self.controllers.len());
-        self.controllers.push(Planned { controller: Box::new(controller), needs: vec![Box::new(move || cache.synced())] });
+        self.controllers
+            .push(Planned { controller: Box::new(controller), needs: vec![Box::new(move |shard| cache.synced(shard))] });
         let primary = feed.clone();
         self.listen::<R::Kind>(move |change| primary.primary(change));
         Control { wiring: self, index, feed, objects, reconciler: PhantomData }
@@ -188,19 +190,25 @@ impl Wiring {
     pub fn start(mut self, stop: &CancellationToken) -> Started {
         self.control_orphans();
         let mut watches = JoinSet::new();
-        let mut synced: BTreeMap<String, LookAt> = BTreeMap::new();
+        let mut caches: BTreeMap<String, LookAt> = BTreeMap::new();
+        let listed = Sender::new(());
+        let (shards, metrics) = (self.kit.job_cache.shards(), Arc::clone(&self.kit.metrics));
+        let means = Means { client: self.client, metrics, clock: self.kit.clock, listed: listed.clone() };
         for watch in self.watches.into_values() {
-            synced.insert(watch.kind(), watch.state());
-            watches.spawn(watch.run(self.client.clone(), Arc::clone(&self.kit.metrics), self.kit.clock, stop.clone()));
+            caches.insert(watch.kind(), watch.state());
+            watches.spawn(watch.run(means.clone(), stop.clone()));
         }
         let feeds = self.controllers.iter().map(|planned| (planned.controller.name(), planned.controller.feed())).collect();
-        Started { controllers: self.controllers, view: View::new(synced, feeds), watches }
+        Started { controllers: self.controllers, view: View::new(caches, feeds), watches, shards, listed }
     }
 
     fn add<K: Object>(&mut self, watch: Watch<K>) {
         let cache = watch.cache().clone();
         let clock = self.kit.clock;
-        self.kit.metrics.on_render(move |metrics| metrics.cache(&K::kind(&()), cache.len(), cache.malformed().len(), clock));
+        self.kit.metrics.on_render(move |metrics| {
+            let away = cache.shard_states().iter().filter(|shard| shard.away.is_some()).count();
+            metrics.cache(&K::kind(&()), cache.len(), cache.malformed().len(), away, clock);
+        });
         self.watches.insert(TypeId::of::<K>(), Box::new(watch));
     }
 
@@ -235,7 +243,7 @@ impl<R: Reconciler> Control<'_, R> {
     pub fn owns_jobs(self) -> Self {
         let (known, synced) = (self.objects.clone(), self.objects.clone());
         let known = move |uid: &str| known.key_of_uid(uid).is_some();
-        self.wiring.owners.push((Box::new(known), Box::new(move || synced.synced())));
+        self.wiring.owners.push((Box::new(known), Box::new(move |shard| synced.synced(shard))));
         self.owns::<Job>().owns::<Pod>()
     }
 
@@ -253,11 +261,11 @@ impl<R: Reconciler> Control<'_, R> {
         self
     }
 
-    /// Objects of this kind are read by the reconciler and wake nobody; it does not run before they are known.
+    /// Objects of this kind are read by the reconciler and wake nobody; it works nowhere before they are known there.
     #[must_use]
     pub fn needs<C: Object>(self) -> Self {
         let cache: Cache<C> = self.wiring.watch(ours());
-        self.wiring.controllers[self.index].needs.push(Box::new(move || cache.synced()));
+        self.wiring.controllers[self.index].needs.push(Box::new(move |shard| cache.synced(shard)));
         self
     }
 
@@ -277,6 +285,10 @@ pub struct Started {
     controllers: Vec<Planned>,
     view: View,
     watches: JoinSet<()>,
+    /// Namespace of each shard, the same for all kinds.
+    shards: Vec<Option<String>>,
+    /// Told after each full list.
+    listed: Sender<()>,
 }
 
 impl Started {
@@ -285,13 +297,21 @@ impl Started {
         self.view.clone()
     }
 
-    /// Runs each controller as soon as its own caches are synced (a kind that is not installed keeps no other waiting),
-    /// until `stop`; drains them within `grace`. True when nothing was cut off.
+    /// Runs the controllers until `stop`, each in every namespace of which it knows all that it needs: neither a kind that
+    /// is not installed nor a namespace that cannot be listed keeps another waiting. Drains them within `grace`. True
+    /// when nothing was cut off.
     pub async fn control(&mut self, stop: &CancellationToken, grace: Duration) -> bool {
         let mut all = JoinSet::new();
         for Planned { controller, needs } in self.controllers.drain(..) {
-            let stop = stop.clone();
-            all.spawn(async move { if wait_synced(&needs, &stop).await { controller.run(stop, grace).await } else { 0 } });
+            let opening = open_known(self.shards.clone(), needs, controller.opener(), self.listed.subscribe());
+            let running = controller.run(stop.clone(), grace);
+            all.spawn(async move {
+                tokio::pin!(running);
+                tokio::select! {
+                    left = &mut running => left,
+                    () = opening => running.await,
+                }
+            });
         }
         let ends = all.join_all().await;
         ends.into_iter().all(|left| left == 0)
@@ -303,17 +323,22 @@ impl Started {
     }
 }
 
-/// Waits until all of these caches are synced; false when `stop` came first.
-async fn wait_synced(needs: &[Synced], stop: &CancellationToken) -> bool {
-    // Caches are pure and have nobody to tell; a start happens once, so looking every 50 ms costs nothing.
-    const LOOK: Duration = Duration::from_millis(50);
-    while !needs.iter().all(|synced| synced()) {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = stop.cancelled() => return false,
+/// Opens each namespace to a controller once everything it needs is known there; ends when all are open.
+async fn open_known(shards: Vec<Option<String>>, needs: Vec<Synced>, open: Opener, mut listed: Receiver<()>) {
+    let mut closed: Vec<(usize, Option<String>)> = shards.into_iter().enumerate().collect();
+    loop {
+        listed.mark_unchanged();
+        closed.retain(|(shard, namespace)| {
+            let known = needs.iter().all(|synced| synced(*shard));
+            if known {
+                open(namespace.as_deref());
+            }
+            !known
+        });
+        if closed.is_empty() || listed.changed().await.is_err() {
+            return;
         }
     }
-    true
 }
 
 /// A [`Watch`] of whatever kind.
@@ -321,13 +346,7 @@ trait AnyWatch: Send {
     fn as_any(&mut self) -> &mut dyn Any;
     fn kind(&self) -> String;
     fn state(&self) -> LookAt;
-    fn run(
-        self: Box<Self>,
-        client: Client,
-        metrics: Arc<Metrics>,
-        clock: Clock,
-        stop: CancellationToken,
-    ) -> BoxFuture<'static, ()>;
+    fn run(self: Box<Self>, means: Means, stop: CancellationToken) -> BoxFuture<'static, ()>;
 }
 
 impl<K: Object> AnyWatch for Watch<K> {
@@ -342,20 +361,14 @@ impl<K: Object> AnyWatch for Watch<K> {
     fn state(&self) -> LookAt {
         let cache = self.cache().clone();
         Box::new(move || CacheState {
-            synced: cache.synced(),
+            shards: cache.shard_states(),
             objects: cache.len(),
             malformed: cache.malformed().iter().map(|m| json!({ "object": m.key.to_string(), "error": m.error })).collect(),
         })
     }
 
-    fn run(
-        self: Box<Self>,
-        client: Client,
-        metrics: Arc<Metrics>,
-        clock: Clock,
-        stop: CancellationToken,
-    ) -> BoxFuture<'static, ()> {
-        Watch::run(*self, client, metrics, clock, stop).boxed()
+    fn run(self: Box<Self>, means: Means, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        Watch::run(*self, means, stop).boxed()
     }
 }
 
@@ -363,6 +376,7 @@ impl<K: Object> AnyWatch for Watch<K> {
 trait AnyController: Send {
     fn name(&self) -> &'static str;
     fn feed(&self) -> Feed;
+    fn opener(&self) -> Opener;
     fn run(self: Box<Self>, stop: CancellationToken, grace: Duration) -> BoxFuture<'static, usize>;
 }
 
@@ -375,7 +389,15 @@ impl<R: Reconciler> AnyController for Controller<R> {
         Controller::feed(self)
     }
 
+    fn opener(&self) -> Opener {
+        Controller::opener(self)
+    }
+
     fn run(self: Box<Self>, stop: CancellationToken, grace: Duration) -> BoxFuture<'static, usize> {
         Controller::run(*self, stop, grace).boxed()
     }
 }
+
+#[cfg(test)]
+#[path = "wiring_tests.rs"]
+mod tests;

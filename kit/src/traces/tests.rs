@@ -173,6 +173,7 @@ async fn reconcile_once(metrics: &Arc<Metrics>) {
     let reconciler = Everything { writer: writer(Arc::clone(metrics)), store: store(folder.path(), Arc::clone(metrics)).await };
     let cache = Cache::new(&[]);
     let controller = Controller::new(reconciler, cache.clone(), QueueConfig::default(), Arc::clone(metrics), Clock::start());
+    controller.opener()(None);
     let (feed, stop) = (controller.feed(), CancellationToken::new());
     for change in cache.apply(Ok(serde_json::from_value(object()).unwrap())) {
         feed.primary(&change);
