@@ -9,7 +9,7 @@ use serde_json::Value;
 use showrunner_controllers::title_enrichment::dereference::seen_job;
 use showrunner_crds::TitleEnrichment;
 use showrunner_kit::{
-    jobs::{JobState, MAX_RECORDS, observe, record, records, spent},
+    jobs::{Charge, JobState, MAX_RECORDS, charged, observe, record, records},
     money::Money,
     names::{ANNOTATION_COST_ESTIMATE, ANNOTATION_POD_RECORDS},
     object::{Object, annotation},
@@ -40,8 +40,8 @@ pub(crate) fn job(input: &[u8]) {
         assert_eq!(seen.state, observe(&job, &pods, now), "the same seen twice");
     }
     let bound = annotation(&job.metadata, ANNOTATION_COST_ESTIMATE).and_then(|text| text.parse::<Money>().ok());
-    let most = bound.unwrap_or_default().times(Decimal::from(records(&job).len()));
-    assert!(spent(&job) <= most, "charged more than the upper bound of each of its pods");
+    let most = bound.map(|bound| bound.times(Decimal::from(records(&job).len())));
+    assert!(charged(&job, Charge::Spent, None) <= most, "charged more than the upper bound of each of its pods");
     kept_records(job, &pods);
 }
 

@@ -32,7 +32,7 @@ pub enum Charge {
 }
 
 /// What an attempt is charged. None where that cannot be known, for nobody has prices: what was reserved stands then.
-pub(super) fn charged(job: &Job, charge: Charge, config: Option<&JobsConfig>) -> Option<Money> {
+pub fn charged(job: &Job, charge: Charge, config: Option<&JobsConfig>) -> Option<Money> {
     match charge {
         Charge::Spent => bound(job, config).map(|bound| spent(job, bound)),
         Charge::Bound => bound(job, config),
@@ -60,7 +60,7 @@ fn worst(job: &Job, config: &JobsConfig) -> Money {
 /// What a pod costs per hour by the limits of its containers.
 fn price_of(pod: &PodSpec, config: &JobsConfig) -> Money {
     let limits = || pod.containers.iter().filter_map(|container| container.resources.as_ref()?.limits.as_ref()).flatten();
-    let of = |name: &str| limits().filter(|(limit, _)| *limit == name).map(|(_, amount)| quantity(amount)).sum::<Decimal>();
+    let of = |name: &str| limits().filter(|(limit, _)| *limit == name).map(|(_, amount)| quantity(amount)).fold(Decimal::ZERO, Decimal::saturating_add);
     let gib = |bytes: Decimal| bytes / Decimal::from(GIB);
     // The dearest class whose machine it is: a pod does not say which of them it was made for, or says it in vain.
     let class = |resource: Option<&str>, count: Decimal| {
@@ -84,7 +84,7 @@ fn price_of(pod: &PodSpec, config: &JobsConfig) -> Money {
 
 /// What an attempt has cost by its records: time run at the rate of when the Job was made. A pod that started and has no
 /// known end costs the attempt's upper bound, and so does one whose price cannot be read.
-pub(super) fn spent(job: &Job, bound: Money) -> Money {
+fn spent(job: &Job, bound: Money) -> Money {
     let rate = annotation(&job.metadata, names::ANNOTATION_HOURLY_RATE).and_then(|text| text.parse::<Money>().ok());
     let cost = |record: &PodRecord| match (record.started, record.finished, rate) {
         (None, _, _) => Money::ZERO,

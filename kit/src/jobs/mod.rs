@@ -24,10 +24,10 @@ use crate::object::Object;
 
 pub use act::{ActError, CancelStep, Jobs, Made, next_cancel_step};
 pub use build::{build, estimate, hourly_rate};
-pub use cost::Charge;
+pub use cost::{Charge, charged};
 pub use observe::{
     Cause, JobState, MAX_RECORDS, NODE_LOST_AFTER, Overdue, PodRecord, is_finished, is_suspended, is_terminal, lost_at, observe,
-    record, records, spent, start_overdue,
+    record, records, start_overdue,
 };
 pub use seal::Seal;
 

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::conditions::{clean, cut};
-use crate::money::Money;
 use crate::names::{self, WORKER_CONTAINER};
 use crate::object::{annotation, has_finalizer, is_controlled_by};
 
