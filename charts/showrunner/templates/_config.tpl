@@ -35,7 +35,8 @@ jobs:
   image: {{ include "showrunner.image" (list .Values.worker.image .) | quote }}
   imagePullPolicy: {{ .Values.worker.image.pullPolicy }}
   imagePullSecrets: {{ .Values.worker.imagePullSecrets | toJson }}
-  maxInFlight: {{ .Values.jobs.maxInFlight }}
+  {{- /* Values of an older release, reused, have no jobs. */}}
+  maxInFlight: {{ ((.Values.jobs).maxInFlight) | default 500 }}
   currency: {{ .Values.prices.currency }}
   prices: {{ omit .Values.prices "currency" | toJson }}
   classes: {{- .Values.classes | toYaml | nindent 4 }}
