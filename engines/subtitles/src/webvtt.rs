@@ -53,7 +53,7 @@ pub fn read(file: &str) -> Result<Vec<MsCue>, ReadError> {
         let Some(times) = lines.by_ref().take(2).find(|line| line.contains("-->")) else {
             continue;
         };
-        let odd = || ReadError::Malformed(format!("unreadable times in {:?}", quoted(times)));
+        let odd = || ReadError::Malformed(format!("unreadable times in {}", quoted(&format!("{:?}", quoted(times)))));
         let (start, rest) = times.split_once("-->").ok_or_else(odd)?;
         let end = rest.split_whitespace().next().unwrap_or_default();
         let (Some(start), Some(end)) = (clock(start.trim()), clock(end)) else {
