@@ -130,7 +130,7 @@ async fn a_connection_is_for_one_request_and_a_head_has_a_size() {
     let request = "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(ask(request.repeat(2)).await.matches("HTTP/1.1 200").count(), 1);
     let answer = ask(format!("GET /livez HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "a".repeat(200_000))).await;
-    assert!(!answer.contains("200"), "{answer}");
+    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     stop.cancel();
     serving.join().await;
 }
