@@ -1,6 +1,7 @@
 //! One namespace with its operator and its pods. I/O: the operator as a process, the control plane.
 
 use crate::faults::{
+    cast::Commits,
     operator::{Replica, Setting},
     player::{Behaviour, Player},
     run::Means,
@@ -28,6 +29,8 @@ pub struct Stage<'a> {
     pub namespace: String,
     /// Between the operator and what it talks to.
     pub wire: Wire,
+    /// What its pods have committed.
+    pub commits: Arc<Commits>,
     numbers: Arc<AtomicU32>,
     folder: PathBuf,
 }
@@ -46,7 +49,7 @@ impl<'a> Stage<'a> {
         let folder = means.folder.join(namespace);
         std::fs::create_dir_all(&folder)?;
         let wire = Wire::new(namespace, means.http.clone(), &means.api, &means.store_url, None);
-        Ok(Self { means, namespace: namespace.to_owned(), wire, numbers: Arc::default(), folder })
+        Ok(Self { means, namespace: namespace.to_owned(), wire, commits: Arc::default(), numbers: Arc::default(), folder })
     }
 
     /// Starts an operator, named `name` in its logs.
@@ -76,7 +79,7 @@ impl<'a> Stage<'a> {
             patient: false,
             http: self.means.http.clone(),
             leash: Arc::default(),
-            commits: Arc::default(),
+            commits: Arc::clone(&self.commits),
         }
     }
 }

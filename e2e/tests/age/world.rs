@@ -208,6 +208,8 @@ async fn keeps_the_laws(means: &Means, stage: &Stage<'_>, versions: Vec<Version>
         audit: means.audit.of(&stage.namespace)?,
         editions: STORIES.len(),
         jobs: STORIES.len(),
+        changes: 0,
+        redone: stage.commits.redone(),
         processes: STORIES.len(),
         writes_at_rest: Vec::new(),
         keys: means.store.list(&format!("{}/", stage.namespace)).await?,

@@ -60,7 +60,12 @@ fn worst(job: &Job, config: &JobsConfig) -> Money {
 /// What a pod costs per hour by the limits of its containers.
 fn price_of(pod: &PodSpec, config: &JobsConfig) -> Money {
     let limits = || pod.containers.iter().filter_map(|container| container.resources.as_ref()?.limits.as_ref()).flatten();
-    let of = |name: &str| limits().filter(|(limit, _)| *limit == name).map(|(_, amount)| quantity(amount)).fold(Decimal::ZERO, Decimal::saturating_add);
+    let of = |name: &str| {
+        limits()
+            .filter(|(limit, _)| *limit == name)
+            .map(|(_, amount)| quantity(amount))
+            .fold(Decimal::ZERO, Decimal::saturating_add)
+    };
     let gib = |bytes: Decimal| bytes / Decimal::from(GIB);
     // The dearest class whose machine it is: a pod does not say which of them it was made for, or says it in vain.
     let class = |resource: Option<&str>, count: Decimal| {

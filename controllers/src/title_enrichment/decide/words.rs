@@ -50,7 +50,7 @@ impl Draft<'_> {
         let mut acts = std::mem::take(&mut self.acts);
         acts.push(act);
         let status = self.input.status.clone();
-        Decision::Do(Box::new(Steps { status, verdict: None, acts, next: Next::WaitForChange }))
+        Decision::Do(Box::new(Steps { status, verdict: None, notes: Vec::new(), acts, next: Next::WaitForChange }))
     }
 
     /// The end of every decision: steps, verdict, and when to look again.
