@@ -189,7 +189,8 @@ fn container(request: &JobRequest, config: &JobsConfig) -> Container {
     let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
-        read_only: Some(read_only),
+        // As the API server keeps it: it leaves out what is false.
+        read_only: read_only.then_some(true),
         ..VolumeMount::default()
     };
     Container {

@@ -302,7 +302,12 @@ impl Draft<'_> {
             return Some(self.trouble(trouble));
         }
         if let Ok(digest) = published.digest.parse() {
-            self.acts.push(Act::Alias { store: wish.store.clone(), digest });
+            let alias = Act::Alias { store: wish.store.clone(), digest };
+            // It was told with what is published. Told again before each try, a status would go to and fro while a store is away.
+            if self.input.status.published.as_ref().is_some_and(is_current) {
+                return Some(self.first(alias));
+            }
+            self.acts.push(alias);
         }
         Some(self.tell(TitleReason::Publishing, PUBLISHING.to_owned(), Next::WaitForChange))
     }

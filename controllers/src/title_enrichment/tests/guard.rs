@@ -161,8 +161,9 @@ fn a_job_that_was_changed_is_stopped_and_nothing_of_it_is_harvested_even_when_it
         assert!(world.events.contains(&TitleReason::JobAltered));
         let message = world.step("shots").message.clone().unwrap();
         assert!(message.contains(&name) && message.contains("limits"), "{message}");
-        assert_eq!(tampered(&world).is_some(), !ends_first, "as long as it is there to be stopped");
+        assert!(tampered(&world).is_some(), "until it is dealt with");
         world.settle();
+        assert!(tampered(&world).is_none(), "nothing of it is left");
         assert_eq!(world.status.history[0].outcome, "JobAltered", "not what it said of the source: {ends_first}");
         assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 2));
         assert_eq!(world.charged[0].1, Charge::Worst);
