@@ -49,22 +49,31 @@ bench-test: deps
 # Both lanes mostly wait: for leases, grace periods, deadlines. What they run is built before, not by the two at once.
 e2e-test: tools images ## Run the fault sweep and, beside it, the tests on a real cluster (as root)
 	@$(STEP) "build of the tests" cargo test --release --locked --workspace --no-run
-	@scripts/beside sweep '$(MAKE) sweep node-test' cluster '$(MAKE) cluster-test'
-.PHONY: node-test cluster-test
+	@scripts/beside sweep '$(MAKE) sweep load-test node-test' cluster '$(MAKE) cluster-test'
+.PHONY: load-test node-test cluster-test
+load-test: tools binaries artefacts
+	@SHOWRUNNER_E2E=1 $(STEP) "five hundred titles at once" cargo test --release --locked --workspace --test flood
+	@SHOWRUNNER_E2E=1 $(STEP) "titles of older versions" cargo test --release --locked --workspace --test age
 node-test: tools images
 	@SHOWRUNNER_E2E=1 $(STEP) "pods on kubelet and process node" cargo test --release --locked --workspace --test node
 cluster-test: tools images
 	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test cluster
 .PHONY: sweep sweep-long planted
-sweep: tools binaries artefacts ## Let one thing go wrong at every write of a story, on a real control plane; needs no root
+sweep: tools binaries artefacts ## Let one thing go wrong at every write of a story, change specs at random, on a real control plane; needs no root
 	@SHOWRUNNER_E2E=1 $(STEP) "fault sweep" cargo test --release --locked --workspace --test sweep
 planted: deps
 	@$(STEP) "the operator with planted bugs" $(BUILD) --bin showrunner-operator-planted --features showrunner-operator/planted-bugs
 sweep-long: tools binaries artefacts planted ## Every fault at every point of every story, and every planted bug
 	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 SHOWRUNNER_PLANTED=all $(STEP) "fault sweep, all of it" cargo test --release --locked --workspace --test sweep
-test-long: test sweep-long ## The tests, with every seed, every fault, the planted bugs and the two-cluster check
+test-long: test sweep-long ## The tests, with every seed, every fault, the planted bugs, the programs of older versions and the two-cluster check
 	@$(STEP) "two clusters side by side" e2e/cluster/test
+	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "titles of older versions, and their programs" cargo test --release --locked --workspace --test age
+	@SHOWRUNNER_LONG=1 $(STEP) "media that wants much" cargo test --release --locked --workspace --test media -- bombs
 	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "tests on a real cluster, all seeds" cargo test --release --locked --workspace --test cluster
+
+.PHONY: fuzz
+fuzz: deps ## Fuzz every reader of ours with libFuzzer, 60 s each (FUZZ_SECONDS), on one core
+	@$(STEP) "fuzzing" scripts/fuzz -s $(or $(FUZZ_SECONDS),60)
 
 .PHONY: bench
 # NAME has a default for clusters; only one that was given names a suite.
@@ -85,6 +94,7 @@ generated: helm binaries
 	@$(STEP) "generated files are up to date" $(CARGO_TARGET_DIR)/release/showrunner-xtask check-generated
 house: binaries
 	@$(STEP) "dependency direction" $(CARGO_TARGET_DIR)/release/showrunner-xtask check-deps
+	@$(STEP) "definitions take what older versions stored" $(CARGO_TARGET_DIR)/release/showrunner-xtask check-crds
 licences: deps ## Licences, bans and sources of every crate, by cargo-deny
 	@$(STEP) "licences, bans, sources" scripts/check-licences
 charts: helm

@@ -228,10 +228,15 @@ pub fn is_finished(job: &Job) -> bool {
     job_condition(job, "Complete").is_some() || job_condition(job, "Failed").is_some()
 }
 
-/// Whether the job controller has seen the suspension and everything of it has ended.
+/// Whether the job controller has seen the suspension and everything of it has ended. A Job that is suspended just as its
+/// pod ends comes no further than the criteria: suspension takes its start time away, and without one the API server does
+/// not let it be called finished, ever (seen with Kubernetes 1.35).
 pub(super) fn is_quiet(job: &Job, pods: &[Arc<Pod>], now: Timestamp) -> bool {
     let own = own_pods(job, pods);
-    !has_live_pods(job, &own, now) && !is_ahead(job, &own, now) && (is_finished(job) || job_condition(job, "Suspended").is_some())
+    let has = |condition: &str| job_condition(job, condition).is_some();
+    let stuck = is_suspended(job) && (has("SuccessCriteriaMet") || has("FailureTarget"));
+    let seen = is_finished(job) || has("Suspended") || stuck;
+    seen && !has_live_pods(job, &own, now) && !is_ahead(job, &own, now)
 }
 
 /// Whether a Job has ended and what we see of its pod is older than that: the watches of Jobs and of pods do not keep

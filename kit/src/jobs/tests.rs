@@ -379,6 +379,18 @@ fn a_pod_that_its_node_does_not_confirm_ended_is_lost_and_its_job_can_be_ended()
     assert_eq!(next_cancel_step(&job(true, two), &released, lost), CancelStep::Wait, "another one is still ending");
 }
 
+/// Kubernetes lets no Job be called finished that has no start time, and suspension takes that away.
+#[test]
+fn a_job_that_was_suspended_just_as_its_pod_ended_is_not_waited_for() {
+    for criteria in ["SuccessCriteriaMet", "FailureTarget"] {
+        let mut status = condition(criteria, "CompletionsReached");
+        (status["ready"], status["terminating"], status["succeeded"]) = (0.into(), 0.into(), 1.into());
+        assert_eq!(next_cancel_step(&job(true, status.clone()), &[], at(1000)), CancelStep::Settle);
+        status["terminating"] = 1.into();
+        assert_eq!(next_cancel_step(&job(true, status), &[], at(1000)), CancelStep::Wait, "a pod is still ending");
+    }
+}
+
 #[test]
 fn a_seal_is_broken_by_whatever_must_stay_as_it_was_made_and_by_nothing_else() {
     let made = job(true, Value::Null);
