@@ -20,7 +20,11 @@ use kube::{
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use showrunner_contracts::{Document as _, step::Step, work_order::WorkOrder};
+use showrunner_contracts::{
+    Document as _,
+    step::{PICTURE_RECIPE, SOUND_RECIPE, Step},
+    work_order::WorkOrder,
+};
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 /// How long the stories may take together.
@@ -86,6 +90,8 @@ pub async fn freeze(means: &Means, binary: &Path, name: &str, commit: &str) -> R
         at: Timestamp::now(),
         namespace,
         algorithms: algorithms(&objects)?,
+        // Those of this tool: a version is frozen when it is made.
+        recipes: (PICTURE_RECIPE, SOUND_RECIPE),
         objects,
         store,
     })

@@ -30,6 +30,8 @@ pub struct Frozen {
     pub namespace: String,
     /// The version of each step's algorithm.
     pub algorithms: BTreeMap<String, u32>,
+    /// The versions of the recipes that picture and sound are made by before a step sees them.
+    pub recipes: (u32, u32),
     /// Titles, then Jobs, then pods.
     pub objects: Vec<Value>,
     /// What the store has, by key.
@@ -74,12 +76,15 @@ impl Frozen {
             store.insert(key.clone(), std::fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?);
         }
         let algorithms = about["algorithms"].as_object().into_iter().flatten();
+        // The first version was frozen without.
+        let recipe = |of: &str| about["recipes"][of].as_u64().map_or(1, |version| version as u32);
         Ok(Self {
             name: name.to_owned(),
             commit: text("commit")?,
             at: text("at")?.parse()?,
             namespace: text("namespace")?,
             algorithms: algorithms.map(|(step, version)| (step.clone(), version.as_u64().unwrap_or_default() as u32)).collect(),
+            recipes: (recipe("picture"), recipe("sound")),
             objects: read("objects.json")?.as_array().cloned().context("objects.json is a list")?,
             store,
         })
@@ -97,7 +102,8 @@ impl Frozen {
             std::fs::write(blobs.join(&blob), bytes)?;
             store.insert(key, blob);
         }
-        let about = json!({ "commit": self.commit, "at": self.at.to_string(), "namespace": self.namespace, "algorithms": self.algorithms });
+        let about = json!({ "commit": self.commit, "at": self.at.to_string(), "namespace": self.namespace, "algorithms": self.algorithms,
+            "recipes": { "picture": self.recipes.0, "sound": self.recipes.1 } });
         for (file, value) in [("frozen.json", &about), ("objects.json", &json!(self.objects)), ("store.json", &json!(store))] {
             std::fs::write(folder.join(file), serde_json::to_string_pretty(value)? + "\n")?;
         }

@@ -4,8 +4,8 @@
 //! I/O: watches the API server beside the proxies, with the administrator's rights; reads the audit log's file.
 
 use super::plane::OPERATOR;
-use anyhow::{Context as _, Result, bail};
-use futures::StreamExt as _;
+use anyhow::{Context as _, Result, bail, ensure};
+use futures::{StreamExt as _, stream, stream::BoxStream};
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams},
@@ -22,11 +22,13 @@ use std::{
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 /// Longest that one watch is left open, seconds; then it is opened again where it was.
 const WATCH_SECONDS: u32 = 280;
+/// How long a watch that has just been opened may take to refuse. What it gives later is kept.
+const REFUSED_WITHIN: Duration = Duration::from_millis(250);
 /// Group of our own kinds.
 const OUR_GROUP: &str = "showrunner.dev";
 
@@ -78,6 +80,33 @@ struct Shared {
     grown: watch::Sender<()>,
 }
 
+type Events = BoxStream<'static, kube::Result<WatchEvent<DynamicObject>>>;
+
+async fn watch_from(api: &Api<DynamicObject>, from: &str) -> Result<Events> {
+    Ok(api.watch(&WatchParams::default().timeout(WATCH_SECONDS), from).await?.boxed())
+}
+
+/// A watch from a version on, with what it gave at once; none where that version is no longer remembered: an API server
+/// remembers a kind only since it has served it, or since its definition changed.
+async fn try_from(api: &Api<DynamicObject>, from: &str) -> Result<Option<Events>> {
+    let mut events = watch_from(api, from).await?;
+    Ok(match timeout(REFUSED_WITHIN, events.next()).await {
+        Ok(Some(Ok(WatchEvent::Error(status)))) if status.code == 410 => None,
+        Ok(Some(first)) => Some(stream::iter([first]).chain(events).boxed()),
+        Ok(None) | Err(_) => Some(events),
+    })
+}
+
+/// A watch from now on, and the version it begins after.
+async fn open(api: &Api<DynamicObject>) -> Result<(String, Events)> {
+    loop {
+        let from = api.list(&ListParams::default().limit(1)).await?.metadata.resource_version.unwrap_or_default();
+        if let Some(events) = try_from(api, &from).await? {
+            return Ok((from, events));
+        }
+    }
+}
+
 /// Keeps the history growing; ends with it.
 pub struct Recorder(#[allow(dead_code, reason = "held for its end")] JoinSet<()>);
 
@@ -101,10 +130,10 @@ impl History {
         let mut tasks = JoinSet::new();
         for kind in history.0.kinds.clone() {
             let api: Api<DynamicObject> = Api::all_with(history.0.client.clone(), &kind);
-            let from = api.list(&ListParams::default().limit(1)).await?.metadata.resource_version.unwrap_or_default();
+            let (from, events) = open(&api).await?;
             let history = history.clone();
             tasks.spawn(async move {
-                let ended = history.follow(api, &kind.plural, from).await;
+                let ended = history.follow(api, &kind.plural, from, events).await;
                 let text =
                     format!("failed to watch {}: {:#}", kind.plural, ended.err().unwrap_or_else(|| anyhow::anyhow!("over")));
                 *history.0.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
@@ -116,10 +145,8 @@ impl History {
 
     /// Without a gap: a watch that ends is opened again after the last version it gave. An error ends it, for then there
     /// could be one.
-    async fn follow(&self, api: Api<DynamicObject>, resource: &str, mut from: String) -> Result<()> {
+    async fn follow(&self, api: Api<DynamicObject>, resource: &str, mut from: String, mut events: Events) -> Result<()> {
         loop {
-            let params = WatchParams::default().timeout(WATCH_SECONDS);
-            let mut events = api.watch(&params, &from).await?.boxed();
             while let Some(event) = events.next().await {
                 let (object, deleted) = match event? {
                     WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
@@ -143,7 +170,32 @@ impl History {
                 drop(all);
                 self.0.grown.send_replace(());
             }
+            events = loop {
+                if let Some(events) = try_from(&api, &from).await? {
+                    break events;
+                }
+                from = self.unchanged_since(&api, resource, &from).await?;
+            };
         }
+    }
+
+    /// A later version up to which nothing of a kind has changed. An error where something has: that would be a gap.
+    async fn unchanged_since(&self, api: &Api<DynamicObject>, resource: &str, from: &str) -> Result<String> {
+        let place = |object: &DynamicObject| (object.metadata.namespace.clone(), object.metadata.name.clone());
+        let list = api.list(&ListParams::default()).await?;
+        let there: BTreeMap<_, _> =
+            list.items.iter().map(|object| (place(object), object.metadata.resource_version.clone())).collect();
+        let mut known = BTreeMap::new();
+        for version in self.0.versions.lock().unwrap_or_else(PoisonError::into_inner).values().flatten() {
+            let object: DynamicObject = serde_json::from_value(version.object.as_ref().clone())?;
+            match version.resource == resource {
+                true if version.deleted => _ = known.remove(&place(&object)),
+                true => _ = known.insert(place(&object), object.metadata.resource_version),
+                false => {}
+            }
+        }
+        ensure!(there == known, "{from} is too old, and something has changed since");
+        list.metadata.resource_version.context("a list has a version")
     }
 
     /// A watched kind, by its plural.

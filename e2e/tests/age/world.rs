@@ -8,7 +8,11 @@ use kube::{
     api::{DynamicObject, PostParams},
 };
 use serde_json::{Value, json};
-use showrunner_contracts::{Document as _, step::Step, work_order::WorkOrder};
+use showrunner_contracts::{
+    Document as _,
+    step::{PICTURE_RECIPE, SOUND_RECIPE, Step},
+    work_order::WorkOrder,
+};
 use showrunner_e2e::{
     age::{
         frozen::Frozen,
@@ -133,7 +137,9 @@ fn check(suite: &Suite, frozen: &Frozen, story: &Story, now: &World, versions: &
     let done = step_versions(before).filter(|(_, result)| result.is_some());
     let changed = done.map(|(step, _)| step).any(|step| {
         let then = frozen.algorithms.get(&step).copied();
-        STEPS.iter().any(|now| now.to_string() == step && Some(now.algorithm_version()) != then)
+        let recipe =
+            |now: &Step| if now.is_visual() { frozen.recipes.0 != PICTURE_RECIPE } else { frozen.recipes.1 != SOUND_RECIPE };
+        STEPS.iter().any(|now| now.to_string() == step && (Some(now.algorithm_version()) != then || recipe(now)))
     });
     ensure!(!changed || told == Some("True"), "finished steps are of an older version, and Outdated is {told:?}");
     if story.end == End::Rests && !changed {

@@ -243,7 +243,11 @@ async fn gather(
         }
     }
     let traces = collector.bodies();
-    ensure!(String::from_utf8_lossy(&traces).contains(&here.name), "the collector saw no trace of the title");
+    ensure!(
+        String::from_utf8_lossy(&traces).contains(&here.name),
+        "the collector saw no trace of the title in {} bytes",
+        traces.len()
+    );
     hay.insert("traces".to_owned(), traces);
     Ok(orders)
 }
