@@ -97,6 +97,7 @@ house: binaries
 	@$(STEP) "definitions take what older versions stored" $(CARGO_TARGET_DIR)/release/showrunner-xtask check-crds
 licences: deps ## Licences, bans and sources of every crate, by cargo-deny
 	@$(STEP) "licences, bans, sources" scripts/check-licences
+	@$(STEP) "the fuzzers' lock file" bash -c 'cargo metadata --quiet --locked --format-version 1 --manifest-path fuzz/libfuzzer/Cargo.toml >/dev/null'
 charts: helm
 	@$(STEP) "charts" scripts/check-charts
 scripts: deps
