@@ -72,7 +72,7 @@ test-long: test sweep-long ## The tests, with every seed, every fault, the plant
 	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "tests on a real cluster, all seeds" cargo test --release --locked --workspace --test cluster
 
 .PHONY: fuzz
-fuzz: deps ## Fuzz every reader of ours with libFuzzer, 60 s each (FUZZ_SECONDS), on one core
+fuzz: deps ## Fuzz the readers of fuzz/libfuzzer, 60 s each (FUZZ_SECONDS), on one core
 	@$(STEP) "fuzzing" scripts/fuzz -s $(or $(FUZZ_SECONDS),60)
 
 .PHONY: bench

@@ -45,10 +45,8 @@ const JITTER_PERCENT: u64 = 20;
 /// A Job as decisions see it.
 pub fn seen_job(job: &Job, owner_uid: &str, pods: &[Arc<Pod>], now: Timestamp) -> SeenJob {
     let state = observe(job, pods, now);
-    let number = annotation(&job.metadata, names::ANNOTATION_ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or_default();
     SeenJob {
         name: job.metadata.name.clone().unwrap_or_default(),
-        number,
         cancel: next_cancel_step(job, pods, now),
         overdue: start_overdue(job, &state, now),
         held: has_finalizer(&job.metadata, names::FINALIZER_SETTLE) || held_pods(job, pods).next().is_some(),

@@ -78,8 +78,8 @@ impl Reconciler for TitleReconciler {
         let had = object.status.as_ref().is_some_and(|status| status.attempt.is_some());
         let mut look = Look { asked: false, has: had };
         let result = Box::pin(self.look(object, &asking, &mut look, now)).await;
-        // However it ended: who does not ask now holds up nobody.
-        if !look.asked {
+        // However it ended: who does not ask now holds up nobody, and neither does who asked and then failed.
+        if !look.asked || (result.is_err() && !look.has) {
             self.kit.room.pass(&asking.uid, asking.created, had, look.has);
         }
         result

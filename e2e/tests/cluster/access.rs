@@ -355,6 +355,16 @@ async fn bounded(suite: Arc<Suite>) -> Result<()> {
             "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}}});
     let answer = said(&operator.client, "POST", &jobs, &plain).await?;
     ensure!(answer.is_empty(), "a Job like those of the operator is refused: {answer}");
+    let pod = json!({"metadata": {"name": "p"}, "spec": plain["spec"]["template"]["spec"]});
+    let pods = format!("/api/v1/namespaces/{}/pods", here.name);
+    // With a query it is no dry run.
+    let made = said(&suite.client, "POST", &format!("{pods}?fieldManager=test"), &pod).await?;
+    ensure!(made.is_empty(), "the administrator makes no pod: {made}");
+    let other = json!({"spec": {"containers": [{"name": "c", "image": "another"}]}});
+    let answer = said(&operator.client, "PATCH", &format!("{pods}/p"), &other).await?;
+    ensure!(answer.contains("of a pod to its Job"), "the operator's account changes a pod's image: {answer:?}");
+    let answer = said(&operator.client, "PATCH", &format!("{pods}/p"), &annotated).await?;
+    ensure!(answer.is_empty(), "the rest of a pod is refused too: {answer}");
     for (what, pointer, key, value) in [
         ("a token", "", "automountServiceAccountToken", json!(true)),
         ("another account", "", "serviceAccountName", json!("builder")),

@@ -221,8 +221,10 @@ impl Jobs {
         }
         let uid = job.metadata.uid.as_deref().unwrap_or_default();
         let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
-        let pods: Vec<Pod> = self.writer.list_now(namespace, &format!("{LABEL_CONTROLLER}={uid}")).await?;
-        if pods.iter().any(|pod| has_finalizer(&pod.metadata, names::FINALIZER_OBSERVE)) {
+        // As our cache selects them: nobody waits for a pod that is only labelled like one of this Job, or that is never seen.
+        let ours = format!("{LABEL_CONTROLLER}={uid},{}={}", names::LABEL_MANAGED_BY, names::MANAGED_BY);
+        let pods: Vec<Pod> = self.writer.list_now(namespace, &ours).await?;
+        if pods.iter().any(|pod| is_held(job, pod)) {
             return Err(WriteError::Conflict { object: job.describe() }.into());
         }
         self.let_go(job, charge, ttl).await

@@ -375,13 +375,13 @@ impl Draft<'_> {
         self.tell(TitleReason::Planned, message, Next::WaitForChange)
     }
 
-    /// Numbers count up over all attempts of the title, so that neither a Job's name nor a folder is ever used twice.
+    /// Numbers count up over all attempts of the title, so that neither a Job's name nor a folder is ever used twice. Only
+    /// the status is asked: what stands on a Job, anybody who may write Jobs may have written.
     fn highest_number(&self) -> i32 {
         if planted!("attempt-not-advanced") {
             return 0;
         }
-        let history = self.status.history.iter().map(|past| past.number);
-        history.chain(self.jobs.iter().map(|job| job.number)).max().unwrap_or(0)
+        self.status.history.iter().map(|past| past.number).max().unwrap_or(0)
     }
 
     /// What the Job is made from. `Err(None)` when it cannot be made any more as it was intended.

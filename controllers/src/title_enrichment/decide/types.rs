@@ -64,8 +64,6 @@ pub struct Title {
 pub struct SeenJob {
     /// Name.
     pub name: String,
-    /// Attempt number.
-    pub number: i32,
     /// Where it is.
     pub state: JobState,
     /// What would end it.

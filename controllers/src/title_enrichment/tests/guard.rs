@@ -14,8 +14,6 @@ use crate::title_enrichment::decide::SeenJob;
 fn forged(name: &str, controlled: bool) -> SeenJob {
     SeenJob {
         name: name.into(),
-        // Numbers of attempts count up: who could set one could end them all.
-        number: i32::MAX,
         state: JobState::Pending { since: None, reason: "NoPod".into(), message: String::new() },
         cancel: CancelStep::Suspend,
         overdue: Overdue::No,
@@ -87,7 +85,7 @@ fn a_published_title_stays_so_and_names_the_job_that_somebody_makes_in_its_name(
     world.edit(|spec| spec.thumbnails.select = 3);
     world.settle();
     let number = world.jobs[&world.names[1]].order.attempt.number;
-    assert_eq!((world.status.phase, number), (Some(Phase::Published), 2), "a forged number counts for nothing");
+    assert_eq!((world.status.phase, number), (Some(Phase::Published), 2), "what is forged counts for no attempt");
 }
 
 #[test]

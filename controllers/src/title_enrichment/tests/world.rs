@@ -286,7 +286,6 @@ impl World {
         };
         SeenJob {
             name: job.order.attempt.job.clone(),
-            number: job.order.attempt.number,
             state: job.state.clone(),
             cancel,
             overdue,
