@@ -25,6 +25,10 @@ const A_JOB: Duration = Duration::from_mins(4);
 /// How often the demo title's picture is repeated after itself: long enough that its Job outlives an upgrade.
 const REPEATED: &str = "1";
 
+/// Versions whose own operator does not find what a Job of today commits below a prefix that namespaces share, where each has
+/// a folder of its own now: who goes back to one of them with a Job running has its work done once more (docs/upgrading.md).
+const DO_AGAIN: [&str; 1] = ["v0.1-house"];
+
 pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
     vec![trial(suite, "age::an_older_release_is_upgraded_and_rolled_back_with_titles_in_flight", there_and_back)]
 }
@@ -65,10 +69,15 @@ async fn both_ways(suite: &Suite, here: &Namespaced, frozen: &Frozen) -> Result<
     }
     install::roll_back(&suite.cluster, "showrunner")?;
     ensure!(newer.is_disjoint(&operators(suite).await?), "the rollback left a newer operator in its place");
-    done_by(suite, here, "back", &job).await?;
+    let again = own && DO_AGAIN.contains(&frozen.name.as_str());
+    if again {
+        here.wait_for("back", Phase::Published, A_JOB).await?;
+    } else {
+        done_by(suite, here, "back", &job).await?;
+    }
     ensure!(published(&here.titles().get("up").await?)? == up, "the rollback published the other title anew");
     let made = jobs_made(suite, &here.name)?;
-    ensure!(made == 2, "{made} Jobs were made for two titles");
+    ensure!(made == if again { 3 } else { 2 }, "{made} Jobs were made for two titles");
     Ok(())
 }
 
