@@ -360,7 +360,8 @@ async fn bounded(suite: Arc<Suite>) -> Result<()> {
     // With a query it is no dry run.
     let made = said(&suite.client, "POST", &format!("{pods}?fieldManager=test"), &pod).await?;
     ensure!(made.is_empty(), "the administrator makes no pod: {made}");
-    let other = json!({"spec": {"containers": [{"name": "c", "image": "another"}]}});
+    let mut other = json!({"spec": {"containers": pod["spec"]["containers"]}});
+    other["spec"]["containers"][0]["image"] = "another".into();
     let answer = said(&operator.client, "PATCH", &format!("{pods}/p"), &other).await?;
     ensure!(answer.contains("of a pod to its Job"), "the operator's account changes a pod's image: {answer:?}");
     let answer = said(&operator.client, "PATCH", &format!("{pods}/p"), &annotated).await?;
