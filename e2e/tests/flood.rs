@@ -420,7 +420,7 @@ async fn store_malformed(bed: &Bed, namespace: &str) -> Result<()> {
 fn main() -> ExitCode {
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     if std::env::var_os("SHOWRUNNER_E2E").is_none() {
-        println!("the flood needs a real API server: set SHOWRUNNER_E2E=1");
+        println!("the flood is run by `make load-test`");
         return ExitCode::SUCCESS;
     }
     if arguments.list {

@@ -86,7 +86,7 @@ fn main() -> ExitCode {
     // Definitions are the whole cluster's, and trials change them.
     arguments.test_threads = Some(1);
     if std::env::var_os("SHOWRUNNER_E2E").is_none() {
-        println!("the tests of older versions are run by `make sweep`");
+        println!("the tests of older versions are run by `make load-test`");
         return ExitCode::SUCCESS;
     }
     if arguments.list {
