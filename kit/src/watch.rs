@@ -57,7 +57,7 @@ pub struct Means {
     pub metrics: Arc<Metrics>,
     /// Says when.
     pub clock: Clock,
-    /// Told after each full list.
+    /// Told after each full list, and when there is none to be had.
     pub listed: Sender<()>,
 }
 
@@ -141,6 +141,7 @@ impl<K: Object> Watch<K> {
                     let refusal = refusal(&error);
                     if refusal.is_some() || !self.cache.synced(shard) {
                         self.cache.refused(shard, refusal.unwrap_or_else(|| "no answer that can be used".to_owned()));
+                        listed.send_replace(());
                         // A watch that works again says nothing in a quiet namespace; a list always does.
                         events = self.events(namespace.as_deref(), client);
                     }

@@ -25,9 +25,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 use showrunner_crds::TitleEnrichment;
-use showrunner_crds::title_enrichment::{TitleEnrichmentSpec, TitleEnrichmentStatus};
+use showrunner_crds::common::condition;
+use showrunner_crds::title_enrichment::{TitleEnrichmentSpec, TitleEnrichmentStatus, TitleReason};
+use showrunner_kit::conditions;
 use showrunner_kit::controller::{Kit, Wiring};
-use showrunner_kit::jobs::room::Asking;
+use showrunner_kit::jobs::room::{Asking, Place};
 use showrunner_kit::object::{ObjectKey, has_finalizer};
 use showrunner_kit::planted;
 use showrunner_kit::traces;
@@ -51,12 +53,20 @@ pub fn register(wiring: &mut Wiring, settings: TitleSettings) -> anyhow::Result<
     settings.check()?;
     wiring.count_conditions::<TitleEnrichment>(conditions_of);
     let kit = wiring.kit().clone();
-    let _ = wiring.control(TitleReconciler { kit, settings }).owns_jobs().takes_room();
+    let _ = wiring.control(TitleReconciler { kit, settings }).owns_jobs().takes_room(place);
     Ok(())
 }
 
 fn conditions_of(title: &TitleEnrichment) -> &[Condition] {
     title.status.as_ref().map_or(&[], |status| &status.conditions)
+}
+
+/// Whether a title has an attempt in hand, and a Job for it to be had.
+fn place(title: &TitleEnrichment) -> Place {
+    let Some(status) = title.status.as_ref().filter(|status| status.attempt.is_some()) else { return Place::Free };
+    let refused = conditions::get(&status.conditions, condition::READY)
+        .is_some_and(|ready| ready.reason == TitleReason::JobRefused.to_string());
+    if refused { Place::Refused } else { Place::Held }
 }
 
 /// Brings titles towards what they ask for.
@@ -75,12 +85,12 @@ impl Reconciler for TitleReconciler {
             created: object.creation_timestamp().map_or(now, |created| created.0),
             key: ObjectKey::of(&object.metadata),
         };
-        let had = object.status.as_ref().is_some_and(|status| status.attempt.is_some());
-        let mut look = Look { asked: false, has: had };
+        let has = object.status.as_ref().is_some_and(|status| status.attempt.is_some());
+        let mut look = Look { asked: false, has };
         let result = Box::pin(self.look(object, &asking, &mut look, now)).await;
         // However it ended: who does not ask now holds up nobody, and neither does who asked and then failed.
         if !look.asked || (result.is_err() && !look.has) {
-            self.kit.room.pass(&asking.uid, asking.created, had, look.has);
+            self.kit.room.pass(&asking, look.has);
         }
         result
     }

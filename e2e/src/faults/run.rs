@@ -94,7 +94,7 @@ impl Means {
 }
 
 /// Settings of the kinds from the installation that the chart gives by default.
-fn kinds() -> Result<Value> {
+pub fn kinds() -> Result<Value> {
     let text = std::fs::read_to_string(root().join("dist/install.yaml"))?;
     for document in text.split("\n---\n") {
         let object: Option<Value> = serde_saphyr::from_str(document)?;

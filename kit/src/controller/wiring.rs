@@ -4,6 +4,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::cache::{Cache, Change};
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::jobs::orphans::{KnownOwner, OrphanJobs, OrphanPods};
-use crate::jobs::room::Room;
+use crate::jobs::room::{Asking, Place, Room};
 use crate::jobs::seal::slim;
 use crate::jobs::{Jobs, JobsConfig};
 use crate::lease::Leadership;
@@ -116,7 +117,7 @@ impl Wiring {
             jobs: Jobs::new(writer.clone(), admission, Some(Arc::clone(&made_with))),
             writer,
             stores,
-            room: Room::new(config.jobs.max_in_flight, jobs.cache().clone()),
+            room: Room::new(config.jobs.max_in_flight),
             job_cache: jobs.cache().clone(),
             pod_cache: pods.cache().clone(),
             metrics,
@@ -199,7 +200,7 @@ impl Wiring {
             watches.spawn(watch.run(means.clone(), stop.clone()));
         }
         let feeds = self.controllers.iter().map(|planned| (planned.controller.name(), planned.controller.feed())).collect();
-        Started { controllers: self.controllers, view: View::new(caches, feeds), watches, shards, listed }
+        Started { controllers: self.controllers, view: View::new(caches, feeds), watches, shards, listed, room: self.kit.room }
     }
 
     fn add<K: Object>(&mut self, watch: Watch<K>) {
@@ -247,15 +248,17 @@ impl<R: Reconciler> Control<'_, R> {
         self.owns::<Job>().owns::<Pod>()
     }
 
-    /// Objects of this kind wait for room for their Jobs: they are woken when it is their turn, and ask no more once they are
-    /// gone.
+    /// Objects of this kind wait for room for their Jobs, which they hold as long as `place` says so: they are woken when it
+    /// is their turn, and hold and ask no more once they are gone.
     #[must_use]
-    pub fn takes_room(self) -> Self {
-        let (feed, room) = (self.feed.clone(), self.wiring.kit.room.clone());
-        room.wakes(Arc::new(move |key| feed.push(key, Trigger::Related)));
+    pub fn takes_room(self, place: fn(&R::Kind) -> Place) -> Self {
+        let (feed, objects, room) = (self.feed.clone(), self.objects.clone(), self.wiring.kit.room.clone());
+        room.add(Arc::new(move |key| feed.push(key, Trigger::Related)), Arc::new(move || objects.shard_states()));
         self.wiring.listen::<R::Kind>(move |change| {
-            if let Change::Removed(gone) = change {
-                room.forget(kube::Resource::meta(gone.as_ref()).uid.as_deref().unwrap_or_default());
+            let Some(asking) = Asking::of(kube::Resource::meta(change.object().as_ref())) else { return };
+            match change {
+                Change::Applied { object, .. } => room.seen(&asking, place(object)),
+                Change::Removed(_) => room.forget(&asking),
             }
         });
         self
@@ -287,8 +290,9 @@ pub struct Started {
     watches: JoinSet<()>,
     /// Namespace of each shard, the same for all kinds.
     shards: Vec<Option<String>>,
-    /// Told after each full list.
+    /// Told after each full list, and when there is none to be had.
     listed: Sender<()>,
+    room: Room,
 }
 
 impl Started {
@@ -313,7 +317,10 @@ impl Started {
                 }
             });
         }
-        let ends = all.join_all().await;
+        let ends = tokio::select! {
+            ends = all.join_all() => ends,
+            never = keep_looking(&self.room, self.listed.subscribe()) => match never {},
+        };
         ends.into_iter().all(|left| left == 0)
     }
 
@@ -339,6 +346,14 @@ async fn open_known(shards: Vec<Option<String>>, needs: Vec<Synced>, open: Opene
             return;
         }
     }
+}
+
+/// Has those who wait for room looked at again whenever more is known of a namespace, or less.
+async fn keep_looking(room: &Room, mut listed: Receiver<()>) -> Infallible {
+    while listed.changed().await.is_ok() {
+        room.look();
+    }
+    std::future::pending().await
 }
 
 /// A [`Watch`] of whatever kind.

@@ -282,7 +282,7 @@ impl Draft<'_> {
             Answer::Got(true) => self.begin(wish),
             Answer::Got(false) => {
                 let message = format!(
-                    "waits for its turn, the oldest first: {} jobs at once are let run (jobs.maxInFlight in the operator's configuration)",
+                    "waits for its turn, the oldest first: {} jobs at once are let run (jobs.maxInFlight in the operator's configuration), and none is begun in a namespace that refuses one",
                     self.input.config.max_in_flight
                 );
                 self.tell(TitleReason::Queued, message, Next::WaitForChange)

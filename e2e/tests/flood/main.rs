@@ -1,8 +1,10 @@
 //! Five hundred titles applied at once, without and with poisoned ones among them: the queue's own figures move and come
-//! to rest, and nobody waits for the poisoned.
+//! to rest, and nobody waits for the poisoned. And a crowd of titles for which there is room for few Jobs.
 //!
 //! Runs only with `SHOWRUNNER_E2E=1`. Nothing here is judged by how long it takes: what is compared is who was asked for,
 //! how often, and in which order, by the API server's own account.
+
+mod crowd;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -187,15 +189,23 @@ impl Bed {
     }
 
     async fn ground(&self, namespace: &str) -> Result<Ground<'_>> {
+        self.ground_with(namespace, json!({})).await
+    }
+
+    /// The same with more parts of the configuration given.
+    async fn ground_with(&self, namespace: &str, more: Value) -> Result<Ground<'_>> {
         let deaf = Deaf::listen().await?;
         let folder = self.plane.folder().join(namespace);
         let keys = folder.join("a/keys");
         let store = |name: &str, endpoint: &str| json!({ "name": name, "endpoint": endpoint, "bucket": BUCKET, "prefix": "{namespace}/", "credentials": keys });
-        let parts = json!({
+        let mut parts = json!({
             "queue": { "concurrency": WORKERS, "resyncSeconds": 3600,
                 "backoffBaseMillis": BACKOFF.0.as_millis() as u64, "backoffCapSeconds": BACKOFF.1.as_secs() },
             "stores": [store("default", &self.plane.store), store("deaf", &deaf.endpoint)],
         });
+        if let (Some(parts), Value::Object(more)) = (parts.as_object_mut(), more) {
+            parts.extend(more);
+        }
         let setting = Setting {
             binary: binaries()?.join("showrunner-operator"),
             bug: None,
@@ -453,7 +463,13 @@ fn flood(arguments: &Arguments) -> Result<Conclusion> {
             bed.runtime.block_on(poisoned(&bed, plain)).map_err(|error| Failed::from(format!("{error:#}")))
         })
     };
-    let conclusion = libtest_mimic::run(arguments, vec![fills, delays]);
+    let waits = {
+        let bed = Arc::clone(&bed);
+        Trial::test("where there is room for few the oldest go first, whatever becomes of the operator", move || {
+            bed.runtime.block_on(crowd::play(&bed)).map_err(|error| Failed::from(format!("{error:#}")))
+        })
+    };
+    let conclusion = libtest_mimic::run(arguments, vec![fills, delays, waits]);
     println!("{} operators, {:.1} s", bed.numbers.load(Ordering::SeqCst), began.elapsed().as_secs_f64());
     Ok(conclusion)
 }
