@@ -60,7 +60,7 @@ impl Ground<'_> {
     }
 }
 
-pub async fn play(bed: &Bed) -> Result<()> {
+pub(crate) async fn play(bed: &Bed) -> Result<()> {
     let namespace = "crowd";
     bed.namespace(namespace).await?;
     let (key, secret) = &bed.plane.keys;
