@@ -42,7 +42,7 @@ class Api:
             body = json.dumps(body)
         try:
             return self.ask_once(method, path, body, headers)
-        except http.client.RemoteDisconnected:
+        except ConnectionError:
             # A server may close a connection that rests, just as the next request is sent. Only a read is safe to send again.
             if method != "GET":
                 raise
