@@ -40,13 +40,22 @@ class Api:
         if body is not None:
             headers["content-type"] = kind
             body = json.dumps(body)
+        try:
+            return self.ask_once(method, path, body, headers)
+        except ConnectionError:
+            # A server may close a connection that rests, just as the next request is sent. Only a read is safe to send again.
+            if method != "GET":
+                raise
+            return self.ask_once(method, path, body, headers)
+
+    def ask_once(self, method, path, body, headers):
         connection = self.connection()
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read() or b"null")
         except (http.client.HTTPException, OSError):
-            connection.close()
+            connection.close()  # the next request opens it again
             raise
 
     def must(self, method, path, body=None, kind="application/json"):

@@ -182,7 +182,7 @@ class Plane:
         admin, debug = free_ports(2)
         (folder / "config.yaml").write_text(self.config.replace("/etc/showrunner/stores/", f"{folder}/stores/")
                                             + f"\nports: {{ admin: {admin}, debug: {debug} }}\n")
-        env = {"PATH": os.environ["PATH"], "KUBECONFIG": str(folder / "kubeconfig"), "POD_NAME": name, "POD_NAMESPACE": SYSTEM}
+        env = {"PATH": os.environ["PATH"], "KUBECONFIG": str(folder / "kubeconfig"), "POD_NAME": name, "POD_NAMESPACE": SYSTEM} | of_image()
         child = self.spawn(name, [self.operator_program, "--config", folder / "config.yaml"], env)
         operator = Operator(self, child, admin, json.loads(part(token))["jti"], name)
         if ready:
@@ -287,6 +287,23 @@ class Operator:
 
     def end(self, how=signal.SIGTERM):
         self.plane.end(self.child, how)
+
+
+def processor():
+    """Processor seconds that each program on the machine has had, by name; only of processes that have not ended."""
+    used = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            name = (folder / "comm").read_text().strip()
+            times = (folder / "stat").read_text().rpartition(")")[2].split()[11:13]
+            used[name] = used.get(name, 0) + sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+    return used
+
+
+def of_image():
+    """The environment that the operator's image sets."""
+    lines = (ROOT / "images/operator.Containerfile").read_text().splitlines()
+    return dict(pair.split("=", 1) for line in lines if line.startswith("ENV ") for pair in line.split()[1:])
 
 
 def free_ports(count):
