@@ -19,6 +19,7 @@ pub mod events;
 pub mod jobs;
 pub mod kube_client;
 pub mod lease;
+mod limit;
 pub mod metrics;
 pub mod money;
 pub mod names;

@@ -1,6 +1,6 @@
 //! The four ways to write to the API server, and no fifth.
 //!
-//! Writes. Every call asks the lease first, has the lease's request timeout, is counted, and turns the answer into an
+//! Writes. Every call asks the lease first, has the lease's request timeout and a rate limit shared by all, is counted, and turns the answer into an
 //! error that says what happened. There is no retry here: a reconcile that failed is run again from what is then true.
 
 use std::sync::Arc;
@@ -14,7 +14,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::Instrument as _;
 
+use crate::clock::Clock;
 use crate::lease::Leadership;
+use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::names::{ANNOTATION_APPLIED, FIELD_MANAGER};
 use crate::object::{Object, ObjectKey, annotation, is_controlled_by};
@@ -24,6 +26,9 @@ mod diff;
 mod error;
 
 pub use error::{CONFLICT, WriteError};
+
+/// Writes a second where nobody says otherwise: more than a thousand titles at work make, and little to an API server.
+pub const WRITES_PER_SECOND: u32 = 50;
 
 /// What [`Writer::create_once`] found.
 #[derive(Clone, Debug)]
@@ -76,12 +81,20 @@ pub struct Writer {
     client: Client,
     leadership: Leadership,
     metrics: Arc<Metrics>,
+    pace: Option<Arc<(Limit, Clock)>>,
 }
 
 impl Writer {
     /// A writer that asks `leadership` before each write.
     pub fn new(client: Client, leadership: Leadership, metrics: Arc<Metrics>) -> Self {
-        Self { client, leadership, metrics }
+        Self { client, leadership, metrics, pace: None }
+    }
+
+    /// The same with at most so many calls a second (as many at once after a second's rest), all clones together: who waits
+    /// is a reconcile, so that no more wait than run side by side.
+    #[must_use]
+    pub fn paced(self, per_second: u32, clock: Clock) -> Self {
+        Self { pace: Some(Arc::new((Limit::per_second(per_second), clock))), ..self }
     }
 
     /// First way: POST. An object of that name that is already there is ours only if `owner_uid` controls it;
@@ -269,6 +282,10 @@ impl Writer {
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, WriteError> {
         let what = format!("{kind} {key}");
+        if let Some((limit, clock)) = self.pace.as_deref() {
+            // Before the lease is asked, whose answer does not keep.
+            tokio::time::sleep(limit.book(clock.mono())).await;
+        }
         let span = traces::request(verb, kind, key);
         let result = match self.leadership.guard() {
             Err(_) => Err(WriteError::NotLeader),

@@ -16,6 +16,7 @@ use showrunner_kit::queue::QueueConfig;
 use showrunner_kit::store::Profile;
 use showrunner_kit::telemetry::LogFormat;
 use showrunner_kit::traces::export::TracesConfig;
+use showrunner_kit::write::WRITES_PER_SECOND;
 
 /// Largest file that is read, bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -119,6 +120,8 @@ pub(crate) struct QueueSettings {
     pub(crate) backoff_base_millis: u64,
     /// Seconds of wait at most after a failure.
     pub(crate) backoff_cap_seconds: u64,
+    /// Writes to the API server a second at most, all kinds together.
+    pub(crate) writes_per_second: u32,
 }
 
 impl Default for QueueSettings {
@@ -129,6 +132,7 @@ impl Default for QueueSettings {
             resync_seconds: queue.resync.as_secs(),
             backoff_base_millis: queue.backoff_base.as_millis() as u64,
             backoff_cap_seconds: queue.backoff_cap.as_secs(),
+            writes_per_second: WRITES_PER_SECOND,
         }
     }
 }
@@ -240,6 +244,7 @@ impl Config {
         ensure!(queue.resync_seconds >= 10, "queue.resyncSeconds: must be at least 10");
         ensure!(queue.backoff_base_millis >= 1, "queue.backoffBaseMillis: must be at least 1");
         ensure!(queue.backoff_cap_seconds >= 1, "queue.backoffCapSeconds: must be at least 1");
+        ensure!(queue.writes_per_second >= 1, "queue.writesPerSecond: must be at least 1");
         ensure!((1..=600).contains(&self.drain_seconds), "drainSeconds: must be 1 to 600");
         if let Some(traces) = &self.traces {
             traces.check().context("traces")?;
@@ -347,6 +352,7 @@ kinds:
             ("namespaces: [a, a]\n", "twice"),
             ("election: { renewDeadlineMillis: 14000 }\n", "less than the lease duration"),
             ("queue: { concurrency: 0 }\n", "queue.concurrency"),
+            ("queue: { writesPerSecond: 0 }\n", "queue.writesPerSecond"),
             ("drainSeconds: 0\n", "drainSeconds"),
             ("stores: [{ name: media, endpoint: 'ftp://x', bucket: b }]\n", "endpoint"),
             ("stores: [{ name: media, endpoint: 'http://x', bucket: b, secret: s }]\n", "secret"),

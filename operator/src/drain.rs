@@ -19,7 +19,7 @@ use showrunner_kit::metrics::Metrics;
 use showrunner_kit::names::LEASE_NAME;
 use showrunner_kit::object::ObjectKey;
 use showrunner_kit::telemetry::{self, LogFormat};
-use showrunner_kit::write::Writer;
+use showrunner_kit::write::{WRITES_PER_SECOND, Writer};
 use showrunner_kit::{kube_client, shutdown};
 use tokio_util::sync::CancellationToken;
 
@@ -72,7 +72,7 @@ pub(crate) async fn drain(flags: DrainFlags, identity: Identity, log_level: Opti
     }
 
     let drain = Drain {
-        writer: Writer::new(client.clone(), leadership.clone(), Arc::clone(&metrics)),
+        writer: Writer::new(client.clone(), leadership.clone(), Arc::clone(&metrics)).paced(WRITES_PER_SECOND, clock),
         events: Events::new(client.clone(), leadership, metrics, clock, &instance),
         client,
         admission: Arc::new(AdmitAll),

@@ -75,6 +75,7 @@ pub(crate) async fn run(config: Config, identity: Identity, telemetry: Telemetry
     let wiring_config = WiringConfig {
         namespaces: config.namespaces.clone(),
         queue: config.queue.queue(seed),
+        writes_per_second: config.queue.writes_per_second,
         jobs: config.jobs.clone(),
         instance: instance.clone(),
     };

@@ -19,8 +19,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Clock, Mono};
 use crate::conditions::clean;
+use crate::limit::Limit;
 use crate::metrics::Metrics;
-use crate::store::limit::Limit;
 
 /// How long an answer is believed: bounds how long a right that was taken away still works.
 const FRESH: Duration = Duration::from_secs(10);

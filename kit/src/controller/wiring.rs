@@ -71,6 +71,8 @@ pub struct WiringConfig {
     pub namespaces: Vec<String>,
     /// Queue settings of every controller.
     pub queue: QueueConfig,
+    /// Most writes to the API server a second, all controllers together.
+    pub writes_per_second: u32,
     /// What Jobs are made with.
     pub jobs: JobsConfig,
     /// This process, unique among replicas and restarts; in Events.
@@ -110,7 +112,7 @@ impl Wiring {
     ) -> Self {
         let jobs: Watch<Job> = Watch::new(&config.namespaces, ours()).keeping(slim);
         let pods: Watch<Pod> = Watch::new(&config.namespaces, ours());
-        let writer = Writer::new(client.clone(), leadership.clone(), Arc::clone(&metrics));
+        let writer = Writer::new(client.clone(), leadership.clone(), Arc::clone(&metrics)).paced(config.writes_per_second, clock);
         let made_with = Arc::new(config.jobs.clone());
         let kit = Kit {
             events: Events::new(client.clone(), leadership.clone(), Arc::clone(&metrics), clock, &config.instance),

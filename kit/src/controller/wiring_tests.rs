@@ -96,6 +96,7 @@ fn watching(api: Api, namespaces: &[&str]) -> World {
     let config = WiringConfig {
         namespaces: namespaces.iter().map(|&namespace| namespace.to_owned()).collect(),
         queue: QueueConfig::default(),
+        writes_per_second: crate::write::WRITES_PER_SECOND,
         jobs: serde_json::from_value(json!({ "image": "worker", "classes": [{ "name": "cpu" }] })).unwrap(),
         instance: "test".into(),
     };

@@ -17,11 +17,11 @@ use super::answer::{self, etag_of, info_of};
 use super::breaker::{Breaker, Pass};
 use super::credentials::{Credentials, Pair};
 use super::error::StoreError;
-use super::limit::Limit;
 use super::path::Location;
 use super::profile::{Profile, ProfileError};
 use super::types::{Fetched, Grant, ObjectInfo, Precondition};
 use crate::clock::Clock;
+use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::traces;
 

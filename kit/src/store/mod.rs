@@ -7,7 +7,6 @@ pub(crate) mod breaker;
 pub mod client;
 pub mod credentials;
 pub mod error;
-pub(crate) mod limit;
 pub mod path;
 pub mod profile;
 mod types;

@@ -177,3 +177,18 @@ async fn a_write_ends_within_the_request_timeout() {
     assert!(matches!(answer, Err(WriteError::Timeout { .. })));
     assert_eq!(before.elapsed(), LeaseParams::default().request_timeout);
 }
+
+#[tokio::test(start_paused = true)]
+async fn all_writers_together_keep_to_the_rate() {
+    let object = map(Some("1"), None, json!({}));
+    let clock = Clock::start();
+    let (writer, sent) = writer(leading(), vec![(200, answer(&object)); 30]);
+    let one = writer.paced(10, clock);
+    let two = one.clone();
+    for _ in 0..15 {
+        one.patch_versioned(&object, json!({})).await.unwrap();
+        two.patch_versioned(&object, json!({})).await.unwrap();
+    }
+    assert_eq!(sent.lock().unwrap().len(), 30);
+    assert_eq!(clock.mono().as_secs(), 2, "ten at once, and twenty at ten a second");
+}
