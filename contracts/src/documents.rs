@@ -135,3 +135,32 @@ pub struct Cue {
     /// One or two lines.
     pub lines: Vec<String>,
 }
+
+/// `chapters.json`: the title in parts, in order, without gaps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChaptersDocument {
+    /// `showrunner.dev/chapters/v1`.
+    pub schema: String,
+    /// Ticks of every time below.
+    pub time_base: TimeBase,
+    /// In order; each starts where the one before ends.
+    pub chapters: Vec<Chapter>,
+}
+document!(ChaptersDocument, "showrunner.dev/chapters/v1");
+
+/// One chapter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Chapter {
+    /// From the first frame of its first shot to that of the next chapter's.
+    pub span: Span,
+    /// Index of its first shot.
+    pub shot: u32,
+    /// What players show: `Chapter 1`, as long as nobody has given it a name.
+    pub title: String,
+    /// How clearly it differs from the chapter before, 0 to 1, three decimals; 1 for the first.
+    pub clarity: f64,
+    /// How far picture and sound rest where it begins, 0 to 1, three decimals.
+    pub rest: f64,
+}

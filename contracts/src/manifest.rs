@@ -85,6 +85,16 @@ pub enum StepSummary {
         /// Segments dropped by the hallucination guards.
         dropped: u32,
     },
+    /// Chapters.
+    #[serde(rename_all = "camelCase")]
+    Chapters {
+        /// How many.
+        chapters: u32,
+        /// How many begin where picture or sound rests.
+        at_rest: u32,
+        /// Whether there was sound to go by.
+        heard: bool,
+    },
 }
 
 /// What a source is, on its one timeline: zero at the first presented picture (sound only: the first sample).

@@ -3,6 +3,7 @@
 use crate::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use strum::{Display, EnumIter, IntoStaticStr};
 
 /// Version of the analysis picture's recipe (rotation, aspect, deinterlacing, tone mapping, size). In the key of every
@@ -25,6 +26,8 @@ pub enum Step {
     Thumbnails,
     /// What is said, as readable cues.
     Subtitles,
+    /// Where one part of the title ends and the next begins, by picture and sound.
+    Chapters,
 }
 
 impl Step {
@@ -38,22 +41,31 @@ impl Step {
             Self::Thumbnails => 2,
             // 2: IMSC styles stand at the elements they apply to; languages written from right to left say so.
             Self::Subtitles => 2,
+            Self::Chapters => 1,
         }
     }
 
     /// Steps whose results this one reads.
     pub const fn needs(self) -> &'static [Step] {
         match self {
-            Self::Thumbnails => &[Self::Shots],
+            Self::Thumbnails | Self::Chapters => &[Self::Shots],
             Self::Shots | Self::Subtitles => &[],
         }
     }
 
-    /// Whether the step looks at the picture (the others listen to the sound).
-    pub const fn is_visual(self) -> bool {
+    /// Whether the step looks at the picture.
+    pub const fn sees(self) -> bool {
         match self {
-            Self::Shots | Self::Thumbnails => true,
+            Self::Shots | Self::Thumbnails | Self::Chapters => true,
             Self::Subtitles => false,
+        }
+    }
+
+    /// Whether the step listens to the sound.
+    pub const fn hears(self) -> bool {
+        match self {
+            Self::Subtitles | Self::Chapters => true,
+            Self::Shots | Self::Thumbnails => false,
         }
     }
 
@@ -67,6 +79,9 @@ impl Step {
                 .chain(["sprite.vtt".into(), "thumbnails.json".into()])
                 .collect(),
             Self::Subtitles => vec!["subtitles.vtt".into(), "subtitles.imsc1.xml".into(), "subtitles.json".into()],
+            Self::Chapters => {
+                vec!["chapters.vtt".into(), "chapters.hls.json".into(), "chapters.ffmeta".into(), "chapters.json".into()]
+            }
         }
     }
 }
@@ -105,6 +120,8 @@ pub enum StepParams {
         /// Reading speed the cues are shaped for, characters a second.
         max_chars_per_second: u8,
     },
+    /// Nothing to choose yet.
+    Chapters {},
 }
 
 impl StepParams {
@@ -114,6 +131,7 @@ impl StepParams {
             Self::Shots {} => Step::Shots,
             Self::Thumbnails { .. } => Step::Thumbnails,
             Self::Subtitles { .. } => Step::Subtitles,
+            Self::Chapters {} => Step::Chapters,
         }
     }
 }
@@ -156,7 +174,12 @@ pub fn wanted_key(source: &SourceIdentity, params: &StepParams, models: &[String
 /// Everything a step's result depends on: the key its result is kept under. `needs` are the keys of the steps it reads.
 pub fn step_key(source: &SourceIdentity, params: &StepParams, models: &[ModelRef], needs: &[Digest]) -> Digest {
     let step = params.step();
-    let recipe = if step.is_visual() { PICTURE_RECIPE } else { SOUND_RECIPE };
+    // One number for one sense, as keys have always had it; for both, both.
+    let recipe = match (step.sees(), step.hears()) {
+        (true, true) => json!([PICTURE_RECIPE, SOUND_RECIPE]),
+        (true, false) => json!(PICTURE_RECIPE),
+        (false, _) => json!(SOUND_RECIPE),
+    };
     Digest::of_json(&("showrunner.dev/step/v1", source, params, step.algorithm_version(), recipe, models, needs))
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use showrunner_contracts::{
     Digest, Document,
-    documents::{ShotsDocument, ThumbnailsDocument},
+    documents::{ChaptersDocument, ShotsDocument, ThumbnailsDocument},
     manifest::{RunDocument, TitleManifest},
     result::{StepResult, UnitResult},
     step::unit_key,
@@ -35,6 +35,7 @@ fn read_again(key: &str, bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
         "unit-result.json" => again::<UnitResult>,
         "run.json" => again::<RunDocument>,
         "shots.json" => again::<ShotsDocument>,
+        "chapters.json" => again::<ChaptersDocument>,
         "thumbnails.json" => again::<ThumbnailsDocument>,
         "manifest.json" => again::<TitleManifest>,
         // A manifest by its digest.

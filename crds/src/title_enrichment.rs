@@ -21,7 +21,7 @@ use strum::{Display, EnumIter, IntoStaticStr};
     namespaced,
     derive = "PartialEq",
     status = "TitleEnrichmentStatus",
-    doc = "Enriches one title: finds its shots, picks thumbnails and a trick-play sprite, and writes subtitles from its speech. \
+    doc = "Enriches one title: finds its shots and chapters, picks thumbnails and a trick-play sprite, and writes subtitles from its speech. \
            Results are published as files with digests in the object store; status.published says where.",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress"),
@@ -30,10 +30,12 @@ use strum::{Display, EnumIter, IntoStaticStr};
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, priority = 1),
     printcolumn(name = "Manifest", type_ = "string", json_path = ".status.published.digest", priority = 1)
 )]
-#[x_kube(validation = ("self.shots.enabled || self.thumbnails.enabled || self.subtitles.enabled",
-    "enable at least one of shots, thumbnails and subtitles"))]
+#[x_kube(validation = ("self.shots.enabled || self.thumbnails.enabled || self.subtitles.enabled || self.chapters.enabled",
+    "enable at least one of shots, thumbnails, subtitles and chapters"))]
 #[x_kube(validation = ("!self.thumbnails.enabled || self.shots.enabled",
     "thumbnails are picked inside shots: enable shots too, or disable thumbnails"))]
+#[x_kube(validation = ("!self.chapters.enabled || self.shots.enabled",
+    "chapters begin with shots: enable shots too, or disable chapters"))]
 pub struct TitleEnrichmentSpec {
     /// The media file to enrich.
     pub source: SourceSpec,
@@ -46,6 +48,10 @@ pub struct TitleEnrichmentSpec {
     /// Writes what is said as WebVTT and IMSC 1.1 text subtitles in the language spoken.
     #[serde(default)]
     pub subtitles: SubtitlesSpec,
+    /// Finds where one part of the title ends and the next begins, by picture and sound: 15 to 20 chapters for two hours, at least
+    /// 2.5 minutes apart. Output: `chapters.json`, WebVTT, HLS session data and FFmpeg metadata. Needs `shots`. Off by default.
+    #[serde(default)]
+    pub chapters: ChaptersSpec,
     /// How the jobs are run.
     #[serde(default)]
     pub execution: ExecutionSpec,
@@ -115,6 +121,15 @@ pub struct SubtitlesSpec {
     #[serde(default = "default_reading_speed")]
     #[schemars(range(min = 10, max = 30))]
     pub max_chars_per_second: u8,
+}
+
+/// Finds chapters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChaptersSpec {
+    /// Whether to do this step. Default: `false`.
+    #[serde(default)]
+    pub enabled: bool,
 }
 
 fn yes() -> bool {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use showrunner_contracts::{
     Digest, Document, MAX_DOCUMENT_BYTES,
-    documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
+    documents::{ChaptersDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
     manifest::{RunDocument, TitleManifest},
     progress::Progress,
     result::{Failure, StepResult, Termination, UnitResult},
@@ -30,6 +30,7 @@ pub(crate) fn document(input: &[u8]) {
     same_again::<RunDocument>(input);
     same_again::<SubtitlesDocument>(input);
     same_again::<ThumbnailsDocument>(input);
+    same_again::<ChaptersDocument>(input);
     if let Some(shots) = same_again::<ShotsDocument>(input) {
         is_base(shots.time_base);
     }

@@ -28,6 +28,7 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
+use strum::IntoEnumIterator as _;
 
 /// Bytes hashed at a time.
 const BLOCK: usize = 1 << 20;
@@ -57,6 +58,9 @@ pub struct EnrichArguments {
     /// Most characters a second that a cue asks to be read.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..))]
     pub max_chars_per_second: u8,
+    /// Steps to do, separated by commas, such as `shots,chapters`; all without. A step brings no other with it.
+    #[arg(long, value_delimiter = ',', value_parser = step)]
+    pub only: Vec<Step>,
     /// Decoder threads.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
@@ -66,6 +70,11 @@ pub struct EnrichArguments {
     /// Run media tools with limits only where they cannot be confined. For trusted files.
     #[arg(long)]
     pub allow_unconfined_tools: bool,
+}
+
+fn step(name: &str) -> Result<Step, String> {
+    let known = || Step::iter().map(|step| step.to_string()).collect::<Vec<_>>().join(", ");
+    Step::iter().find(|step| step.to_string() == name).ok_or_else(|| format!("there is no such step; there are {}", known()))
 }
 
 /// What was made of the file, shown as a table.
@@ -147,6 +156,12 @@ fn identify(path: &Path) -> io::Result<SourceIdentity> {
 }
 
 fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Artefacts) -> Result<Vec<StepOrder>, Failure> {
+    let wanted = |step: Step| arguments.only.is_empty() || arguments.only.contains(&step);
+    for step in Step::iter().filter(|step| wanted(*step)) {
+        if let Some(needed) = step.needs().iter().find(|needed| !wanted(**needed)) {
+            return Err(Failure::new(Reason::OrderMalformed, &format!("the step {step} reads {needed}: name it in --only, too")));
+        }
+    }
     let model = |name: &str| {
         let model = artefacts.model(name, None).map_err(|error| Failure::new(error.reason(), &error.to_string()))?;
         Ok::<_, Failure>(ModelRef { name: model.name, digest: model.digest, licence: model.licence })
@@ -165,8 +180,10 @@ fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Arte
     let thumbnails = order(params, scoring.into_iter().collect(), std::slice::from_ref(&shots.key));
     let params =
         StepParams::Subtitles { language: arguments.language.clone(), max_chars_per_second: arguments.max_chars_per_second };
-    let subtitles = order(params, vec![model(&arguments.speech_model)?, model("silero-vad")?], &[]);
-    Ok(vec![shots, thumbnails, subtitles])
+    let speech = if wanted(Step::Subtitles) { vec![model(&arguments.speech_model)?, model("silero-vad")?] } else { Vec::new() };
+    let subtitles = order(params, speech, &[]);
+    let chapters = order(StepParams::Chapters {}, Vec::new(), std::slice::from_ref(&shots.key));
+    Ok([shots, thumbnails, subtitles, chapters].into_iter().filter(|order| wanted(order.step)).collect())
 }
 
 fn unit(done: Done, steps: &[StepOrder], sandbox: &Sandbox, begun: Instant) -> UnitResult {
@@ -287,6 +304,10 @@ impl Report {
                     "{words} words ({language}) in {cues} cues, {:.1} s of speech, {dropped} segments dropped",
                     *speech_ms as f64 / 1_000.0
                 )
+            }
+            Some(StepSummary::Chapters { chapters, at_rest, heard }) => {
+                let by = if *heard { "picture and sound" } else { "picture alone" };
+                format!("{chapters} chapters by {by}, {at_rest} begin at rest")
             }
         }
     }

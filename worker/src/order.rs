@@ -86,7 +86,7 @@ pub fn files(params: &StepParams) -> Vec<String> {
             debug_assert!(slots.len() >= MAX_SPRITE_SHEETS, "sheets are among the slots");
             slots.into_iter().filter(|slot| !unused.contains(slot)).collect()
         }
-        StepParams::Shots {} | StepParams::Subtitles { .. } => slots,
+        StepParams::Shots {} | StepParams::Subtitles { .. } | StepParams::Chapters {} => slots,
     }
 }
 
@@ -103,7 +103,7 @@ fn check_params(params: &StepParams) -> Result<(), Failure> {
         StepParams::Subtitles { max_chars_per_second: 0, .. } => {
             return Err(malformed("subtitles: a reading speed of 0 cannot be kept"));
         }
-        StepParams::Shots {} | StepParams::Subtitles { .. } => {}
+        StepParams::Shots {} | StepParams::Subtitles { .. } | StepParams::Chapters {} => {}
     }
     Ok(())
 }

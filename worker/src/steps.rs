@@ -1,5 +1,6 @@
 //! The steps: each takes what the decoders hand over and makes its files. No I/O but what a step says itself.
 
+pub mod chapters;
 pub mod jpeg;
 pub mod quality;
 pub mod sheet;

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
 use showrunner_contracts::{
     Document,
-    documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
+    documents::{ChaptersDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
     manifest::TitleManifest,
     progress::Progress,
     result::{StepResult, Termination, UnitResult},
@@ -20,6 +20,7 @@ pub(crate) fn all() -> Result<Vec<(String, String)>> {
         document::<ShotsDocument>(),
         document::<ThumbnailsDocument>(),
         document::<SubtitlesDocument>(),
+        document::<ChaptersDocument>(),
         document::<WorkOrder>(),
         document::<StepResult>(),
         document::<UnitResult>(),

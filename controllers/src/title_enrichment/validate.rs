@@ -96,6 +96,9 @@ pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
     if spec.thumbnails.enabled && !spec.shots.enabled {
         return Err(Refusal::new(TitleReason::SpecInvalid, "thumbnails are picked inside shots: enable spec.shots too"));
     }
+    if spec.chapters.enabled && !spec.shots.enabled {
+        return Err(Refusal::new(TitleReason::SpecInvalid, "chapters begin with shots: enable spec.shots too"));
+    }
     Ok(Wish {
         steps: steps(spec, duration)?,
         store: spec.source.store.clone(),
@@ -139,10 +142,13 @@ fn steps(
             chosen_models: vec![spec.subtitles.model.clone()],
         });
     }
+    if spec.chapters.enabled {
+        steps.push(WishedStep { params: StepParams::Chapters {}, chosen_models: Vec::new() });
+    }
     if steps.is_empty() {
         return Err(Refusal::new(
             TitleReason::SpecInvalid,
-            "nothing is enabled: enable at least one of shots, thumbnails and subtitles",
+            "nothing is enabled: enable at least one of shots, thumbnails, subtitles and chapters",
         ));
     }
     Ok(steps)
@@ -154,7 +160,7 @@ pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<Model
     let companions: &[&str] = match step {
         Step::Subtitles => &[VOICE_ACTIVITY_MODEL],
         Step::Thumbnails if settings.model(THUMBNAIL_MODEL).is_some() => &[THUMBNAIL_MODEL],
-        Step::Shots | Step::Thumbnails => &[],
+        Step::Shots | Step::Thumbnails | Step::Chapters => &[],
     };
     let names = wished.chosen_models.iter().map(String::as_str);
     names.chain(companions.iter().copied()).map(|name| model(step, name, wished, settings)).collect()

@@ -5,7 +5,11 @@ use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use showrunner_contracts::{Digest, Document as _, documents::ShotsDocument, manifest::TitleManifest};
+use showrunner_contracts::{
+    Digest, Document as _,
+    documents::{ChaptersDocument, ShotsDocument},
+    manifest::TitleManifest,
+};
 use showrunner_crds::{TitleEnrichment, title_enrichment::Phase};
 use showrunner_e2e::{media, store::Store};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -74,7 +78,8 @@ async fn published(suite: Arc<Suite>) -> Result<()> {
     let path = format!("titles/{}/small.mp4", here.name);
     let bytes = media::small_title(1)?;
     suite.store.put(&path, bytes.clone()).await?;
-    here.apply("small", json!({"source": {"path": path}, "subtitles": {"language": "en"}})).await?;
+    here.apply("small", json!({"source": {"path": path}, "subtitles": {"language": "en"}, "chapters": {"enabled": true}}))
+        .await?;
     let title = here.wait_for("small", Phase::Published, A_JOB).await?;
     let manifest = verify(&suite.store, &title).await?;
     let shots = ShotsDocument::from_bytes(&output(&suite.store, &title, &manifest, "shots.json").await?)?;
@@ -83,6 +88,12 @@ async fn published(suite: Arc<Suite>) -> Result<()> {
     for cut in [2.0, 4.0] {
         ensure!(starts.iter().any(|start| (start - cut).abs() < 0.05), "no shot starts at {cut} s: {starts:?}");
     }
+    let chapters = ChaptersDocument::from_bytes(&output(&suite.store, &title, &manifest, "chapters.json").await?)?;
+    let ends =
+        (chapters.chapters.first().map(|chapter| chapter.span.start), chapters.chapters.last().map(|chapter| chapter.span.end));
+    ensure!(ends == (Some(0), Some(shots.duration)), "chapters reach from {ends:?}");
+    let vtt = output(&suite.store, &title, &manifest, "chapters.vtt").await?;
+    ensure!(std::str::from_utf8(&vtt)?.matches(" --> ").count() == chapters.chapters.len(), "chapters.vtt has another number");
     let served = served_bytes(&suite, &path)?;
     let limit = bytes.len() as u64 * 105 / 100;
     ensure!(served <= limit, "the store served {served} bytes of a source of {}", bytes.len());

@@ -56,6 +56,10 @@ pub fn subtitles() -> StepParams {
     StepParams::Subtitles { language: Some("en".to_owned()), max_chars_per_second: 20 }
 }
 
+pub fn chapters() -> StepParams {
+    StepParams::Chapters {}
+}
+
 /// An order for these steps on the source that `store` holds. Steps that are read and not ordered are given from the store.
 pub fn order(store: &TestStore, steps: &[StepParams]) -> WorkOrder {
     let artefacts = artefacts();
@@ -71,7 +75,7 @@ pub fn order(store: &TestStore, steps: &[StepParams]) -> WorkOrder {
     let ordered = |params: &StepParams| {
         let models =
             if params.step() == Step::Subtitles { vec![model("whisper-tiny.en"), model("silero-vad")] } else { Vec::new() };
-        let needs: &[Digest] = if params.step() == Step::Thumbnails { std::slice::from_ref(&shots_key) } else { &[] };
+        let needs: &[Digest] = if params.step().needs().contains(&Step::Shots) { std::slice::from_ref(&shots_key) } else { &[] };
         let key = step_key(&identity, params, &models, needs);
         StepOrder {
             step: params.step(),
@@ -83,8 +87,8 @@ pub fn order(store: &TestStore, steps: &[StepParams]) -> WorkOrder {
         }
     };
     let steps: Vec<StepOrder> = steps.iter().map(ordered).collect();
-    let lacks_shots =
-        !steps.iter().any(|order| order.step == Step::Shots) && steps.iter().any(|order| order.step == Step::Thumbnails);
+    let lacks_shots = !steps.iter().any(|order| order.step == Step::Shots)
+        && steps.iter().any(|order| order.step.needs().contains(&Step::Shots));
     let given = lacks_shots.then(|| {
         let bytes = store.object(&format!("{FOLDER}shots.json")).expect("an earlier attempt made the shots");
         let url = store.url(&format!("{FOLDER}shots.json"));

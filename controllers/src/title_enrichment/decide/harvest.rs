@@ -313,6 +313,10 @@ fn figures(summary: &StepSummary) -> String {
             format!("{selected} thumbnails of {candidates} candidates, {sheets} trick-play sheets")
         }
         StepSummary::Subtitles { language, cues, words, .. } => format!("{cues} cues, {words} words, language {language}"),
+        StepSummary::Chapters { chapters, at_rest, heard } => {
+            let by = if *heard { "picture and sound" } else { "picture alone" };
+            format!("{chapters} chapters by {by}, {at_rest} begin at rest")
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use showrunner_contracts::{
     Digest,
-    documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
+    documents::{ChaptersDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
     manifest::{RunDocument, TitleManifest},
     step::{MAX_STILL_SHEETS, Step, still_sheet},
     time::TimeBase,
@@ -58,6 +58,7 @@ struct Documents {
     shots: Option<ShotsDocument>,
     thumbnails: Option<ThumbnailsDocument>,
     subtitles: Option<SubtitlesDocument>,
+    chapters: Option<ChaptersDocument>,
     /// Trick play.
     tiles: Vec<Tile>,
 }
@@ -67,7 +68,7 @@ type Pictures = BTreeMap<String, String>;
 
 /// Whether a file of a step is shown on the page.
 pub fn shows(name: &str) -> bool {
-    matches!(name, "shots.json" | "thumbnails.json" | "subtitles.json" | "sprite.vtt") || is_picture(name)
+    matches!(name, "shots.json" | "thumbnails.json" | "chapters.json" | "subtitles.json" | "sprite.vtt") || is_picture(name)
 }
 
 fn is_picture(name: &str) -> bool {
@@ -94,6 +95,7 @@ fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
         shots: document(page, "shots.json"),
         thumbnails: document(page, "thumbnails.json"),
         subtitles: document(page, "subtitles.json"),
+        chapters: document(page, "chapters.json"),
         tiles: page
             .files
             .get("sprite.vtt")
@@ -115,6 +117,9 @@ fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
     sheets(&pictures, out)?;
     parts::head(page, &documents, out)?;
     timeline::draw(page, &documents, out)?;
+    if let Some(chapters) = &documents.chapters {
+        parts::chapters(chapters, &documents, &pictures, out)?;
+    }
     if let Some(thumbnails) = &documents.thumbnails {
         parts::thumbnails(thumbnails, &pictures, out)?;
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use showrunner_contracts::documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition};
+use showrunner_contracts::documents::{ChaptersDocument, Shot, ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition};
 
 use super::{Documents, MAX_ROWS, Page, Pictures, Tile, clock, id_of, millis, seconds, sprite, text};
 
@@ -18,6 +18,7 @@ pub(super) fn head(page: &Page<'_>, documents: &Documents, out: &mut String) -> 
         text(page.namespace)
     )?;
     let links = [
+        ("chapters", documents.chapters.is_some()),
         ("thumbnails", documents.thumbnails.is_some()),
         ("shots", documents.shots.is_some()),
         ("subtitles", documents.subtitles.is_some()),
@@ -88,6 +89,31 @@ fn size(bytes: u64) -> String {
     if bytes < 1_000_000 { format!("{bytes} bytes") } else { format!("{:.1} MB ({bytes} bytes)", bytes as f64 / 1e6) }
 }
 
+pub(super) fn chapters(document: &ChaptersDocument, documents: &Documents, pictures: &Pictures, out: &mut String) -> fmt::Result {
+    write!(out, "<section id=\"chapters\"><h2>Chapters <small>{}</small></h2><div class=\"grid\">", document.chapters.len())?;
+    let shots = documents.shots.as_ref().map_or(&[][..], |document| &document.shots);
+    for (index, chapter) in document.chapters.iter().take(MAX_ROWS).enumerate() {
+        let (start, end) = (millis(chapter.span.start, document.time_base), millis(chapter.span.end, document.time_base));
+        let shot = chapter.shot as usize;
+        write!(out, "<figure id=\"chapter-{}\">", index + 1)?;
+        picture(shots.get(shot), start.midpoint(end), shot + 1, &documents.tiles, pictures, out)?;
+        write!(
+            out,
+            "<figcaption><b>{}</b><span class=\"n\">{}</span><span class=\"n\">{}</span><a href=\"#shot-{shot}\">shot {shot}</a><span>clarity <b class=\"n\">{:.2}</b></span><span>rest <b class=\"n\">{:.2}</b></span></figcaption></figure>",
+            text(&chapter.title),
+            clock(start),
+            clock(end.saturating_sub(start)),
+            chapter.clarity,
+            chapter.rest,
+            shot = shot + 1,
+        )?;
+    }
+    out.push_str("</div><p class=\"note\">Clarity: how much of what differs in a chapter and the one before it is told apart by where they meet. Rest: how dark and quiet it is there.</p>");
+    rows_left(document.chapters.len(), "chapters", out)?;
+    out.push_str("</section>");
+    Ok(())
+}
+
 pub(super) fn thumbnails(document: &ThumbnailsDocument, pictures: &Pictures, out: &mut String) -> fmt::Result {
     write!(out, "<section id=\"thumbnails\"><h2>Thumbnails <small>best first</small></h2><div class=\"grid wide\">")?;
     for (index, pick) in document.picks.iter().take(MAX_ROWS).enumerate() {
@@ -122,16 +148,7 @@ pub(super) fn shots(document: &ShotsDocument, tiles: &[Tile], pictures: &Picture
     for (index, shot) in document.shots.iter().take(MAX_ROWS).enumerate() {
         let (start, end) = (millis(shot.span.start, document.time_base), millis(shot.span.end, document.time_base));
         write!(out, "<figure id=\"shot-{}\">", index + 1)?;
-        match &shot.still {
-            Some(still) => part(&still.sheet, [still.x, still.y, still.width, still.height], index + 1, pictures, out)?,
-            None => match sprite::at(tiles, start.midpoint(end)) {
-                Some(tile) => {
-                    borrowed = true;
-                    part(&tile.sheet, tile.area, index + 1, pictures, out)?;
-                }
-                None => blank(16, 9, out)?,
-            },
-        }
+        borrowed |= picture(Some(shot), start.midpoint(end), index + 1, tiles, pictures, out)?;
         let kind = begins(&shot.begins_with);
         write!(
             out,
@@ -148,6 +165,27 @@ pub(super) fn shots(document: &ShotsDocument, tiles: &[Tile], pictures: &Picture
     rows_left(document.shots.len(), "shots", out)?;
     out.push_str("</section>");
     Ok(())
+}
+
+/// A shot's still; where it has none, the trick-play picture nearest to a time. Whether that is what is shown.
+fn picture(
+    shot: Option<&Shot>,
+    at: u64,
+    number: usize,
+    tiles: &[Tile],
+    pictures: &Pictures,
+    out: &mut String,
+) -> Result<bool, fmt::Error> {
+    if let Some(still) = shot.and_then(|shot| shot.still.as_ref()) {
+        part(&still.sheet, [still.x, still.y, still.width, still.height], number, pictures, out)?;
+        return Ok(false);
+    }
+    let tile = sprite::at(tiles, at);
+    match tile {
+        Some(tile) => part(&tile.sheet, tile.area, number, pictures, out)?,
+        None => blank(16, 9, out)?,
+    }
+    Ok(tile.is_some())
 }
 
 /// A part of a sheet.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use showrunner_contracts::{
-    documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition},
+    documents::{ChaptersDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition},
     time::{Span, TimeBase},
 };
 
@@ -40,6 +40,10 @@ pub(super) fn draw(page: &Page<'_>, documents: &Documents, out: &mut String) -> 
     let axis = Axis { total: shown.unwrap_or_else(|| millis(media.duration, media.time_base)).max(1) };
     let mut rows = Vec::new();
     let mut marks = String::new();
+    if let Some(document) = &documents.chapters {
+        chapters(&axis, rows.len() as u32, document, &mut marks)?;
+        rows.push("chapters");
+    }
     if let Some(document) = &documents.shots {
         shots(&axis, rows.len() as u32, document, &mut marks)?;
         rows.push("shots");
@@ -74,6 +78,23 @@ pub(super) fn draw(page: &Page<'_>, documents: &Documents, out: &mut String) -> 
         out.push_str("<p class=\"legend\"><span><i class=\"shot\"></i>shot</span><span><i class=\"dissolve\"></i>dissolve</span><span><i class=\"fade\"></i>fade</span></p>");
     }
     out.push_str("</section>");
+    Ok(())
+}
+
+fn chapters(axis: &Axis, row: u32, document: &ChaptersDocument, out: &mut String) -> fmt::Result {
+    let base = document.time_base;
+    for (index, chapter) in document.chapters.iter().take(MAX_ROWS).enumerate() {
+        let (start, end) = (millis(chapter.span.start, base), millis(chapter.span.end, base));
+        write!(
+            out,
+            "<a href=\"#chapter-{n}\"><rect class=\"chapter{}\" {}><title>{}, {}</title></rect></a>",
+            if index % 2 == 1 { " odd" } else { "" },
+            axis.mark(row, start, end),
+            text(&chapter.title),
+            clock(start),
+            n = index + 1,
+        )?;
+    }
     Ok(())
 }
 

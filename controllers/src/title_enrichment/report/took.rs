@@ -83,7 +83,8 @@ fn row(out: &mut String, name: &str, result: &str, wall: &str, cpu: &Cpu, all: u
 
 /// The line of a decode that steps shared.
 fn decode(page: &Page<'_>, done: &[Done<'_>], visual: bool, what: &str, all: u64, out: &mut String) -> fmt::Result {
-    let sharing = done.iter().filter(|done| done.step.step.is_visual() == visual && done.told.is_some());
+    let sharing =
+        done.iter().filter(|done| (if visual { done.step.step.sees() } else { done.step.step.hears() }) && done.told.is_some());
     let mut attempts: Vec<usize> = sharing.clone().filter_map(|done| Some(done.told?.0)).collect();
     attempts.dedup();
     let cpu_of = |run: &RunRecord| if visual { run.picture_decode_cpu_ms } else { run.sound_decode_cpu_ms };
@@ -149,6 +150,10 @@ fn figures(summary: &StepSummary) -> String {
                 clock(*speech_ms),
                 many(*dropped, "segment")
             )
+        }
+        StepSummary::Chapters { chapters, at_rest, heard } => {
+            let by = if *heard { "picture and sound" } else { "picture alone" };
+            format!("{} by {by}, {at_rest} of them at rest", many(*chapters, "chapter"))
         }
     }
 }

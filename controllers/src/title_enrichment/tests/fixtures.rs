@@ -77,6 +77,7 @@ pub(super) fn step_result(step: Step, key: &Digest, folder: &str) -> StepResult 
             Step::Shots => StepSummary::Shots { shots: 3, cuts: 2, dissolves: 0, fades: 0 },
             Step::Thumbnails => StepSummary::Thumbnails { candidates: 10, selected: 8, sheets: 1 },
             Step::Subtitles => StepSummary::Subtitles { language: "en".into(), cues: 2, words: 9, speech_ms: 4000, dropped: 0 },
+            Step::Chapters => StepSummary::Chapters { chapters: 2, at_rest: 1, heard: true },
         },
         models: Vec::new(),
         settings: BTreeMap::new(),

@@ -95,7 +95,7 @@ impl World {
         let commits = |step: Step| match script {
             Script::Dies(steps, _) | Script::NodeGone(steps) => steps.contains(&step),
             Script::Fails(steps, _) => !steps.contains(&step),
-            Script::NoSound => step.is_visual(),
+            Script::NoSound => !step.hears(),
             _ => true,
         };
         let mut told = Vec::new();

@@ -100,7 +100,7 @@ impl Kind for Titles {
             // Models know a language, not where it is spoken.
             subtitles["language"] = tag.split('-').next().into();
         }
-        json!([spec["source"], step("shots"), step("thumbnails"), subtitles])
+        json!([spec["source"], step("shots"), step("thumbnails"), subtitles, step("chapters")])
     }
 
     fn pauses(&self, spec: &Value) -> bool {

@@ -1,0 +1,162 @@
+//! The pass through the sound: one decode for all that listen to it.
+
+use super::{Audible, Decodes, Work, child_limits, cut_short, longest, outcome, seconds, settled};
+use crate::{
+    commit::commit,
+    cpu::{self, Meter},
+    failure::{of_decode, of_panic},
+    fanout::StepError,
+    media,
+    probe::Probe,
+    progress::Pass,
+    sound::{self, Chunk},
+    steps::{
+        chapters::Hearing,
+        failure_in,
+        subtitles::{Heard, Subtitles},
+    },
+};
+use showrunner_chapters::Sound;
+use showrunner_contracts::{
+    result::{Failure, Outcome, Reason, StepOutcome},
+    work_order::StepOrder,
+};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+/// What a step that needs more than the sound takes from this pass.
+#[derive(Debug, Default)]
+pub(super) struct Sounds {
+    /// Slices; none where the title has no sound.
+    pub(super) slices: Vec<Sound>,
+    /// What listening used.
+    pub(super) used: Meter,
+}
+
+/// The steps that are done with this pass, and what it leaves to others where they ask for it.
+pub(super) type Listened = (Vec<StepOutcome>, Result<Sounds, Failure>);
+
+/// Everyone who listens, each until it fails.
+struct Listeners {
+    subtitles: Option<Result<Subtitles, Failure>>,
+    ear: Option<Result<Hearing, Failure>>,
+    ear_used: Meter,
+}
+
+impl Listeners {
+    /// Lets all hear that can. An error: nobody is left.
+    fn hear(&mut self, chunk: &Chunk<'_>) -> Result<(), StepError> {
+        if let Some(Ok(subtitles)) = &mut self.subtitles {
+            // One that panicked is never called again, so what state it was left in does not matter.
+            let heard = catch_unwind(AssertUnwindSafe(|| subtitles.hear(chunk).map_err(failure_in)));
+            if let Err(failure) = heard.unwrap_or_else(|payload| Err(of_panic(payload.as_ref()))) {
+                self.subtitles = Some(Err(failure));
+            }
+        }
+        if let Some(Ok(ear)) = &mut self.ear
+            && let Err(error) = self.ear_used.turn(|| ear.hear(chunk))
+        {
+            self.ear = Some(Err(failure_in(error)));
+        }
+        self.left()
+    }
+
+    fn left(&self) -> Result<(), StepError> {
+        let left = matches!(self.subtitles, Some(Ok(_))) || matches!(self.ear, Some(Ok(_)));
+        if left { Ok(()) } else { Err("no step is left that listens to the sound".into()) }
+    }
+
+    /// What befell the sound befalls all who are left.
+    fn fail(&mut self, failure: &Failure) {
+        if let Some(subtitles @ Ok(_)) = &mut self.subtitles {
+            *subtitles = Err(failure.clone());
+        }
+        if let Some(ear @ Ok(_)) = &mut self.ear {
+            *ear = Err(failure.clone());
+        }
+    }
+}
+
+/// Goes through the sound, on a thread that is called `name`; with `for_others`, it is heard for steps that are done later, too.
+pub(super) fn listen(
+    work: Work<'_>,
+    probed: &Probe,
+    audible: Audible<'_>,
+    for_others: bool,
+    decodes: &Decodes,
+    name: &str,
+) -> Listened {
+    let begun = Instant::now();
+    let Audible { subtitles: order } = audible;
+    if probed.sound().is_none() || (order.is_none() && !for_others) {
+        let skipped = order.map(|order| outcome(order, Outcome::Skipped(Reason::NoSound), begun, None));
+        return (skipped.into_iter().collect(), Ok(Sounds::default()));
+    }
+    let longest = longest(work, sound::time_base());
+    let new = |order: &StepOrder| Subtitles::new(work.artefacts, &order.models, &order.params, longest);
+    let mut listeners =
+        Listeners { subtitles: order.map(new), ear: for_others.then(|| Ok(Hearing::new(longest))), ear_used: Meter::default() };
+    if listeners.left().is_ok() {
+        hear(work, probed, decodes, &mut listeners);
+    }
+    let Listeners { mut subtitles, ear, ear_used } = listeners;
+    let mut steps = Vec::new();
+    if let (Some(order), Some(subtitles)) = (order, &mut subtitles) {
+        steps.push(finish(work, probed, order, subtitles, begun, name, ear_used.used()));
+    }
+    drop(subtitles);
+    let heard = match ear {
+        None => Ok(Sounds::default()),
+        Some(Ok(ear)) => Ok(Sounds { slices: ear.finish(), used: ear_used }),
+        Some(Err(failure)) => Err(failure),
+    };
+    (steps, heard)
+}
+
+/// Decodes the sound for all listeners.
+fn hear(work: Work<'_>, probed: &Probe, decodes: &Decodes, listeners: &mut Listeners) {
+    let clock = sound::time_base();
+    decodes.sound.fetch_add(1, Ordering::Relaxed);
+    let all_seconds = seconds(probed);
+    let decoded = sound::decode(work.sandbox, work.source, probed, child_limits(work.limits), &mut |chunk| {
+        work.tracker.at(Pass::Sound, clock.to_seconds(chunk.start), all_seconds);
+        listeners.hear(&chunk)
+    });
+    match decoded {
+        // Where nobody was left, each has said why.
+        Err(error) => listeners.fail(&of_decode(&error)),
+        Ok(summary) => {
+            let _ = decodes.sound_cpu.set(summary.cpu);
+            if let Some(shortfall) = summary.shortfall {
+                listeners.fail(&cut_short("sound", &shortfall, clock));
+            }
+        }
+    }
+}
+
+fn finish(
+    work: Work<'_>,
+    probed: &Probe,
+    order: &StepOrder,
+    subtitles: &mut Result<Subtitles, Failure>,
+    begun: Instant,
+    name: &str,
+    others_used: Duration,
+) -> StepOutcome {
+    let made = subtitles.as_mut().map_err(|failure| failure.clone()).and_then(Subtitles::finish);
+    let committed = made.and_then(|heard| match heard {
+        Heard::NoSpeech => Ok(None),
+        Heard::Made(made) => commit(work.sink, order, &media::summary(probed), *made).map(Some),
+    });
+    // The models' own threads end, and are told no more, when the models go.
+    let ended = subtitles.as_ref().map_or(Duration::ZERO, Subtitles::ended_threads);
+    let used = cpu::of_threads_named(name).map(|living| (living + ended).saturating_sub(others_used));
+    match committed {
+        Ok(None) => outcome(order, Outcome::Skipped(Reason::NoSpeech), begun, used),
+        Ok(Some(committed)) => settled(work, order, Ok(committed), begun, used),
+        Err(failure) => settled(work, order, Err(failure), begun, used),
+    }
+}

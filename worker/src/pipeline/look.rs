@@ -1,0 +1,138 @@
+//! The pass through the picture: one decode for all that look at it.
+
+use super::{Decodes, Visual, Work, all, child_limits, cut_short, longest, outcome, seconds, settled};
+use crate::{
+    commit::commit,
+    cpu::Meter,
+    failure::{internal, of_decode},
+    fanout::{self, Viewer},
+    media,
+    picture::Plan,
+    probe::Probe,
+    steps::{
+        chapters::Sight,
+        failure_in,
+        shots::{self, Motions, Shots},
+        thumbnails::Thumbnails,
+    },
+};
+use showrunner_chapters::Look;
+use showrunner_contracts::{
+    documents::ShotsDocument,
+    progress::Doing,
+    result::{Failure, Outcome, Reason, StepOutcome},
+};
+use showrunner_timeline::Ticks;
+use std::{borrow::Cow, sync::atomic::Ordering, time::Instant};
+
+/// What a step that needs more than the picture takes from this pass.
+#[derive(Debug)]
+pub(super) struct Seen<'a> {
+    /// The title's shots.
+    pub(super) shots: Cow<'a, ShotsDocument>,
+    /// What it looks like now and then.
+    pub(super) looks: Vec<(Ticks, Look)>,
+    /// What looking used.
+    pub(super) used: Meter,
+}
+
+/// The steps that are done with this pass, and what it leaves to others where they ask for it.
+pub(super) type Looked<'a> = (Vec<StepOutcome>, Result<Option<Seen<'a>>, Failure>);
+
+/// Goes through the picture; with `for_others`, it is seen for steps that are done later, too.
+pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, for_others: bool, decodes: &Decodes) -> Looked<'a> {
+    let begun = Instant::now();
+    let Visual { shots: for_shots, thumbnails: for_thumbnails } = visual;
+    let orders = &visual.all();
+    let failed = |failure: &Failure| (all(orders, failure, begun), Err(failure.clone()));
+    if (orders.is_empty() && !for_others) || probed.picture().is_none() {
+        let skipped = orders.iter().map(|order| outcome(order, Outcome::Skipped(Reason::NoPicture), begun, None));
+        return (skipped.collect(), Ok(None));
+    }
+    let (base, motions) = (probed.time_base(), Motions::default());
+    // The detector runs for others, too, when the shots are given: how much frames move is part of their measure.
+    let stills = for_shots.is_some();
+    let mut shots = Shots::new(base, longest(work, base), seconds(probed), &motions, work.tracker, stills);
+    let mut sight = for_others.then(|| Sight::new(base, longest(work, base)));
+    let mut preparing = Meter::default();
+    let new = |order| Thumbnails::new(order, base, longest(work, base), &motions, work.artefacts);
+    let (mut thumbnails, unready) = match for_thumbnails.map(|order| preparing.turn(|| new(order))) {
+        None => (None, None),
+        Some(Ok(thumbnails)) => (Some(thumbnails), None),
+        Some(Err(failure)) => (None, Some(failure)),
+    };
+    if thumbnails.is_none() && for_shots.is_none() && !for_others {
+        return failed(&unready.unwrap_or_else(|| internal("there is nothing to look for")));
+    }
+    let plan = Plan { candidates: thumbnails.is_some(), threads: work.limits.threads, limits: child_limits(work.limits) };
+    decodes.picture.fetch_add(1, Ordering::Relaxed);
+    let viewed = {
+        let mut viewers = vec![&mut shots as &mut dyn Viewer];
+        viewers.extend(sight.as_mut().map(|sight| sight as &mut dyn Viewer));
+        viewers.extend(thumbnails.as_mut().map(|thumbnails| thumbnails as &mut dyn Viewer));
+        fanout::view(work.sandbox, work.source, probed, &plan, &mut viewers)
+    };
+    let viewed = match viewed {
+        Ok(viewed) => viewed,
+        Err(error) => return failed(&of_decode(&error)),
+    };
+    if let Some(summary) = &viewed.summary {
+        let _ = decodes.picture_cpu.set(summary.cpu);
+    }
+    // In the order in which the viewers were named.
+    let mut ends = viewed.used.into_iter().zip(viewed.failures.into_iter().map(|failure| failure.map(failure_in)));
+    let mut end_of = |there: bool| if there { ends.next().unwrap_or_default() } else { Default::default() };
+    let (mut shots_used, shots_failed) = end_of(true);
+    let (mut sight_used, sight_failed) = end_of(for_others);
+    let (mut thumbnails_used, thumbnails_failed) = end_of(thumbnails.is_some());
+    thumbnails_used.add(preparing);
+    let thumbnails_failed = thumbnails_failed.or(unready);
+    let end = match (viewed.summary, &shots_failed) {
+        (Some(summary), _) => match summary.shortfall {
+            Some(shortfall) => return failed(&cut_short("picture", &shortfall, base)),
+            None => Ok(summary.end),
+        },
+        (None, Some(failure)) => Err(failure.clone()),
+        (None, None) => Err(internal("the decoder was stopped and no step says why")),
+    };
+    work.tracker.doing(Doing::Committing);
+    let found = match (shots_failed, end) {
+        (Some(failure), _) | (None, Err(failure)) => Err(failure),
+        (None, Ok(end)) => shots_used.turn(|| shots.finish(end)),
+    };
+    let mut outcomes = Vec::new();
+    if let Some(order) = for_shots {
+        let committed = shots_used.turn(|| {
+            let made = found.as_ref().map(shots::made).map_err(Clone::clone);
+            made.and_then(|made| commit(work.sink, order, &media::summary(probed), made))
+        });
+        outcomes.push(settled(work, order, committed, begun, Some(shots_used.used())));
+    } else if for_thumbnails.is_some() {
+        // It looked for others alone.
+        thumbnails_used.add(shots_used);
+    } else {
+        sight_used.add(shots_used);
+    }
+    let shots = match (work.given_shots, found) {
+        (Some(given), _) => Ok(Cow::Borrowed(given)),
+        (None, Ok(found)) => Ok(Cow::Owned(found.document)),
+        (None, Err(failure)) => Err(failure),
+    };
+    if let Some(order) = for_thumbnails {
+        let committed = thumbnails_used.turn(|| {
+            let made = match (thumbnails_failed, thumbnails) {
+                (Some(failure), _) => Err(failure),
+                (None, Some(thumbnails)) => shots.as_ref().map_err(Clone::clone).and_then(|shots| thumbnails.finish(shots)),
+                (None, None) => Err(internal("thumbnails were neither made nor refused")),
+            };
+            made.and_then(|made| commit(work.sink, order, &media::summary(probed), made))
+        });
+        outcomes.push(settled(work, order, committed, begun, Some(thumbnails_used.used())));
+    }
+    let seen = match (sight_failed, sight) {
+        (Some(failure), _) => Err(failure),
+        (None, None) => Ok(None),
+        (None, Some(sight)) => shots.map(|shots| Some(Seen { shots, looks: sight.finish(), used: sight_used })),
+    };
+    (outcomes, seen)
+}

@@ -1,0 +1,344 @@
+//! A title's way: probe, then picture and sound side by side, each decoded once; every step is committed as soon as it is
+//! done and fails alone. Runs media tools through the other rooms; writes through the sink.
+
+mod listen;
+mod look;
+
+use crate::{
+    commit::{Sink, commit},
+    cpu,
+    failure::{internal, of_panic, of_refusal},
+    media,
+    models::Artefacts,
+    probe::{Probe, probe},
+    progress::{Pass, Tracker},
+    sandbox::{self, Sandbox, Source},
+    steps::{Longest, chapters},
+};
+use listen::{Listened, Sounds, listen};
+use look::{Looked, Seen, look};
+use showrunner_contracts::{
+    documents::ShotsDocument,
+    manifest::MediaSummary,
+    progress::Doing,
+    result::{Failure, Outcome, Reason, StepOutcome},
+    step::{Step, StepParams},
+    work_order::{Limits, StepOrder},
+};
+use showrunner_timeline::{Ticks, TimeBase};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Everything a title's way needs.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    /// Models and tools.
+    pub artefacts: &'a Artefacts,
+    /// Where media tools run.
+    pub sandbox: &'a Sandbox,
+    /// The title.
+    pub source: &'a Source,
+    /// What to do, dependencies first.
+    pub steps: &'a [StepOrder],
+    /// Shots of an earlier attempt, for a step that reads them when they are not to be done.
+    pub given_shots: Option<&'a ShotsDocument>,
+    /// What may be used.
+    pub limits: &'a Limits,
+    /// Where finished work goes.
+    pub sink: &'a dyn Sink,
+    /// Where progress is counted.
+    pub tracker: &'a Tracker,
+}
+
+/// What became of a title.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// What it is; `None` when it could not be opened.
+    pub media: Option<MediaSummary>,
+    /// One outcome for each step, in their order.
+    pub steps: Vec<StepOutcome>,
+    /// Picture decoders started.
+    pub picture_decodes: u32,
+    /// Sound decoders started.
+    pub sound_decodes: u32,
+    /// Processor time of decoding the picture and handing it over, milliseconds; `None` where that did not come to its end.
+    pub picture_decode_cpu_ms: Option<u64>,
+    /// Processor time of decoding the sound, milliseconds; `None` where that did not come to its end.
+    pub sound_decode_cpu_ms: Option<u64>,
+}
+
+/// Whose threads are told by name.
+const LISTENING: &str = "speech";
+
+/// Decoders started, by pass.
+#[derive(Debug, Default)]
+struct Decodes {
+    picture: AtomicU32,
+    sound: AtomicU32,
+    picture_cpu: OnceLock<Duration>,
+    sound_cpu: OnceLock<Duration>,
+}
+
+/// Goes the whole way. Never fails as a whole: every step has its own outcome.
+pub fn run(work: Work<'_>) -> Done {
+    let begun = Instant::now();
+    work.tracker.doing(Doing::Probing);
+    let Shares { visual, audible, joint } = share_out(work.steps);
+    let (to_see, to_hear, for_others) = (visual.all(), audible.all(), !joint.all().is_empty());
+    let probed = match open(work) {
+        Ok(probed) => probed,
+        Err(failure) => {
+            let steps = work.steps.iter().map(|order| outcome(order, Outcome::Failed(failure.clone()), begun, None)).collect();
+            return Done { steps, ..Done::default() };
+        }
+    };
+    let mut passes = Vec::new();
+    passes.extend(((!to_see.is_empty() || for_others) && probed.picture().is_some()).then_some(Pass::Picture));
+    passes.extend(((!to_hear.is_empty() || for_others) && probed.sound().is_some()).then_some(Pass::Sound));
+    work.tracker.begin(&passes);
+    let decodes = Decodes::default();
+    let (looked, listened) = thread::scope(|scope| {
+        // Each decoder's life is tied to the thread that started it, and that thread lives until its pass is over.
+        let looking = scope.spawn(|| guarded(&to_see, begun, || look(work, &probed, visual, for_others, &decodes)));
+        let name = cpu::new_name(LISTENING);
+        let listening = thread::Builder::new().name(name.clone()).spawn_scoped(scope, {
+            let (probed, to_hear, decodes) = (&probed, &to_hear, &decodes);
+            move || guarded(to_hear, begun, || listen(work, probed, audible, for_others, decodes, &name))
+        });
+        let listened: Listened = match listening.map(thread::ScopedJoinHandle::join) {
+            Ok(done) => done.unwrap_or_else(|payload| lost(&to_hear, &of_panic(payload.as_ref()), begun)),
+            Err(error) => lost(&to_hear, &internal(format_args!("failed to start a thread: {error}")), begun),
+        };
+        let looked: Looked<'_> = looking.join().unwrap_or_else(|payload| lost(&to_see, &of_panic(payload.as_ref()), begun));
+        (looked, listened)
+    });
+    let (mut steps, seen) = looked;
+    let (of_sound, heard) = listened;
+    steps.extend(of_sound);
+    steps.extend(join(work, &probed, joint, seen, heard, begun));
+    steps.sort_by_key(|outcome| work.steps.iter().position(|order| order.step == outcome.step));
+    let count = |decodes: &AtomicU32| decodes.load(Ordering::Relaxed);
+    let told = |cpu: &OnceLock<Duration>| cpu.get().map(|cpu| cpu.as_millis() as u64);
+    Done {
+        media: Some(media::summary(&probed)),
+        steps,
+        picture_decodes: count(&decodes.picture),
+        sound_decodes: count(&decodes.sound),
+        picture_decode_cpu_ms: told(&decodes.picture_cpu),
+        sound_decode_cpu_ms: told(&decodes.sound_cpu),
+    }
+}
+
+/// What the pass through the picture is to do. Whoever reads this names every step of it, so that none is forgotten.
+#[derive(Clone, Copy, Debug, Default)]
+struct Visual<'a> {
+    shots: Option<&'a StepOrder>,
+    thumbnails: Option<&'a StepOrder>,
+}
+
+impl<'a> Visual<'a> {
+    fn all(self) -> Vec<&'a StepOrder> {
+        let Self { shots, thumbnails } = self;
+        [shots, thumbnails].into_iter().flatten().collect()
+    }
+}
+
+/// What the pass through the sound is to do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Audible<'a> {
+    subtitles: Option<&'a StepOrder>,
+}
+
+impl<'a> Audible<'a> {
+    fn all(self) -> Vec<&'a StepOrder> {
+        let Self { subtitles } = self;
+        subtitles.into_iter().collect()
+    }
+}
+
+/// What is to be done with what both passes leave.
+#[derive(Clone, Copy, Debug, Default)]
+struct Joint<'a> {
+    chapters: Option<&'a StepOrder>,
+}
+
+impl<'a> Joint<'a> {
+    fn all(self) -> Vec<&'a StepOrder> {
+        let Self { chapters } = self;
+        chapters.into_iter().collect()
+    }
+}
+
+/// Every step in the hands of those who do it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shares<'a> {
+    visual: Visual<'a>,
+    audible: Audible<'a>,
+    joint: Joint<'a>,
+}
+
+/// Puts every step into the hands of the pass that does it. A step that nobody does does not compile: `docs/adding-a-step.md`.
+fn share_out(steps: &[StepOrder]) -> Shares<'_> {
+    let mut shares = Shares::default();
+    for order in steps {
+        let place = match order.step {
+            Step::Shots => &mut shares.visual.shots,
+            Step::Thumbnails => &mut shares.visual.thumbnails,
+            Step::Subtitles => &mut shares.audible.subtitles,
+            Step::Chapters => &mut shares.joint.chapters,
+        };
+        *place = Some(order);
+    }
+    shares
+}
+
+/// The steps that need what both passes leave.
+fn join(
+    work: Work<'_>,
+    probed: &Probe,
+    joint: Joint<'_>,
+    seen: Result<Option<Seen<'_>>, Failure>,
+    heard: Result<Sounds, Failure>,
+    begun: Instant,
+) -> Vec<StepOutcome> {
+    let Joint { chapters: order } = joint;
+    let Some(order) = order else { return Vec::new() };
+    let made = || {
+        let (seen, heard) = (seen?, heard?);
+        let Some(seen) = seen else { return Ok(None) };
+        let mut used = seen.used;
+        used.add(heard.used);
+        let committed = used.turn(|| {
+            let made = chapters::made(&seen.shots, probed.time_base(), &seen.looks, &heard.slices)?;
+            commit(work.sink, order, &media::summary(probed), made)
+        })?;
+        Ok(Some((committed, used.used())))
+    };
+    let done = catch_unwind(AssertUnwindSafe(made)).unwrap_or_else(|payload| Err(of_panic(payload.as_ref())));
+    vec![match done {
+        Ok(None) => outcome(order, Outcome::Skipped(Reason::NoPicture), begun, None),
+        Ok(Some((committed, used))) => settled(work, order, Ok(committed), begun, Some(used)),
+        Err(failure) => settled(work, order, Err(failure), begun, None),
+    }]
+}
+
+/// Finds out what the source is, and whether it is within the order's limits.
+fn open(work: Work<'_>) -> Result<Probe, Failure> {
+    let language = work.steps.iter().find_map(|order| match &order.params {
+        StepParams::Subtitles { language, .. } => language.as_deref(),
+        _ => None,
+    });
+    let probed = probe(work.sandbox, work.source, language).map_err(|refusal| of_refusal(&refusal))?;
+    if let Some(duration) = media::stated_duration(&probed) {
+        longest(work, probed.time_base()).check(duration)?;
+    }
+    Ok(probed)
+}
+
+/// A pass whose panic costs its own steps, and those that need what it would have left, only.
+fn guarded<T>(
+    orders: &[&StepOrder],
+    begun: Instant,
+    pass: impl FnOnce() -> (Vec<StepOutcome>, Result<T, Failure>),
+) -> (Vec<StepOutcome>, Result<T, Failure>) {
+    // What the pass left behind is not looked at again; steps it had committed are found by their key.
+    catch_unwind(AssertUnwindSafe(pass)).unwrap_or_else(|payload| lost(orders, &of_panic(payload.as_ref()), begun))
+}
+
+/// A pass that came to nothing.
+fn lost<T>(orders: &[&StepOrder], failure: &Failure, begun: Instant) -> (Vec<StepOutcome>, Result<T, Failure>) {
+    (all(orders, failure, begun), Err(failure.clone()))
+}
+
+fn settled(
+    work: Work<'_>,
+    order: &StepOrder,
+    committed: Result<showrunner_contracts::Digest, Failure>,
+    begun: Instant,
+    used: Option<Duration>,
+) -> StepOutcome {
+    match committed {
+        Ok(result) => {
+            work.tracker.done(order.step);
+            outcome(order, Outcome::Done { result }, begun, used)
+        }
+        Err(failure) => {
+            tracing::error!(step = %order.step, reason = %failure.reason, message = failure.message, "the step failed");
+            outcome(order, Outcome::Failed(failure), begun, used)
+        }
+    }
+}
+
+fn all(orders: &[&StepOrder], failure: &Failure, begun: Instant) -> Vec<StepOutcome> {
+    orders.iter().map(|order| outcome(order, Outcome::Failed(failure.clone()), begun, None)).collect()
+}
+
+fn outcome(order: &StepOrder, outcome: Outcome, begun: Instant, used: Option<Duration>) -> StepOutcome {
+    let (wall_ms, cpu_ms) = (begun.elapsed().as_millis() as u64, used.map(|used| used.as_millis() as u64));
+    StepOutcome { step: order.step, key: order.key.clone(), outcome, wall_ms, cpu_ms }
+}
+
+fn cut_short(what: &str, shortfall: &crate::picture::Shortfall, base: TimeBase) -> Failure {
+    let of = shortfall.stated.map_or_else(String::new, |stated| format!(" of {:.1} s", base.to_seconds(stated)));
+    let message = format!(
+        "failed to decode all of the {what}: it breaks off at {:.1} s{of} ({}); upload the source again, whole",
+        base.to_seconds(shortfall.reached),
+        shortfall.detail
+    );
+    Failure::new(Reason::SourceTruncated, &message)
+}
+
+fn longest(work: Work<'_>, base: TimeBase) -> Longest {
+    let seconds = work.limits.max_media_seconds;
+    Longest { ticks: base.from_millis(i64::from(seconds).saturating_mul(1_000)), seconds }
+}
+
+fn child_limits(limits: &Limits) -> sandbox::Limits {
+    let wall = Duration::from_secs(u64::from(limits.run_seconds));
+    let cpu_seconds = u64::from(limits.run_seconds) * u64::from(limits.threads);
+    sandbox::Limits { wall: wall.min(sandbox::Limits::DECODE.wall), cpu_seconds, memory_bytes: limits.child_memory_bytes }
+}
+
+/// The title's stated length, seconds; 0 where it is not known. For progress only.
+fn seconds(probed: &Probe) -> f64 {
+    media::stated_duration(probed).map_or(0.0, |ticks: Ticks| probed.time_base().to_seconds(ticks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use showrunner_contracts::Digest;
+    use strum::IntoEnumIterator as _;
+
+    #[test]
+    fn every_step_is_in_the_hands_of_the_pass_that_its_kind_names() {
+        let params = |step| match step {
+            Step::Shots => StepParams::Shots {},
+            Step::Thumbnails => StepParams::Thumbnails { select: 1, sprite_interval_ms: 1000 },
+            Step::Subtitles => StepParams::Subtitles { language: None, max_chars_per_second: 20 },
+            Step::Chapters => StepParams::Chapters {},
+        };
+        let order = |step: Step| StepOrder {
+            step,
+            key: Digest::of(step.to_string().as_bytes()),
+            algorithm_version: step.algorithm_version(),
+            params: params(step),
+            models: Vec::new(),
+            result_url: String::new(),
+        };
+        let steps: Vec<StepOrder> = Step::iter().map(order).collect();
+        let Shares { visual, audible, joint } = share_out(&steps);
+        let held = [(visual.all(), (true, false)), (audible.all(), (false, true)), (joint.all(), (true, true))];
+        assert_eq!(held.iter().map(|(orders, _)| orders.len()).sum::<usize>(), steps.len());
+        for (orders, senses) in held {
+            assert!(orders.iter().all(|order| (order.step.sees(), order.step.hears()) == senses), "{orders:?}");
+        }
+    }
+}
