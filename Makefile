@@ -46,11 +46,11 @@ unit-test: deps artefacts
 	@$(STEP) "unit tests" cargo test --release --locked --workspace --all-targets
 bench-test: deps
 	@$(STEP) "tests of the bench's runner" python3 bench/test_harness.py
-# Both lanes mostly wait: for leases, grace periods, deadlines. What they run is built before, not by the two at once.
-e2e-test: tools images ## Run the fault sweep and, beside it, the tests on a real cluster (as root)
+# The lanes mostly wait: for leases, grace periods, deadlines. What they run is built before, not by all at once.
+e2e-test: tools images ## Run the fault sweep and, beside it, the tests on real clusters (as root)
 	@$(STEP) "build of the tests" cargo test --release --locked --workspace --no-run
-	@scripts/beside sweep '$(MAKE) sweep load-test node-test' cluster '$(MAKE) cluster-test'
-.PHONY: load-test node-test cluster-test
+	@scripts/beside sweep '$(MAKE) sweep load-test node-test' cluster '$(MAKE) cluster-test' ending '$(MAKE) ending-test'
+.PHONY: load-test node-test cluster-test ending-test
 load-test: tools binaries artefacts
 	@SHOWRUNNER_E2E=1 $(STEP) "five hundred titles at once" cargo test --release --locked --workspace --test flood
 	@SHOWRUNNER_E2E=1 $(STEP) "titles of older versions" cargo test --release --locked --workspace --test age
@@ -58,6 +58,8 @@ node-test: tools images
 	@SHOWRUNNER_E2E=1 $(STEP) "pods on kubelet and process node" cargo test --release --locked --workspace --test node
 cluster-test: tools images
 	@SHOWRUNNER_E2E=1 $(STEP) "tests on a real cluster" cargo test --release --locked --workspace --test cluster
+ending-test: tools images
+	@SHOWRUNNER_E2E=1 $(STEP) "upgrade and uninstall on a real cluster" cargo test --release --locked --workspace --test ending
 .PHONY: sweep sweep-long planted
 sweep: tools binaries artefacts ## Let one thing go wrong at every write of a story, change specs at random, on a real control plane; needs no root
 	@SHOWRUNNER_E2E=1 $(STEP) "fault sweep" cargo test --release --locked --workspace --test sweep
@@ -69,7 +71,7 @@ test-long: test sweep-long ## The tests, with every seed, every fault, the plant
 	@$(STEP) "two clusters side by side" e2e/cluster/test
 	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "titles of older versions, and their programs" cargo test --release --locked --workspace --test age
 	@SHOWRUNNER_LONG=1 $(STEP) "media that wants much" cargo test --release --locked --workspace --test media -- bombs
-	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "tests on a real cluster, all seeds" cargo test --release --locked --workspace --test cluster
+	@SHOWRUNNER_E2E=1 SHOWRUNNER_LONG=1 $(STEP) "tests on real clusters, all seeds" cargo test --release --locked --workspace --test cluster --test ending
 
 .PHONY: fuzz
 fuzz: deps ## Fuzz the readers of fuzz/libfuzzer, 60 s each (FUZZ_SECONDS), on one core

@@ -4,13 +4,17 @@
 #![forbid(unsafe_code)]
 
 pub mod age;
+pub mod audit;
 pub mod cluster;
 pub mod faults;
 pub mod install;
 pub mod media;
 pub mod mutation;
 pub mod needles;
+pub mod objects;
+pub mod published;
 pub mod reach;
 pub mod rights;
 pub mod store;
+pub mod suite;
 pub mod titles;

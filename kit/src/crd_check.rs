@@ -113,7 +113,9 @@ fn version_lacks(wanted: &CustomResourceDefinitionVersion, served: &CustomResour
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kube::client::Body;
     use serde_json::{Value, json};
+    use std::sync::{Mutex, PoisonError};
 
     /// The definition that is installed, as the API server gives it back.
     fn real() -> Value {
@@ -211,5 +213,51 @@ mod tests {
         assert!(told.starts_with("version v1alpha1: it is not served;"), "{told}");
         let told = change(|crd| drop(crd["spec"]["versions"][0].as_object_mut().unwrap().remove("subresources")));
         assert!(told.contains("no status subresource"), "{told}");
+    }
+
+    /// What the API server has of the definition, told to whoever asks for it.
+    #[derive(Clone, Default)]
+    struct Served(Arc<Mutex<Option<Value>>>);
+
+    impl Served {
+        fn set(&self, definition: Option<Value>) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = definition;
+        }
+
+        fn client(&self) -> Client {
+            let served = self.clone();
+            let service = tower::service_fn(move |_: http::Request<Body>| {
+                let found = served.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let missing =
+                    || json!({ "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "" });
+                let (code, answer) = found.map_or_else(|| (404, missing()), |definition| (200, definition));
+                let body = Body::from(answer.to_string().into_bytes());
+                async move { Ok::<_, kube::Error>(http::Response::builder().status(code).body(body).unwrap()) }
+            });
+            Client::new(service, "default")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_the_definitions_waits_until_they_are_served_and_is_told_when_they_go() {
+        let served = Served::default();
+        let check = CrdCheck::new(vec![serde_json::from_value(real()).unwrap()]);
+        assert_eq!(check.pending(), ["titleenrichments.showrunner.dev: not asked for yet"]);
+        tokio::spawn(check.clone().run(served.client(), CancellationToken::new()));
+        let waiting = tokio::spawn({
+            let check = check.clone();
+            async move { check.all_served().await }
+        });
+        tokio::time::sleep(ASK_WHEN_MISSING * 10).await;
+        let told = "titleenrichments.showrunner.dev: not installed; install the showrunner-crds chart";
+        assert!(!waiting.is_finished());
+        assert_eq!(check.pending(), [told]);
+        served.set(Some(real()));
+        tokio::time::sleep(ASK_WHEN_MISSING * 2).await;
+        assert!(waiting.is_finished());
+        assert_eq!(check.pending(), [""; 0]);
+        served.set(None);
+        tokio::time::sleep(ASK_WHEN_WELL * 2).await;
+        assert_eq!(check.pending(), [told], "a definition can be taken away under a running operator");
     }
 }

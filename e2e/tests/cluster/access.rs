@@ -3,7 +3,6 @@
 //! The chart's accounts, roles and bindings are rendered for a release of their own and applied without anything that runs: so
 //! the hook's account is there too, and both ways of serving namespaces.
 
-use crate::{Suite, trial};
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::authorization::v1::{SelfSubjectRulesReview, SubjectAccessReview};
@@ -17,6 +16,7 @@ use serde_json::{Value, json};
 use showrunner_e2e::{
     install::{self, NAMESPACE},
     rights::{Allowed, Installation, Who},
+    suite::{Suite, trial},
     titles::Namespaced,
 };
 use std::{collections::BTreeSet, io::Write as _, process::Stdio, sync::Arc};

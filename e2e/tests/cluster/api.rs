@@ -1,6 +1,5 @@
 //! What the API server accepts and refuses: every rule of the schema, with the sentence a person reads.
 
-use crate::{Suite, trial};
 use anyhow::{Result, bail, ensure};
 use kube::{
     ResourceExt as _,
@@ -9,6 +8,7 @@ use kube::{
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use showrunner_crds::TitleEnrichment;
+use showrunner_e2e::suite::{Suite, trial};
 use std::sync::Arc;
 
 /// A change to a good spec, and a part of the message it must be refused with.

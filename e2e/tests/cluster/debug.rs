@@ -1,6 +1,5 @@
 //! The guarded debug listener, with the reviews of a real API server.
 
-use crate::{Suite, trial};
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt as _, api::ListParams};
@@ -9,6 +8,7 @@ use serde_json::Value;
 use showrunner_e2e::{
     cluster::run,
     install::{self, NAMESPACE},
+    suite::{Suite, trial},
 };
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 

@@ -1,13 +1,15 @@
 //! Bad inputs: each ends in a condition that names cause and cure.
 
-use crate::{Suite, trial};
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::{Api, api::PostParams};
 use libtest_mimic::Trial;
 use serde_json::json;
 use showrunner_crds::title_enrichment::Phase;
-use showrunner_e2e::media;
+use showrunner_e2e::{
+    media,
+    suite::{Suite, trial},
+};
 use std::{sync::Arc, time::Duration};
 
 const SOON: Duration = Duration::from_mins(1);

@@ -1,6 +1,5 @@
 //! What disturbs the installation: one at a time. Kills, outages, and the demo title through all of it.
 
-use crate::{Suite, titles::verify, trial};
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
@@ -11,8 +10,10 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use showrunner_crds::{TitleEnrichment, title_enrichment::Phase};
 use showrunner_e2e::{
+    audit,
     install::{self, NAMESPACE},
-    media,
+    media, published,
+    suite::{Suite, trial},
     titles::Namespaced,
 };
 use std::{sync::Arc, time::Duration};
@@ -35,17 +36,12 @@ pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
 
 /// Object writes of the operator in the audit log, Leases left out.
 fn writes(suite: &Suite) -> Result<Vec<String>> {
-    let log = std::fs::read_to_string(suite.cluster.var("SHOWRUNNER_AUDIT_LOG")?)?;
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let ours = lines.filter(|line| {
-        let user = line["user"]["username"].as_str().unwrap_or_default();
+    let is_write = |line: &Value| {
         let verb = line["verb"].as_str().unwrap_or_default();
-        user.starts_with(&format!("system:serviceaccount:{NAMESPACE}:"))
-            && line["stage"] == "ResponseComplete"
-            && matches!(verb, "create" | "update" | "patch" | "delete")
-            && line["objectRef"]["resource"] != "leases"
-    });
-    Ok(ours.map(|line| format!("{} {}", line["verb"], line["requestURI"])).collect())
+        matches!(verb, "create" | "update" | "patch" | "delete") && line["objectRef"]["resource"] != "leases"
+    };
+    let writes = audit::answered(&suite.cluster)?.into_iter().filter(is_write);
+    Ok(writes.map(|line| format!("{} {}", line["verb"], line["requestURI"])).collect())
 }
 
 async fn small(suite: &Suite, here: &Namespaced, seed: u32) -> Result<Value> {
@@ -135,7 +131,7 @@ async fn kills(suite: Arc<Suite>) -> Result<()> {
         }
     }
     let disturbed = here.wait_for("disturbed", Phase::Published, A_TITLE).await?;
-    let manifest = verify(&suite.store, &disturbed).await?;
+    let manifest = published::verify(&suite.store, &disturbed).await?;
     let digest = disturbed.status.as_ref().and_then(|s| s.published.as_ref()).context("it is published")?.digest.clone();
 
     let folder = disturbed.status.and_then(|s| s.published).context("it is published")?.folder;
@@ -149,7 +145,7 @@ async fn kills(suite: Arc<Suite>) -> Result<()> {
     suite.store.put(&calm_path, std::fs::read(install::demo_title()?)?).await?;
     here.apply("calm", json!({"source": {"path": calm_path}, "subtitles": {"language": "en"}})).await?;
     let calm = here.wait_for("calm", Phase::Published, A_TITLE).await?;
-    let calm = verify(&suite.store, &calm).await?;
+    let calm = published::verify(&suite.store, &calm).await?;
     let files = |manifest: &showrunner_contracts::manifest::TitleManifest| {
         manifest
             .steps

@@ -1,7 +1,6 @@
 //! The admission policy of the chart, attacked by the cluster's own administrator: Jobs of ours are the operator's alone. And
 //! with the policy off, where the operator has only itself.
 
-use crate::{Suite, trial};
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::{admissionregistration::v1::ValidatingAdmissionPolicyBinding, batch::v1::Job, events::v1::Event};
 use kube::{
@@ -12,7 +11,11 @@ use kube::{
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use showrunner_crds::TitleEnrichment;
-use showrunner_e2e::titles::Namespaced;
+use showrunner_e2e::{
+    media,
+    suite::{Suite, trial},
+    titles::Namespaced,
+};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -87,7 +90,7 @@ async fn created(suite: Arc<Suite>) -> Result<()> {
 /// A title at work, whose Job asks for a class that no node has: the Job is there, and nothing of it runs. The Job's name.
 async fn waiting_title(suite: &Suite, here: &Namespaced, seed: u32) -> Result<String> {
     let path = format!("policy/{}/a.mp4", here.name);
-    suite.store.put(&path, showrunner_e2e::media::small_title(seed)?).await?;
+    suite.store.put(&path, media::small_title(seed)?).await?;
     let execution = json!({"accelerator": "Required", "class": "absent-gpu", "startDeadline": "10m"});
     here.apply("a", json!({"source": {"path": path}, "execution": execution})).await?;
     // The intent is in the status before the Job is made, and its admission before it is let run.

@@ -1,7 +1,6 @@
 //! Who may reach whom, by the chart's network policies: exactly what the table says. No policy is enforced on this cluster's
 //! network, so they are read, by an evaluator, as the API defines them.
 
-use crate::{Suite, trial};
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt as _, api::ListParams};
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 use showrunner_e2e::{
     install, media,
     reach::{COLLECTOR, FLOWS, Network, OTHER_STORE, PORTS, Party, Place, Port, STORE},
+    suite::{Suite, trial},
     titles::Namespaced,
 };
 use std::{

@@ -1,21 +1,13 @@
 //! Secrets, planted where each can be, and looked for in everything that comes out of a title's life and an outage.
 
-use crate::{
-    Suite,
-    debug::{HOST, PORT, certificate, client},
-    trial,
-};
+use crate::debug::{HOST, PORT, certificate, client};
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    Api, ResourceExt as _,
-    api::{DynamicObject, ListParams},
-    discovery::{Discovery, verbs},
-};
+use kube::{Api, ResourceExt as _, api::ListParams};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use showrunner_crds::title_enrichment::Phase;
@@ -23,6 +15,8 @@ use showrunner_e2e::{
     install::{self, NAMESPACE},
     media,
     needles::Needles,
+    objects,
+    suite::{Suite, trial},
     titles::Namespaced,
 };
 use std::{
@@ -216,7 +210,7 @@ async fn gather(
     token: &str,
     hay: &mut Hay,
 ) -> Result<Vec<String>> {
-    let orders = objects(suite, &here.name, hay).await?;
+    let orders = told(suite, &here.name, hay).await?;
     let operators = "app.kubernetes.io/component=operator";
     let pods = Api::<Pod>::namespaced(suite.client.clone(), NAMESPACE).list(&ListParams::default().labels(operators)).await?;
     for pod in pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
@@ -254,30 +248,21 @@ async fn gather(
 }
 
 /// Every object of whatever kind but Secrets, work orders left out. Gives those of a namespace.
-async fn objects(suite: &Suite, namespace: &str, hay: &mut Hay) -> Result<Vec<String>> {
+async fn told(suite: &Suite, namespace: &str, hay: &mut Hay) -> Result<Vec<String>> {
     let mut orders = Vec::new();
-    let discovery = Discovery::new(suite.client.clone()).run().await?;
-    for (resource, capabilities) in discovery.groups().flat_map(kube::discovery::ApiGroup::recommended_resources) {
-        if !capabilities.supports_operation(verbs::LIST) || (resource.group.is_empty() && resource.plural == "secrets") {
+    for (resource, object) in objects::all(&suite.client).await? {
+        if resource.group.is_empty() && resource.plural == "secrets" {
             continue;
         }
-        let api: Api<DynamicObject> = Api::all_with(suite.client.clone(), &resource);
-        let objects = match api.list(&ListParams::default()).await {
-            Ok(objects) => objects,
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405) => continue,
-            Err(error) => return Err(error).with_context(|| format!("failed to list {}", resource.plural)),
-        };
-        for object in objects.items {
-            let place = format!("{} {}/{}", resource.kind, object.namespace().unwrap_or_default(), object.name_any());
-            let here = object.namespace().is_some_and(|found| found == namespace);
-            let mut object = serde_json::to_value(object)?;
-            for pointer in ["/metadata/annotations", "/spec/template/metadata/annotations"] {
-                let annotations = object.pointer_mut(pointer).and_then(Value::as_object_mut);
-                let order = annotations.and_then(|annotations| annotations.remove(ORDER));
-                orders.extend(order.filter(|_| here).and_then(|order| order.as_str().map(str::to_owned)));
-            }
-            hay.insert(place, serde_json::to_vec(&object)?);
+        let place = format!("{} {}/{}", resource.kind, object.namespace().unwrap_or_default(), object.name_any());
+        let here = object.namespace().is_some_and(|found| found == namespace);
+        let mut object = serde_json::to_value(object)?;
+        for pointer in ["/metadata/annotations", "/spec/template/metadata/annotations"] {
+            let annotations = object.pointer_mut(pointer).and_then(Value::as_object_mut);
+            let order = annotations.and_then(|annotations| annotations.remove(ORDER));
+            orders.extend(order.filter(|_| here).and_then(|order| order.as_str().map(str::to_owned)));
         }
+        hay.insert(place, serde_json::to_vec(&object)?);
     }
     for kind in ["Pod", "Job", "Event", "ConfigMap", "TitleEnrichment", "Lease"] {
         ensure!(hay.keys().any(|place| place.starts_with(&format!("{kind} "))), "no {kind} was looked at");

@@ -1,17 +1,20 @@
 //! Titles that go well: what is published, once, and what a change of spec does and does not redo.
 
-use crate::{Suite, trial};
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use showrunner_contracts::{
-    Digest, Document as _,
+    Document as _,
     documents::{ChaptersDocument, ShotsDocument},
-    manifest::TitleManifest,
 };
 use showrunner_crds::{TitleEnrichment, title_enrichment::Phase};
-use showrunner_e2e::{media, store::Store};
+use showrunner_e2e::{
+    media,
+    published::{output, verify},
+    suite::{Suite, trial},
+    titles::Namespaced,
+};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const A_JOB: Duration = Duration::from_mins(3);
@@ -24,53 +27,6 @@ pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
         trial(suite, "titles::only_the_step_whose_parameters_changed_is_redone", one_step),
         trial(suite, "titles::deleting_a_running_title_leaves_nothing_behind", deleted),
     ]
-}
-
-/// Reads the published manifest and checks every byte of what it names.
-pub(crate) async fn verify(store: &Store, title: &TitleEnrichment) -> Result<TitleManifest> {
-    let published = title.status.as_ref().and_then(|status| status.published.as_ref()).context("nothing is published")?;
-    let digest: Digest = published.digest.parse()?;
-    let folder = published.folder.trim_end_matches('/');
-    let bytes = store.read(&format!("{folder}/{}.json", digest.hex())).await?;
-    ensure!(Digest::of(&bytes) == digest, "the manifest has another digest than status.published says");
-    let alias = store.read(&format!("{folder}/manifest.json")).await?;
-    ensure!(alias == bytes, "the alias is not the published manifest");
-    let manifest = TitleManifest::from_bytes(&bytes)?;
-    for output in manifest.steps.iter().flat_map(|step| &step.outputs) {
-        let blob = store.read(&format!("{folder}/blobs/{}", output.sha256.hex())).await?;
-        ensure!(
-            Digest::of(&blob) == output.sha256 && blob.len() as u64 == output.size_bytes,
-            "{} differs from the manifest",
-            output.name
-        );
-    }
-    for beside in ["report.html", "run.json"] {
-        store.read(&format!("{folder}/{beside}")).await?;
-    }
-    if manifest.steps.iter().flat_map(|step| &step.outputs).any(|output| output.name == "sprite.vtt") {
-        plays(store, title, &manifest).await?;
-    }
-    Ok(manifest)
-}
-
-/// Checks that the trick-play index leads to a picture, as a player would follow it: its URLs are relative to `blobs/`.
-async fn plays(store: &Store, title: &TitleEnrichment, manifest: &TitleManifest) -> Result<()> {
-    let published = title.status.as_ref().and_then(|status| status.published.as_ref()).context("nothing is published")?;
-    let index = output(store, title, manifest, "sprite.vtt").await?;
-    let url = std::str::from_utf8(&index)?.lines().find_map(|line| Some(line.split_once("#xywh=")?.0));
-    let url = url.context("sprite.vtt has no cue with a part of a sheet")?;
-    let sheet = store.read(&format!("{}/blobs/{url}", published.folder.trim_end_matches('/'))).await?;
-    ensure!(sheet.starts_with(b"\xff\xd8\xff"), "sprite.vtt leads to {url}, which is no JPEG");
-    Ok(())
-}
-
-/// The bytes of one published file.
-pub(crate) async fn output(store: &Store, title: &TitleEnrichment, manifest: &TitleManifest, name: &str) -> Result<bytes::Bytes> {
-    let folder =
-        title.status.as_ref().and_then(|status| status.published.as_ref()).context("nothing is published")?.folder.clone();
-    let found = manifest.steps.iter().flat_map(|step| &step.outputs).find(|output| output.name == name);
-    let hex = found.with_context(|| format!("{name} is not in the manifest"))?.sha256.hex().to_owned();
-    store.read(&format!("{}/blobs/{hex}", folder.trim_end_matches('/'))).await
 }
 
 async fn published(suite: Arc<Suite>) -> Result<()> {
@@ -130,7 +86,7 @@ async fn cached(suite: Arc<Suite>) -> Result<()> {
     here.end().await
 }
 
-async fn job_names(here: &showrunner_e2e::titles::Namespaced) -> Result<BTreeSet<String>> {
+async fn job_names(here: &Namespaced) -> Result<BTreeSet<String>> {
     Ok(here.jobs().await?.iter().map(kube::ResourceExt::name_any).collect())
 }
 

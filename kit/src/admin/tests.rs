@@ -136,6 +136,20 @@ async fn a_connection_is_for_one_request_and_a_head_has_a_size() {
 }
 
 #[tokio::test]
+async fn connections_that_have_ended_are_not_counted() {
+    let (public, _, stop, serving) = serving(&Arc::default()).await;
+    let at = public.strip_prefix("http://").unwrap();
+    let request = "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut open = TcpStream::connect(at).await.unwrap();
+    for _ in 0..=MAX_CONNECTIONS {
+        assert!(talk(&mut TcpStream::connect(at).await.unwrap(), request).await.starts_with("HTTP/1.1 200"));
+    }
+    assert!(talk(&mut open, request).await.starts_with("HTTP/1.1 200"), "there were never more than two");
+    stop.cancel();
+    serving.join().await;
+}
+
+#[tokio::test]
 async fn an_open_connection_does_not_hold_up_the_end() {
     let (public, _, stop, serving) = serving(&Arc::default()).await;
     let at = public.strip_prefix("http://").unwrap();

@@ -344,3 +344,20 @@ async fn a_child_wakes_the_owner_that_its_uid_names() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!((world.times("a").len(), world.times("b").len()), (1, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_in_a_closed_namespace_is_no_work_until_it_is_opened() {
+    let (cache, feed) = (Cache::<ConfigMap>::new(&[]), Feed::new(QueueConfig::default(), Clock::start()));
+    let see = |namespace: &str| {
+        let metadata = json!({ "namespace": namespace, "name": "a", "uid": namespace, "generation": 1, "resourceVersion": "1" });
+        let object = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+        cache.apply(Ok(object)).iter().for_each(|change| feed.primary(change));
+    };
+    feed.open(Some("open"), &cache);
+    see("closed");
+    assert_eq!(feed.stats().depth, 0);
+    see("open");
+    assert_eq!(feed.stats().depth, 1);
+    feed.open(Some("closed"), &cache);
+    assert_eq!(feed.stats().depth, 2);
+}

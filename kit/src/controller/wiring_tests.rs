@@ -12,11 +12,14 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use tokio::sync::Notify;
 
-/// Lists one object `a` of each kind that is not ours in each namespace, unless it is forbidden there.
+/// Lists one object `a` of each kind that is not ours in each namespace, and these Jobs, unless it is forbidden there.
 #[derive(Clone, Default)]
 struct Api {
+    jobs: Vec<Value>,
     /// (namespace, resource)
     forbidden: Arc<Mutex<BTreeSet<(String, String)>>>,
+    /// What was asked for that changes something.
+    writes: Arc<Mutex<Vec<String>>>,
     changed: Arc<Notify>,
 }
 
@@ -51,7 +54,11 @@ impl Api {
         let object = json!({ "metadata": {
             "namespace": namespace, "name": "a", "uid": namespace, "generation": 1, "resourceVersion": "1"
         } });
-        let items = if resource == "configmaps" { vec![object] } else { Vec::new() };
+        let items = match resource {
+            "configmaps" => vec![object],
+            "jobs" => self.jobs.clone(),
+            _ => Vec::new(),
+        };
         (200, json!({ "metadata": { "resourceVersion": "1" }, "items": items }))
     }
 
@@ -60,6 +67,9 @@ impl Api {
         let service = tower::service_fn(move |request: http::Request<Body>| {
             let api = api.clone();
             async move {
+                if request.method() != http::Method::GET {
+                    api.writes.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+                }
                 let (code, answer) = api.answer(request.uri()).await;
                 let body = Body::from(answer.to_string().into_bytes());
                 Ok::<_, kube::Error>(http::Response::builder().status(code).body(body).unwrap())
@@ -188,6 +198,8 @@ async fn who_can_list_nothing_at_all_is_not_ready() {
     let world = watching(api, &["gone"]);
     after(60).await;
     assert_eq!(world.view.pending(), ["ConfigMap", "Job", "Pod"]);
+    let asked = world.metric(r#"showrunner_watch_errors_total{kind="Job"}"#);
+    assert!((5.0..=10.0).contains(&asked), "asked {asked} times in a minute, however the pauses grow");
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,4 +214,29 @@ async fn a_standby_queues_nothing_and_a_leader_counts_from_when_it_leads() {
     let queue = |what: &str| format!(r#"workqueue_{what}{{name="noting",controller="noting"}}"#);
     assert!((world.metric(&queue("adds_total")) - 2.0).abs() < 0.1);
     assert!(world.metric(&queue("queue_duration_seconds_sum")) < 1.0, "the hour before is not theirs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_job_is_an_orphan_where_its_owners_kind_is_not_known_yet() {
+    let ending = |owner: &str| {
+        json!({ "metadata": {
+            "namespace": "half", "name": owner, "uid": format!("job-of-{owner}"), "resourceVersion": "1",
+            "deletionTimestamp": "2027-01-01T00:00:00Z", "finalizers": [crate::names::FINALIZER_SETTLE],
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": owner, "controller": true }]
+        }, "spec": { "suspend": false, "template": {} } })
+    };
+    let api = Api { jobs: vec![ending("half")], ..Api::default() };
+    api.forbid("half", &["configmaps"]);
+    let mut world = watching(api, &["half"]);
+    world.lead();
+    after(60).await;
+    world.api.allow();
+    after(16).await;
+    assert_eq!(world.seen(), ["half/a"]);
+    assert_eq!(*world.api.writes.lock().unwrap(), [""; 0], "its owner is there");
+
+    let mut world = watching(Api { jobs: vec![ending("gone")], ..Api::default() }, &["half"]);
+    world.lead();
+    after(16).await;
+    assert_ne!(*world.api.writes.lock().unwrap(), [""; 0], "nobody else would let it go");
 }

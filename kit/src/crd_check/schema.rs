@@ -164,6 +164,16 @@ mod tests {
     }
 
     #[test]
+    fn a_false_says_nothing_and_a_true_may_stand_for_any_schema() {
+        check(json!({}), json!({ "uniqueItems": false }), None);
+        check(json!({ "nullable": false }), json!({}), None);
+        let of = |schema: Value| json!({ "additionalProperties": schema });
+        check(of(json!({ "type": "string" })), of(json!(true)), None);
+        check(of(json!(true)), of(json!(true)), None);
+        check(of(json!(true)), of(json!({ "type": "string" })), Some("spec.a.* has another schema"));
+    }
+
+    #[test]
     fn a_field_more_that_must_be_given_is_no_matter_when_it_has_a_default() {
         let served = |default: Value| json!({ "properties": { "x": default }, "required": ["x"] });
         check(json!({}), served(json!({ "default": "auto" })), None);

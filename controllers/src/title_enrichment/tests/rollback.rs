@@ -114,3 +114,15 @@ fn a_reason_that_is_not_known_is_carried_like_any_other() {
     assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 2));
     assert_eq!(world.status.history[0].outcome, "OverBudget");
 }
+
+#[test]
+fn why_an_attempt_was_ended_stays_what_it_was_first() {
+    let mut world = World::new(ALL);
+    world.scripts = vec![Script::Hangs];
+    world.settle_until(World::running);
+    newer(&mut world, |status| status["attempt"]["ending"] = "OverBudget".into());
+    world.edit(|spec| spec.suspend = true);
+    world.settle();
+    assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Suspended), 1));
+    assert_eq!(world.status.history[0].outcome, "OverBudget");
+}

@@ -3,25 +3,24 @@
 //! The older chart runs the programs of its own version where `e2e/fixtures/age/build` has built them (`SHOWRUNNER_LONG=1`
 //! does), else those of today.
 
-use crate::{Suite, ending::jobs_made, titles::verify, trial};
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use libtest_mimic::Trial;
 use serde_json::json;
-use showrunner_crds::{
-    TitleEnrichment,
-    title_enrichment::{Phase, PublishedStatus},
-};
+use showrunner_crds::title_enrichment::{Phase, PublishedStatus};
 use showrunner_e2e::{
     age::frozen::{self, FIXTURES, Frozen},
+    audit::jobs_made,
     cluster::{root, run},
-    install, media,
+    install, media, published,
+    suite::{Suite, trial},
     titles::Namespaced,
 };
 use std::{collections::BTreeSet, process::Command, sync::Arc, time::Duration};
 
-const A_JOB: Duration = Duration::from_mins(4);
+/// On a machine that has other things to do: each title takes under a minute where it has not.
+const A_JOB: Duration = Duration::from_mins(15);
 /// How often the demo title's picture is repeated after itself: long enough that its Job outlives an upgrade.
 const REPEATED: &str = "1";
 
@@ -75,8 +74,8 @@ async fn both_ways(suite: &Suite, here: &Namespaced, frozen: &Frozen) -> Result<
     } else {
         done_by(suite, here, "back", &job).await?;
     }
-    ensure!(published(&here.titles().get("up").await?)? == up, "the rollback published the other title anew");
-    let made = jobs_made(suite, &here.name)?;
+    ensure!(*published::of(&here.titles().get("up").await?)? == up, "the rollback published the other title anew");
+    let made = jobs_made(&suite.cluster, &here.name)?;
     ensure!(made == if again { 3 } else { 2 }, "{made} Jobs were made for two titles");
     Ok(())
 }
@@ -108,11 +107,6 @@ async fn done_by(suite: &Suite, here: &Namespaced, name: &str, job: &str) -> Res
     let history = title.status.iter().flat_map(|status| &status.history);
     let attempts: Vec<_> = history.map(|past| (past.job.as_str(), past.outcome.as_str())).collect();
     ensure!(attempts == [(job, "Succeeded")], "{} was done by {attempts:?}, not by {job} alone", title.name_any());
-    verify(&suite.store, &title).await?;
-    published(&title)
-}
-
-fn published(title: &TitleEnrichment) -> Result<PublishedStatus> {
-    let status = title.status.as_ref().context("it has a status")?;
-    status.published.clone().context("it is published")
+    published::verify(&suite.store, &title).await?;
+    Ok(published::of(&title)?.clone())
 }

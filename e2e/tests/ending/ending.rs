@@ -2,7 +2,6 @@
 //!
 //! Each takes the installation down or breaks it, and puts it back whatever came of it.
 
-use crate::{Suite, titles::verify, trial};
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::{
     api::{
@@ -14,17 +13,19 @@ use k8s_openapi::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, ListParams},
-    discovery::{Discovery, verbs},
+    api::{DeleteParams, ListParams},
 };
 use libtest_mimic::Trial;
-use serde_json::{Value, json};
+use serde_json::json;
 use showrunner_contracts::{Document as _, step::Step, work_order::WorkOrder};
 use showrunner_crds::{TitleEnrichment, title_enrichment::Phase, title_enrichment::StepState};
 use showrunner_e2e::{
+    audit::jobs_made,
     cluster::{root, run},
     install::{self, NAMESPACE},
-    media,
+    media, objects,
+    published::verify,
+    suite::{Suite, trial},
     titles::{Namespaced, ready},
 };
 use std::{
@@ -63,25 +64,11 @@ fn uninstall(suite: &Suite) -> Result<Duration> {
 
 /// Objects of whatever kind that a finalizer of ours holds.
 async fn held(suite: &Suite) -> Result<Vec<String>> {
-    let mut held = Vec::new();
-    let discovery = Discovery::new(suite.client.clone()).run().await?;
-    for (resource, capabilities) in discovery.groups().flat_map(kube::discovery::ApiGroup::recommended_resources) {
-        if !capabilities.supports_operation(verbs::LIST) {
-            continue;
-        }
-        let api: Api<DynamicObject> = Api::all_with(suite.client.clone(), &resource);
-        let objects = match api.list(&ListParams::default()).await {
-            Ok(objects) => objects,
-            // Some kinds are said to be listed and are not, such as those that only answer questions.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405) => continue,
-            Err(error) => return Err(error).with_context(|| format!("failed to list {}", resource.plural)),
-        };
-        let ours = objects.items.into_iter().filter(|object| object.finalizers().iter().any(|f| f.starts_with(OURS)));
-        held.extend(
-            ours.map(|object| format!("{} {}/{}", resource.kind, object.namespace().unwrap_or_default(), object.name_any())),
-        );
-    }
-    Ok(held)
+    let all = objects::all(&suite.client).await?.into_iter();
+    let held = all.filter(|(_, object)| object.finalizers().iter().any(|finalizer| finalizer.starts_with(OURS)));
+    Ok(held
+        .map(|(resource, object)| format!("{} {}/{}", resource.kind, object.namespace().unwrap_or_default(), object.name_any()))
+        .collect())
 }
 
 /// What an uninstall may leave of a namespace: titles, and nothing that runs or is held.
@@ -96,23 +83,6 @@ async fn assert_drained(suite: &Suite, here: &Namespaced) -> Result<()> {
     let hooks = Api::<Job>::namespaced(suite.client.clone(), NAMESPACE).list(&ListParams::default()).await?.items;
     ensure!(hooks.is_empty(), "the hook's Job is left");
     Ok(())
-}
-
-/// Jobs that the operator has made in a namespace, from the audit log.
-pub(crate) fn jobs_made(suite: &Suite, namespace: &str) -> Result<usize> {
-    let log = std::fs::read_to_string(suite.cluster.var("SHOWRUNNER_AUDIT_LOG")?)?;
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let made = lines.filter(|line| {
-        line["verb"] == "create"
-            && line["stage"] == "ResponseComplete"
-            && line["responseStatus"]["code"] == 201
-            && line["objectRef"]["resource"] == "jobs"
-            && line["objectRef"]["namespace"] == namespace
-            && line["user"]["username"]
-                .as_str()
-                .is_some_and(|user| user.starts_with(&format!("system:serviceaccount:{NAMESPACE}:")))
-    });
-    Ok(made.count())
 }
 
 /// A title whose pictures take much longer than its sound, applied as `name`: for most of its time one step is done and two are not.
@@ -156,7 +126,7 @@ async fn and_again(suite: Arc<Suite>) -> Result<()> {
         })
         .await?;
     let keys = suite.store.list(&format!("titles/{}/", here.name)).await?;
-    let made = jobs_made(&suite, &here.name)?;
+    let made = jobs_made(&suite.cluster, &here.name)?;
     ensure!(made >= 2, "{made} Jobs were made for two titles");
 
     let gone = async {
@@ -204,7 +174,7 @@ async fn and_again(suite: Arc<Suite>) -> Result<()> {
     let outcomes: Vec<_> = finished.status.iter().flat_map(|s| &s.history).map(|past| past.outcome.as_str()).collect();
     ensure!(outcomes.ends_with(&["OperatorUninstalled", "Succeeded"]), "the attempts ended as {outcomes:?}");
     ensure!(here.titles().get("done").await?.status == published.status, "the published title was changed");
-    let more = jobs_made(&suite, &here.name)? - made;
+    let more = jobs_made(&suite.cluster, &here.name)? - made;
     ensure!(more == 1, "{more} Jobs were made by the second installation: there was work for one");
     here.end().await
 }
