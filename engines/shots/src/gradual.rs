@@ -45,6 +45,8 @@ const LEAST_HALF: f32 = 0.4;
 const LONG: usize = 30;
 /// ...so their halves have to differ more (a slow tilt gave 0.44, dissolves this long 0.72 and more).
 const LEAST_LONG_HALF: f32 = 0.55;
+/// What the camera may have whipped round from end to end, in luma-picture pixels: a third of the picture.
+const MOST_TURNED: f32 = 32.0;
 /// Mean gradient energy below which a picture has no texture.
 const NO_TEXTURE: f32 = 4.0;
 /// The share of the way that one frame may cover in a stretch of more than five frames; more is a cut.
@@ -194,8 +196,11 @@ fn different(window: &Window, ramp: Ramp) -> bool {
 fn unexplained_by_movement(window: &Window, ramp: Ramp) -> bool {
     let (a, b) = (window.get(ramp.from), window.get(ramp.to));
     let middle = window.get(usize::midpoint(ramp.from, ramp.to));
-    let least = if ramp.to - ramp.from > LONG { LEAST_LONG_HALF } else { LEAST_HALF };
-    a.energy.max(b.energy) >= NO_TEXTURE && unlikeness(a, middle).max(unlikeness(middle, b)) >= least
+    let long = ramp.to - ramp.from > LONG;
+    let least = if long { LEAST_LONG_HALF } else { LEAST_HALF };
+    a.energy.max(b.energy) >= NO_TEXTURE
+        && unlikeness(a, middle).max(unlikeness(middle, b)) >= least
+        && (long || a.flat || b.flat || window.turned(ramp.from, ramp.to) <= MOST_TURNED)
 }
 
 /// Moves each end by a frame or two for as long as that makes the fit better.
