@@ -116,13 +116,18 @@ fn block_difference(picture: &[u8], left: usize, top: usize, block: &[u8; BLOCK 
         for (half, row) in rows.chunks_exact(BLOCK).enumerate() {
             let from = (top + 2 * y + half) * LUMA_W + left;
             let line = &picture[from..from + BLOCK];
-            sum += row.iter().zip(line).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
+            sum = sum.wrapping_add(difference(row, line));
         }
         if sum >= enough {
             break;
         }
     }
     sum
+}
+
+/// Sum of absolute differences of two lines. They are far too short to overflow; checking for it would be most of the work.
+fn difference(a: &[u8], b: &[u8]) -> u32 {
+    a.iter().zip(b).fold(0, |sum, (a, b)| sum.wrapping_add(u32::from(a.abs_diff(*b))))
 }
 
 /// A shift of the whole picture.
@@ -150,7 +155,7 @@ pub(crate) fn find_turn(earlier: &Feature, later: &Feature) -> Option<Turn> {
             for row in 0..height {
                 let p = &a.luma[(ay + row) * HALF_W + ax..][..width];
                 let q = &b.luma[(by + row) * HALF_W + bx..][..width];
-                sum += p.iter().zip(q).map(|(p, q)| u32::from(p.abs_diff(*q))).sum::<u32>();
+                sum = sum.wrapping_add(difference(p, q));
             }
             let contrast = a.deviation(ax, ay, width, height).min(b.deviation(bx, by, width, height)) * MEAN_DEVIATION;
             let residual = sum as f32 / (width * height) as f32 / (contrast + DARK);

@@ -96,7 +96,7 @@ fn stands_out(window: &Window, at: usize, jump: f32) -> bool {
 /// Whether nothing after frame `at` is like what was before it: so even where a restless shot begins, it is another one.
 fn lasts(window: &Window, at: usize, jump: f32) -> bool {
     let before = window.get(at - 1);
-    let calm = (1..=CALM_AFTER).all(|d| window.step(at + d) * CALM_RATIO <= jump);
+    let calm = (1..=CALM_AFTER).all(|d| window.step(at + d) * RATIO <= jump);
     calm && (1..=LOOKAHEAD).filter_map(|d| window.try_get(at + d)).all(|after| unlikeness(before, after) >= jump * LASTING)
 }
 

@@ -92,8 +92,7 @@ pub(crate) fn find(window: &Window, middle: usize, low: usize, high: usize) -> O
     if !pure_before || !pure_after {
         return None;
     }
-    let fits = fit.dip >= LEAST_REFINED_DIP && fit.ramp_error <= MOST_RAMP_ERROR;
-    (fits && unexplained_by_movement(window, refined)).then_some(refined)
+    (fit.dip >= LEAST_REFINED_DIP && unexplained_by_movement(window, refined)).then_some(refined)
 }
 
 /// How well a stretch is explained as a mix of its ends.
@@ -107,6 +106,7 @@ struct Fit {
 }
 
 impl Fit {
+    /// None where the frames do not lie on the line, or not evenly.
     fn measure(window: &Window, from: usize, to: usize) -> Option<Self> {
         let (a, b) = (window.get(from), window.get(to));
         let line = Line::between(a, b);
@@ -114,40 +114,38 @@ impl Fit {
         if distance < LEAST_DISTANCE {
             return None;
         }
-        let cross = gradient_product(&a.luma, &b.luma);
         let length = to - from;
         let inside = length - 1;
         let count = inside.min(SAMPLES);
-        let (mut ramp, mut residual, mut seen, mut predicted) = (0f32, 0f32, 0f32, 0f32);
+        let places = (0..count).map(|n| from + 1 + n * inside / count);
+        let even = |at: usize| (at - from) as f32 / length as f32;
+        let (mut ramp, mut residual) = (0f32, 0f32);
         let (mut last, mut largest_step) = (0f32, 0f32);
-        for n in 0..count {
-            let at = from + 1 + n * inside / count;
-            let frame = window.get(at);
-            let (share, off) = line.place(frame);
-            let even = (at - from) as f32 / length as f32;
-            ramp += (share - even).powi(2);
+        for at in places.clone() {
+            let (share, off) = line.place(window.get(at));
+            ramp += (share - even(at)).powi(2);
             residual += off / line.squared;
-            seen += (1.0 - even) * a.energy + even * b.energy - frame.energy;
-            predicted += even * (1.0 - even) * (a.energy + b.energy - 2.0 * cross);
             largest_step = largest_step.max(share - last);
             last = share;
         }
         largest_step = largest_step.max(1.0 - last);
-        let count = count as f32;
-        Some(Self {
-            distance,
-            ramp_error: (ramp / count).sqrt(),
-            residual: residual / count,
-            dip: if predicted > 0.0 { seen / predicted } else { 0.0 },
-            largest_step,
-        })
+        let (ramp_error, residual) = ((ramp / count as f32).sqrt(), residual / count as f32);
+        if ramp_error > MOST_RAMP_ERROR || residual > MOST_RESIDUAL {
+            return None;
+        }
+        let cross = gradient_product(&a.luma, &b.luma);
+        let (mut seen, mut predicted) = (0f32, 0f32);
+        for at in places {
+            let even = even(at);
+            seen += (1.0 - even) * a.energy + even * b.energy - window.get(at).energy;
+            predicted += even * (1.0 - even) * (a.energy + b.energy - 2.0 * cross);
+        }
+        let dip = if predicted > 0.0 { seen / predicted } else { 0.0 };
+        Some(Self { distance, ramp_error, residual, dip, largest_step })
     }
 
     fn accepted(&self, half: usize) -> bool {
-        self.ramp_error <= MOST_RAMP_ERROR
-            && self.residual <= MOST_RESIDUAL
-            && self.dip >= LEAST_DIP
-            && (half < 3 || self.largest_step <= MOST_STEP)
+        self.dip >= LEAST_DIP && (half < 3 || self.largest_step <= MOST_STEP)
     }
 
     /// Longer stretches of the same mix have ends further apart, so distance leads and misfit holds it back; a part of a mix
