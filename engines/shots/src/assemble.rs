@@ -89,8 +89,9 @@ pub(crate) fn assemble(mut found: Findings, end: Ticks) -> Vec<Shot> {
                 && near(m.from.index, &run)
                 && Some(m.from.index) != into.map(|i| found.mixes[i].from.index)
         });
-        let first = into.map_or(run.from, |i| found.mixes[i].from);
-        let next = out.map_or(run.to, |i| found.mixes[i].to);
+        let outer = |a: Mark, b: Mark, later: bool| if (a.index > b.index) == later { a } else { b };
+        let first = into.map_or(run.from, |i| outer(found.mixes[i].from, run.from, false));
+        let next = out.map_or(run.to, |i| outer(found.mixes[i].to, run.to, true));
         // Light comes at once; what darkens or brightens slowly before the flat colour is a fade.
         let flash = run.flash && into.is_none() && run.from.index + 1 >= run.first.index;
         if !flash {

@@ -27,6 +27,8 @@ const LASTING: f32 = 0.8;
 const CALM_AFTER: usize = 3;
 /// However restless the material, frames this unlike show two pictures.
 const MOST_RESTLESS: f32 = 0.9;
+/// No smaller jump next to a turn of the camera is a cut.
+const BESIDE_WHIP: f32 = 0.9;
 /// Two cuts closer than this many frames are one: nothing shorter is seen as a shot.
 const SHORTEST: usize = 4;
 
@@ -48,6 +50,9 @@ impl CutFinder {
         }
         if self.is_flash(window, at, jump) || !stands_out(window, at, jump) {
             return false;
+        }
+        if jump < BESIDE_WHIP && (window.whips(at - 1).is_some() || window.whips(at + 1).is_some()) {
+            return false; // where the camera starts or stops to turn, the picture blurs or clears up
         }
         if window.get(at - 1).flat || window.get(at).flat {
             return false; // into or out of one colour: the flat run tells more than the jump does

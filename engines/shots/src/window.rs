@@ -87,8 +87,8 @@ impl Window {
         self.turn(at).filter(|turn| turn.residual <= MOST_TURNED)
     }
 
-    /// The same, if the camera does not turn at frame `at` only.
-    fn whips(&self, at: usize) -> Option<Turn> {
+    /// How the camera turns into frame `at`, if that makes the picture jump, explains the jump, and goes on beside it.
+    pub(crate) fn whips(&self, at: usize) -> Option<Turn> {
         let turn = self.explained(at)?;
         let (x, y) = turn.by;
         let goes_on = |(u, v): (f32, f32)| x * u + y * v >= LEAST_ALIKE * (x * x + y * y).max(u * u + v * v);
