@@ -49,6 +49,8 @@ const LEAST_LONG_HALF: f32 = 0.55;
 const MOST_TURNED: f32 = 32.0;
 /// Mean gradient energy below which a picture has no texture.
 const NO_TEXTURE: f32 = 4.0;
+/// The same for mixes of more frames than [`LONG`]: a slope of several colours (13 to 17) turns into another one in so many.
+const NO_LONG_TEXTURE: f32 = 20.0;
 /// The share of the way that one frame may cover in a stretch of more than five frames; more is a cut.
 const MOST_STEP: f32 = 0.45;
 /// Steps by which the two ends of a found stretch are tried elsewhere.
@@ -195,8 +197,8 @@ fn unexplained_by_movement(window: &Window, ramp: Ramp) -> bool {
     let (a, b) = (window.get(ramp.from), window.get(ramp.to));
     let middle = window.get(usize::midpoint(ramp.from, ramp.to));
     let long = ramp.to - ramp.from > LONG;
-    let least = if long { LEAST_LONG_HALF } else { LEAST_HALF };
-    a.energy.max(b.energy) >= NO_TEXTURE
+    let (least, no_texture) = if long { (LEAST_LONG_HALF, NO_LONG_TEXTURE) } else { (LEAST_HALF, NO_TEXTURE) };
+    a.energy.max(b.energy) >= no_texture
         && unlikeness(a, middle).max(unlikeness(middle, b)) >= least
         && (long || a.flat || b.flat || window.turned(ramp.from, ramp.to) <= MOST_TURNED)
 }

@@ -159,6 +159,27 @@ fn a_slope_of_two_colours_that_turns_is_not_a_dissolve() {
 }
 
 #[test]
+fn a_slope_of_several_colours_that_turns_is_not_a_dissolve() {
+    for seed in 0..8 {
+        let mut dice = Dice(seed + 900);
+        let colours: Vec<[f32; 3]> = (0..4).map(|_| std::array::from_fn(|_| dice.between(0.0, 255.0))).collect();
+        let (turn, begin) = (dice.between(0.015, 0.03), dice.between(0.0, 6.0));
+        let frames = (0..150).map(|n| {
+            let (sin, cos) = (begin + n as f32 * turn).sin_cos();
+            let pixel = |i: usize| {
+                let (x, y) = ((i % WIDTH) as f32 / WIDTH as f32 - 0.5, (i / WIDTH) as f32 / WIDTH as f32 - 0.28);
+                let along = (0.5 + 0.8 * (x * cos + y * sin)).clamp(0.0, 0.999) * 3.0;
+                let (low, part) = (along as usize, along.fract());
+                std::array::from_fn::<u8, 3, _>(|c| (colours[low][c] * (1.0 - part) + colours[low + 1][c] * part) as u8)
+            };
+            (0..WIDTH * HEIGHT).flat_map(pixel).collect()
+        });
+        let shots = Reel::starting(frames.collect()).shots();
+        assert_eq!(shots.len(), 1, "seed {seed}: {shots:?}");
+    }
+}
+
+#[test]
 fn mixed_edits_are_told_apart() {
     let score = score(6, |reel, next, dice| match dice.below(4) {
         0 => reel.dissolve(next, 16),
