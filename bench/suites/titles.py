@@ -31,7 +31,7 @@ SWEEP = {
 
 
 def corpus(bench):
-    """(sources, reels, the film without its sound): brought and made where they are not there."""
+    """(films, reels): brought and made where they are not there."""
     folder = bench.cache / "bench/media"
     bench.say("bringing and making the reels, which takes ten minutes the first time")
     ffmpeg = bench.need(bench.artefacts / "bin/ffmpeg", "fetch it with 'make artefacts'")
@@ -40,29 +40,37 @@ def corpus(bench):
         made = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if made.returncode != 0:
             raise CannotRun(f"failed to make the reels; they want a Python package index and Debian's archive:\n{made.stderr[-2000:]}")
-    film = folder / "film.mp4"
-    if not film.exists():
-        # Without its sound: what is measured is the picture.
-        subprocess.run([str(ffmpeg), "-v", "error", "-y", "-i", str(folder / "sources/clips/bunny.mp4"), "-an", "-c", "copy",
-                        str(film)], check=True)
-    return folder / "sources", folder / "reels", film
+    films = folder / "films"
+    films.mkdir(exist_ok=True)
+    for name, clip in clips().items():
+        if not (film := films / f"{name}.mkv").exists():
+            # Without its sound: what is measured is the picture.
+            scratch = film.with_suffix(".part.mkv")
+            subprocess.run([str(ffmpeg), "-v", "error", "-y", "-i", str(folder / "sources" / clip["file"]), "-an", "-c", "copy",
+                            str(scratch)], check=True)
+            scratch.replace(film)
+    return films, folder / "reels"
 
 
-def as_edited(sources, split):
+def clips():
+    return json.loads((MEDIA / "clips.json").read_text())["clips"]
+
+
+def as_edited(films, split):
     """[(name, file, truth)] of the real films, as far as they are scored in this split."""
-    for name, clip in json.loads((MEDIA / "clips.json").read_text())["clips"].items():
+    for name, clip in clips().items():
         if span := clip.get(split):
             changes = [{"kind": "cut", "from": at, "to": at} for at in clip["cuts"]]
             changes += [{"kind": kind, "from": a, "to": b} for kind in ("fade", "dissolve") for a, b in clip[f"{kind}s"]]
             inside = [change | {"unit": str(change["from"])} for change in changes if span[0] < change["from"] < span[1]]
-            yield name, sources / clip["file"], {"rate": clip["rate"], "span": span, "changes": inside, "events": []}
+            yield name, films / f"{name}.mkv", {"rate": clip["rate"], "span": span, "changes": inside, "events": []}
 
 
-def sets(sources, reels, split):
+def sets(films, reels, split):
     """{name of a set: [(name, file, truth)]}; real and computed pictures are never one set."""
     made = {domain: [(path.stem, path.with_suffix(".mkv"), json.loads(path.read_text()))
                      for path in sorted(reels.glob(f"{split}-{domain}-*.json"))] for domain in ("real", "synthetic")}
-    return {"real clips": made["real"], "synthetic": made["synthetic"], "as edited": list(as_edited(sources, split))}
+    return {"real clips": made["real"], "synthetic": made["synthetic"], "as edited": list(as_edited(films, split))}
 
 
 def inside(found, truth):
@@ -129,10 +137,10 @@ def tallied(files, find, points):
 
 def shots(bench):
     worker = bench.need(bench.target / "release/showrunner-worker", "build it with 'make binaries'")
-    sources, reels, film = corpus(bench)
+    films, reels = corpus(bench)
     python = bench.python("shots")
-    settings = peers_settings(bench, python, sets(sources, reels, "tune"))
-    for name, files in sets(sources, reels, "score").items():
+    settings = peers_settings(bench, python, sets(films, reels, "tune"))
+    for name, files in sets(films, reels, "score").items():
         bench.say(f"{name}: {len(files)} files")
         told = {file: ours(bench, worker, file, truth["rate"]) for _, file, truth in files}
         mine = tallied(files, told.get, points=False)
@@ -142,7 +150,7 @@ def shots(bench):
         rows(bench, name, mine, given)
         with contextlib.suppress(OSError):
             (bench.cache / f"bench/media/told-{name.replace(' ', '-')}.json").write_text(json.dumps(mine.told, indent=0))
-    speed(bench, worker, film)
+    speed(bench, worker, films / "bunny.mkv")
 
 
 def rows(bench, name, mine, given):
