@@ -7,6 +7,7 @@ Python's standard library only: what is measured are programs, and the first ben
 import contextlib
 import dataclasses
 import datetime
+import hashlib
 import importlib.util
 import json
 import os
@@ -47,17 +48,27 @@ def ratios(ours, theirs):
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """At most so much: of the median of our runs, or of the median of the ratios."""
+    """A bound: of the median of our runs, or of the median of the ratios. At most so much, or at least."""
 
-    most: float
+    bound: float
     of_ratio: bool = False
+    at_least: bool = False
+    as_good_as_peer: bool = False  # no worse than the peer's median, too
+    better_than_peer: bool = False
 
     def met(self, row):
         judged = spread(row.ratios if self.of_ratio else row.ours)
-        return judged is not None and judged[1] <= self.most
+        if judged is None:
+            return False
+        sign, median = -1 if self.at_least else 1, judged[1]
+        theirs = spread(row.theirs)
+        beaten = theirs is None or (sign * median < sign * theirs[1] if self.better_than_peer
+                                    else sign * median <= sign * theirs[1])
+        return sign * median <= sign * self.bound and (beaten or not (self.as_good_as_peer or self.better_than_peer))
 
     def text(self, unit):
-        return f"<= {figure(self.most)}{'x' if self.of_ratio else ' ' + unit if unit else ''}"
+        peer = ", better than the peer" if self.better_than_peer else ", no worse than the peer" if self.as_good_as_peer else ""
+        return f"{'>=' if self.at_least else '<='} {figure(self.bound)}{'x' if self.of_ratio else ' ' + unit if unit else ''}{peer}"
 
 
 @dataclasses.dataclass
@@ -73,6 +84,8 @@ class Row:
     note: str = ""  # what else there is to know; for a missed goal why, and what was tried
     loaded: bool = False  # others used the machine during some of the runs
     part: str = ""  # of the suite; where suites have parts
+    interval: tuple | None = None  # (low, high) that holds 95 of 100 such measurements of ours, where it is a count's share
+    n: int | None = None  # of how many
 
     @property
     def ratios(self):
@@ -88,10 +101,12 @@ class Row:
             least, median, greatest = spread(values) or (None, None, None)
             return {"runs": values, "min": least, "median": median, "max": greatest}
 
-        goal = self.goal and {"most": self.goal.most, "of": "ratio" if self.goal.of_ratio else "ours"}
+        goal = self.goal and {"least" if self.goal.at_least else "most": self.goal.bound,
+                              "of": "ratio" if self.goal.of_ratio else "ours"}
         return {"what": self.what, "unit": self.unit, "ours": figures(self.ours), "peer": self.peer,
                 "theirs": figures(self.theirs), "ratio": figures(self.ratios), "goal": goal, "ok": self.ok,
-                "loaded": self.loaded, "note": self.note} | ({"part": self.part} if self.part else {})
+                "loaded": self.loaded, "note": self.note} | ({"part": self.part} if self.part else {}) | (
+                    {"interval": self.interval, "n": self.n} if self.n is not None else {})
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------
@@ -204,6 +219,23 @@ class Bench:
             raise CannotRun(f"failed to run {' '.join(map(str, command))}: it ended with {child.returncode}{late}\n  {tail}")
         return Run(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, "\n".join(lines), loaded, tuple(times))
 
+    def python(self, name):
+        """A Python of its own with exactly the packages of peers/<name>.txt; made when it is not there."""
+        lock = ROOT / "bench/peers" / f"{name}.txt"
+        folder = self.cache / "bench" / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+        python, complete = folder / "bin/python", folder / "complete"
+        if not complete.exists():
+            self.say(f"making the environment {name}, once")
+            for command in ([sys.executable, "-m", "venv", "--clear", folder],
+                            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+                             "--only-binary=:all:", "--require-hashes", "--requirement", lock]):
+                made = subprocess.run(command, capture_output=True, text=True)
+                if made.returncode != 0:
+                    raise CannotRun(f"failed to make the environment {name}; it wants Python 3.11, python3-venv and a package "
+                                    f"index:\n{made.stderr[-2000:]}")
+            complete.touch()
+        return python
+
     def alternate(self, **contenders):
         """Runs each contender so many times, in turn, and who begins changes: {name: [what it gave, ...]}."""
         given = {name: [] for name in contenders}
@@ -258,6 +290,8 @@ def table(rows, colour):
     for row in rows:
         unit = f" {row.unit}" if row.unit else ""
         ours = span(row.ours, unit) if row.ours else "not measured"
+        if row.interval:
+            ours += f" [{', '.join(map(figure, row.interval))}] n={row.n}"
         lines.append((row.what, ours, row.peer or "-", span(row.theirs, unit), span(row.ratios),
                       row.goal.text(row.unit) if row.goal else "-", verdict[row.ok] + (" (loaded)" if row.loaded else "")))
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]

@@ -39,6 +39,25 @@ PARTS = ("def part(name): return lambda bench: bench.row(name, 's', [{}], goal=_
          "PARTS = {{name: part(name) for name in ('first', 'second')}}")
 
 
+class Goals(unittest.TestCase):
+    def test_a_goal_may_ask_for_at_least_and_for_no_less_or_more_than_the_peer(self):
+        def ok(goal, ours, theirs):
+            return harness.Row("F1", "", [ours], "peer", [theirs], goal).ok
+
+        least = harness.Goal(0.95, at_least=True)
+        self.assertTrue(ok(least, 0.95, 0.99))
+        self.assertFalse(ok(least, 0.94, 0.9))
+        no_worse = harness.Goal(0.95, at_least=True, as_good_as_peer=True)
+        self.assertEqual([ok(no_worse, 0.97, peer) for peer in (0.96, 0.97, 0.98)], [True, True, False])
+        fewer = harness.Goal(2, better_than_peer=True)
+        self.assertEqual([ok(fewer, 1, peer) for peer in (0.5, 1, 1.5)], [False, False, True])
+
+    def test_a_share_is_told_with_its_interval_and_of_how_many_it_is(self):
+        row = harness.Row("F1", "", [0.95], interval=(0.9, 0.98), n=40)
+        self.assertIn("0.95 [0.9, 0.98] n=40", harness.table([row], colour=False))
+        self.assertEqual((row.document()["interval"], row.document()["n"]), ((0.9, 0.98), 40))
+
+
 class Parts(unittest.TestCase):
     def test_one_part_is_measured_anew_and_the_others_stay_as_they_were_found(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,6 @@ I/O: runs the worker and the peer; makes the peer's environment once, below $SHO
 index, pinned by peers/faster-whisper.txt), and the demo title.
 """
 
-import hashlib
 import importlib.machinery
 import importlib.util
 import json
@@ -31,29 +30,11 @@ def script(name):
     return module
 
 
-def peer_python(bench):
-    """The peer's own Python, with exactly the locked packages; made when it is not there."""
-    lock = PEERS / "faster-whisper.txt"
-    folder = bench.cache / "bench" / f"faster-whisper-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    python, complete = folder / "bin/python", folder / "complete"
-    if not complete.exists():
-        bench.say("making the environment of faster-whisper, once")
-        for command in ([sys.executable, "-m", "venv", "--clear", folder],
-                        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-                         "--only-binary=:all:", "--require-hashes", "--requirement", lock]):
-            made = subprocess.run(command, capture_output=True, text=True)
-            if made.returncode != 0:
-                raise CannotRun("failed to make the environment of faster-whisper; it wants Python 3.11, python3-venv and a "
-                                f"package index:\n{made.stderr[-2000:]}")
-        complete.touch()
-    return python
-
-
 def measure(bench):
     worker = bench.need(bench.target / "release/showrunner-worker", "build it with 'make binaries'")
     recording = bench.need(bench.artefacts / "media/two_cities.wav", "fetch it with 'make artefacts'")
     model = bench.need(bench.artefacts / "models" / MODEL, "fetch it with 'make artefacts'")
-    python, score, title = peer_python(bench), script("score"), script("make-title")
+    python, score, title = bench.python("faster-whisper"), script("score"), script("make-title")
     with wave.open(str(recording)) as sound:
         seconds = sound.getnframes() / sound.getframerate()
     truth = score.words(" ".join(text for _, _, text in title.TWO_CITIES))

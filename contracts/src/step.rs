@@ -35,8 +35,8 @@ impl Step {
     #[expect(clippy::match_same_arms, reason = "each step's version goes up by itself")]
     pub const fn algorithm_version(self) -> u32 {
         match self {
-            // 2: a still of every shot.
-            Self::Shots => 2,
+            // 2: a still of every shot. 3: whip pans and slow flashes are no changes, faint fades are found whole.
+            Self::Shots => 3,
             // 2: the trick-play index names its sheets by digest.
             Self::Thumbnails => 2,
             // 2: IMSC styles stand at the elements they apply to; languages written from right to left say so.

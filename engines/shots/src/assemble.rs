@@ -35,6 +35,9 @@ pub(crate) struct FlatRun {
     pub(crate) at_end: bool,
     /// Short, and the same picture is back soon after.
     pub(crate) flash: bool,
+    /// The last frame at full strength before it, and the first after it, as far as its neighbours only gain contrast.
+    pub(crate) from: Mark,
+    pub(crate) to: Mark,
 }
 
 /// Everything found in a title, each list in order.
@@ -86,9 +89,11 @@ pub(crate) fn assemble(mut found: Findings, end: Ticks) -> Vec<Shot> {
                 && near(m.from.index, &run)
                 && Some(m.from.index) != into.map(|i| found.mixes[i].from.index)
         });
-        let first = into.map_or(run.first, |i| found.mixes[i].from);
-        let next = out.map_or(run.next, |i| found.mixes[i].to);
-        let flash = run.flash && into.is_none() && out.is_none();
+        let outer = |a: Mark, b: Mark, later: bool| if (a.index > b.index) == later { a } else { b };
+        let first = into.map_or(run.from, |i| outer(found.mixes[i].from, run.from, false));
+        let next = out.map_or(run.to, |i| outer(found.mixes[i].to, run.to, true));
+        // Light comes at once; what darkens or brightens slowly before the flat colour is a fade.
+        let flash = run.flash && into.is_none() && run.from.index + 1 >= run.first.index;
         if !flash {
             let fade = Transition::Fade { start: first.pts, end: next.pts };
             if run.at_start {
@@ -99,7 +104,7 @@ pub(crate) fn assemble(mut found: Findings, end: Ticks) -> Vec<Shot> {
                 changes.push(Change { at: run.next, transition: fade });
             }
         }
-        found.cuts.retain(|cut| cut.index < first.index || cut.index > next.index);
+        found.cuts.retain(|cut| cut.index + FLAT_REACH < first.index || cut.index > next.index + FLAT_REACH);
         found.mixes.retain(|m| m.to.index <= first.index || m.from.index >= next.index);
     }
     changes.extend(found.cuts.iter().map(|at| Change { at: *at, transition: Transition::Cut }));

@@ -10,7 +10,7 @@ const SURROUND: usize = 8;
 /// No jump below this is a cut. Hand-held cycling footage stays under 0.37, the cuts in it start at 0.96.
 pub(crate) const FLOOR: f32 = 0.5;
 /// No jump below this is a cut even in calm material: a title line appearing stays below.
-const CALM_FLOOR: f32 = 0.33;
+pub(crate) const CALM_FLOOR: f32 = 0.33;
 /// Between the two floors a cut stands out from the calm around it by at least this factor.
 const CALM_RATIO: f32 = 4.5;
 /// A cut stands out from the restlessness around it by at least this factor.
@@ -21,8 +21,14 @@ const SHOULDER: f32 = 0.6;
 pub(crate) const FLASH: usize = 6;
 /// "The old picture is back" means less unlike than this share of the jump.
 const RETURN: f32 = 0.55;
+/// "Nothing is like it" means at least so much of the jump.
+const LASTING: f32 = 0.8;
+/// So many frames after such a cut are calm, as they are not where a mix begins.
+const CALM_AFTER: usize = 3;
 /// However restless the material, frames this unlike show two pictures.
 const MOST_RESTLESS: f32 = 0.9;
+/// No smaller jump next to a turn of the camera is a cut.
+const BESIDE_WHIP: f32 = 0.9;
 /// Two cuts closer than this many frames are one: nothing shorter is seen as a shot.
 const SHORTEST: usize = 4;
 
@@ -44,6 +50,9 @@ impl CutFinder {
         }
         if self.is_flash(window, at, jump) || !stands_out(window, at, jump) {
             return false;
+        }
+        if jump < BESIDE_WHIP && (window.whips(at - 1).is_some() || window.whips(at + 1).is_some()) {
+            return false; // where the camera starts or stops to turn, the picture blurs or clears up
         }
         if window.get(at - 1).flat || window.get(at).flat {
             return false; // into or out of one colour: the flat run tells more than the jump does
@@ -79,14 +88,21 @@ fn stands_out(window: &Window, at: usize, jump: f32) -> bool {
     if before > jump || after >= jump {
         return false; // the neighbour is the larger part of the same jump
     }
-    if before > jump * SHOULDER && after > jump * SHOULDER {
-        return false;
+    if before > jump * SHOULDER && (after > jump * SHOULDER || window.step(at.saturating_sub(2)) > before * SHOULDER) {
+        return false; // inside a swell, or at the height of one
     }
     // The largest on each side may be the next cut; the second largest is how the material moves.
     let left = restless_before(window, at - 1);
     let right = second_largest((2..=SURROUND).map(|d| window.step(at + d)));
     let ratio = if jump < FLOOR { CALM_RATIO } else { RATIO };
-    jump >= ratio * left.max(right)
+    jump >= ratio * left.max(right) || jump >= FLOOR && jump >= ratio * left && lasts(window, at, jump)
+}
+
+/// Whether nothing after frame `at` is like what was before it: so even where a restless shot begins, it is another one.
+fn lasts(window: &Window, at: usize, jump: f32) -> bool {
+    let before = window.get(at - 1);
+    let calm = (1..=CALM_AFTER).all(|d| window.step(at + d) * RATIO <= jump);
+    calm && (1..=LOOKAHEAD).filter_map(|d| window.try_get(at + d)).all(|after| unlikeness(before, after) >= jump * LASTING)
 }
 
 /// How the material moves before frame `at`: the second largest jump of the frames before it (the largest may be a cut).

@@ -28,6 +28,10 @@ const MAX_CHANGES: usize = 100_000;
 const LONGEST_MIX_MS: i64 = 5_000;
 /// A flat run up to this long between two sights of the same picture is a flash or a dropout.
 const LONGEST_FLASH_MS: i64 = 500;
+/// A fade goes on while contrast rises by at least this part of what it rose by so far, frame for frame...
+const RAMP_RISE: f32 = 0.35;
+/// ...but for so many frames.
+const RAMP_PATIENCE: usize = 2;
 
 /// One decoded picture.
 #[derive(Clone, Copy, Debug)]
@@ -112,12 +116,16 @@ pub struct Detector {
     flat: Option<OpenFlat>,
     /// The last flat run, if it was short, and the frame until which it may turn out to have been a flash.
     fading: Option<(OpenFlat, usize)>,
+    /// After a flat run, while contrast rises: for how many frames it has not.
+    rising: Option<usize>,
     found: Findings,
 }
 
 /// A run of flat frames that has not ended yet.
 struct OpenFlat {
     first: Mark,
+    /// The last frame at full strength before it.
+    from: Mark,
     /// The last frame before it, none at the beginning of the title.
     before: Option<Feature>,
     /// How the material moved before it.
@@ -127,7 +135,15 @@ struct OpenFlat {
 impl OpenFlat {
     /// The run, if the title ends with it.
     fn until(&self, end: Mark) -> FlatRun {
-        FlatRun { first: self.first, next: end, at_start: self.before.is_none(), at_end: true, flash: false }
+        FlatRun {
+            first: self.first,
+            next: end,
+            at_start: self.before.is_none(),
+            at_end: true,
+            flash: false,
+            from: self.from,
+            to: end,
+        }
     }
 }
 
@@ -144,6 +160,7 @@ impl Detector {
             pending: None,
             flat: None,
             fading: None,
+            rising: None,
             found: Findings::default(),
         }
     }
@@ -234,17 +251,57 @@ impl Detector {
             (None, true) => {
                 let before = at.checked_sub(1).map(|before| self.window.get(before).clone());
                 let restless = cut::restless_before(&self.window, at);
-                self.flat = Some(OpenFlat { first: here, before, restless });
+                let from = self.mark(self.ramp_start(at));
+                self.flat = Some(OpenFlat { first: here, from, before, restless });
+                self.rising = None;
             }
             (Some(open), false) => {
                 let at_start = open.before.is_none();
-                self.found.flats.push(FlatRun { first: open.first, next: here, at_start, at_end: false, flash: false });
+                let (first, from) = (open.first, open.from);
+                self.found.flats.push(FlatRun { first, next: here, at_start, at_end: false, flash: false, from, to: here });
+                self.rising = Some(0);
                 let short = here.pts.saturating_sub(open.first.pts) <= self.base.from_millis(LONGEST_FLASH_MS);
                 self.fading = self.flat.take().filter(|_| short).map(|open| (open, at + cut::FLASH));
             }
             _ => {}
         }
         self.follow_flash(at);
+        self.follow_ramp(at);
+    }
+
+    /// The last frame at full strength before the flat frame `at`: going back from it, contrast rises for as long as the fade
+    /// lasts. The frame before `at` where it does not.
+    fn ramp_start(&self, at: usize) -> usize {
+        let (mut best, mut tried) = (at, at);
+        while tried > self.window.first() && best - tried < RAMP_PATIENCE && at - best < gradual::LONGEST / 2 {
+            tried -= 1;
+            if self.rises(at, best, tried) {
+                best = tried;
+            }
+        }
+        best
+    }
+
+    /// Whether contrast still rises at frame `next` as it did from the flat frame to frame `full`.
+    fn rises(&self, flat: usize, full: usize, next: usize) -> bool {
+        let contrast = |at: usize| self.window.get(at).contrast;
+        let so_far = contrast(full) / full.abs_diff(flat).max(1) as f32;
+        contrast(next) - contrast(full) > RAMP_RISE * so_far * next.abs_diff(full) as f32
+    }
+
+    /// The same after a flat run, as the frames come.
+    fn follow_ramp(&mut self, at: usize) {
+        let (Some(since), false) = (self.rising, self.flat.is_some()) else { return };
+        let here = self.mark(at);
+        let Some(run) = self.found.flats.last().copied() else { return };
+        if at == run.next.index || self.rises(run.next.index - 1, run.to.index, at) {
+            self.found.flats.last_mut().expect("there is a last one").to = here;
+            self.rising = Some(0);
+        } else if since >= RAMP_PATIENCE || at - run.next.index >= gradual::LONGEST / 2 {
+            self.rising = None;
+        } else {
+            self.rising = Some(since + 1);
+        }
     }
 
     /// Whether the picture from before a short flat run is back, at once or as its light fades: then it was a flash.

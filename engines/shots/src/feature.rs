@@ -76,25 +76,26 @@ fn shrink(rgb: &[u8], width: usize, height: usize) -> Vec<[u8; 3]> {
     };
     let columns: Vec<(usize, usize)> = (0..LUMA_W).map(|c| span(c, LUMA_W, width)).collect();
     let mut out = Vec::with_capacity(LUMA_W * LUMA_H);
+    // First whole lines, one onto the other, which processors do many pixels at a time; then along the line.
+    let mut band = vec![0u32; width * 3];
     for row in 0..LUMA_H {
         let (top, bottom) = span(row, LUMA_H, height);
-        let mut sums = [[0u32; 3]; LUMA_W];
+        band.fill(0);
         for line in rgb[top * width * 3..bottom * width * 3].chunks_exact(width * 3) {
-            for (sum, &(left, right)) in sums.iter_mut().zip(&columns) {
-                let (mut r, mut g, mut b) = (0u32, 0u32, 0u32);
-                for pixel in line[left * 3..right * 3].chunks_exact(3) {
-                    r += u32::from(pixel[0]);
-                    g += u32::from(pixel[1]);
-                    b += u32::from(pixel[2]);
-                }
-                sum[0] += r;
-                sum[1] += g;
-                sum[2] += b;
+            for (sum, value) in band.iter_mut().zip(line) {
+                // Cannot overflow (a side has 16384 pixels at most), but a check for it would be most of the work.
+                *sum = sum.wrapping_add(u32::from(*value));
             }
         }
-        for (sum, &(left, right)) in sums.iter().zip(&columns) {
+        for &(left, right) in &columns {
+            let (mut r, mut g, mut b) = (0u32, 0u32, 0u32);
+            for pixel in band[left * 3..right * 3].chunks_exact(3) {
+                r += pixel[0];
+                g += pixel[1];
+                b += pixel[2];
+            }
             let count = ((right - left) * (bottom - top)) as u32;
-            out.push(sum.map(|s| ((s + count / 2) / count) as u8));
+            out.push([r, g, b].map(|s| ((s + count / 2) / count) as u8));
         }
     }
     out
@@ -135,13 +136,19 @@ fn histogram(small: &[[u8; 3]], luma: &[u8]) -> Vec<i32> {
 
 /// Mean over the picture of the product of two pictures' gradients (with itself: gradient energy).
 pub(crate) fn gradient_product(a: &[u8], b: &[u8]) -> f32 {
+    let step = |from: u8, to: u8| i32::from(to).wrapping_sub(i32::from(from));
     let mut sum = 0i64;
     for y in 0..LUMA_H - 1 {
-        for x in 0..LUMA_W - 1 {
-            let i = y * LUMA_W + x;
-            let d = |p: &[u8], j: usize| i32::from(p[j]) - i32::from(p[i]);
-            sum += i64::from(d(a, i + 1) * d(b, i + 1) + d(a, i + LUMA_W) * d(b, i + LUMA_W));
-        }
+        let lines = |p: &'_ [u8]| -> ([u8; LUMA_W], [u8; LUMA_W]) {
+            let line = |y: usize| std::array::from_fn(|x| p[y * LUMA_W + x]);
+            (line(y), line(y + 1))
+        };
+        let ((a, a_below), (b, b_below)) = (lines(a), lines(b));
+        // Two squares of a byte for each pixel of a line are far from overflowing; a check for it would be most of the work.
+        let product = |a: i32, b: i32| a.wrapping_mul(b);
+        let along = (0..LUMA_W - 1).map(|x| product(step(a[x], a[x + 1]), step(b[x], b[x + 1])));
+        let down = (0..LUMA_W - 1).map(|x| product(step(a[x], a_below[x]), step(b[x], b_below[x])));
+        sum += i64::from(along.zip(down).fold(0i32, |sum, (a, b)| sum.wrapping_add(a).wrapping_add(b)));
     }
     sum as f32 / ((LUMA_W - 1) * (LUMA_H - 1)) as f32
 }

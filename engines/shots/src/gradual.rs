@@ -45,8 +45,12 @@ const LEAST_HALF: f32 = 0.4;
 const LONG: usize = 30;
 /// ...so their halves have to differ more (a slow tilt gave 0.44, dissolves this long 0.72 and more).
 const LEAST_LONG_HALF: f32 = 0.55;
+/// What the camera may have whipped round from end to end, in luma-picture pixels: a third of the picture.
+const MOST_TURNED: f32 = 32.0;
 /// Mean gradient energy below which a picture has no texture.
 const NO_TEXTURE: f32 = 4.0;
+/// The same for mixes of more frames than [`LONG`]: a slope of several colours (13 to 17) turns into another one in so many.
+const NO_LONG_TEXTURE: f32 = 20.0;
 /// The share of the way that one frame may cover in a stretch of more than five frames; more is a cut.
 const MOST_STEP: f32 = 0.45;
 /// Steps by which the two ends of a found stretch are tried elsewhere.
@@ -90,8 +94,7 @@ pub(crate) fn find(window: &Window, middle: usize, low: usize, high: usize) -> O
     if !pure_before || !pure_after {
         return None;
     }
-    let fits = fit.dip >= LEAST_REFINED_DIP && fit.ramp_error <= MOST_RAMP_ERROR;
-    (fits && unexplained_by_movement(window, refined)).then_some(refined)
+    (fit.dip >= LEAST_REFINED_DIP && unexplained_by_movement(window, refined)).then_some(refined)
 }
 
 /// How well a stretch is explained as a mix of its ends.
@@ -105,6 +108,7 @@ struct Fit {
 }
 
 impl Fit {
+    /// None where the frames do not lie on the line, or not evenly.
     fn measure(window: &Window, from: usize, to: usize) -> Option<Self> {
         let (a, b) = (window.get(from), window.get(to));
         let line = Line::between(a, b);
@@ -112,40 +116,38 @@ impl Fit {
         if distance < LEAST_DISTANCE {
             return None;
         }
-        let cross = gradient_product(&a.luma, &b.luma);
         let length = to - from;
         let inside = length - 1;
         let count = inside.min(SAMPLES);
-        let (mut ramp, mut residual, mut seen, mut predicted) = (0f32, 0f32, 0f32, 0f32);
+        let places = (0..count).map(|n| from + 1 + n * inside / count);
+        let even = |at: usize| (at - from) as f32 / length as f32;
+        let (mut ramp, mut residual) = (0f32, 0f32);
         let (mut last, mut largest_step) = (0f32, 0f32);
-        for n in 0..count {
-            let at = from + 1 + n * inside / count;
-            let frame = window.get(at);
-            let (share, off) = line.place(frame);
-            let even = (at - from) as f32 / length as f32;
-            ramp += (share - even).powi(2);
+        for at in places.clone() {
+            let (share, off) = line.place(window.get(at));
+            ramp += (share - even(at)).powi(2);
             residual += off / line.squared;
-            seen += (1.0 - even) * a.energy + even * b.energy - frame.energy;
-            predicted += even * (1.0 - even) * (a.energy + b.energy - 2.0 * cross);
             largest_step = largest_step.max(share - last);
             last = share;
         }
         largest_step = largest_step.max(1.0 - last);
-        let count = count as f32;
-        Some(Self {
-            distance,
-            ramp_error: (ramp / count).sqrt(),
-            residual: residual / count,
-            dip: if predicted > 0.0 { seen / predicted } else { 0.0 },
-            largest_step,
-        })
+        let (ramp_error, residual) = ((ramp / count as f32).sqrt(), residual / count as f32);
+        if ramp_error > MOST_RAMP_ERROR || residual > MOST_RESIDUAL {
+            return None;
+        }
+        let cross = gradient_product(&a.luma, &b.luma);
+        let (mut seen, mut predicted) = (0f32, 0f32);
+        for at in places {
+            let even = even(at);
+            seen += (1.0 - even) * a.energy + even * b.energy - window.get(at).energy;
+            predicted += even * (1.0 - even) * (a.energy + b.energy - 2.0 * cross);
+        }
+        let dip = if predicted > 0.0 { seen / predicted } else { 0.0 };
+        Some(Self { distance, ramp_error, residual, dip, largest_step })
     }
 
     fn accepted(&self, half: usize) -> bool {
-        self.ramp_error <= MOST_RAMP_ERROR
-            && self.residual <= MOST_RESIDUAL
-            && self.dip >= LEAST_DIP
-            && (half < 3 || self.largest_step <= MOST_STEP)
+        self.dip >= LEAST_DIP && (half < 3 || self.largest_step <= MOST_STEP)
     }
 
     /// Longer stretches of the same mix have ends further apart, so distance leads and misfit holds it back; a part of a mix
@@ -194,8 +196,11 @@ fn different(window: &Window, ramp: Ramp) -> bool {
 fn unexplained_by_movement(window: &Window, ramp: Ramp) -> bool {
     let (a, b) = (window.get(ramp.from), window.get(ramp.to));
     let middle = window.get(usize::midpoint(ramp.from, ramp.to));
-    let least = if ramp.to - ramp.from > LONG { LEAST_LONG_HALF } else { LEAST_HALF };
-    a.energy.max(b.energy) >= NO_TEXTURE && unlikeness(a, middle).max(unlikeness(middle, b)) >= least
+    let long = ramp.to - ramp.from > LONG;
+    let (least, no_texture) = if long { (LEAST_LONG_HALF, NO_LONG_TEXTURE) } else { (LEAST_HALF, NO_TEXTURE) };
+    a.energy.max(b.energy) >= no_texture
+        && unlikeness(a, middle).max(unlikeness(middle, b)) >= least
+        && (long || a.flat || b.flat || window.turned(ramp.from, ramp.to) <= MOST_TURNED)
 }
 
 /// Moves each end by a frame or two for as long as that makes the fit better.

@@ -1,6 +1,6 @@
 //! Shots found in moving pictures whose true edit list is known.
 
-use crate::reel::{Dice, Reel, Scene, Score};
+use crate::reel::{Dice, HEIGHT, Reel, Scene, Score, WIDTH, whip};
 use showrunner_shots::Transition;
 use showrunner_timeline::Ticks;
 
@@ -63,6 +63,66 @@ fn flashes_are_not_cuts() {
 }
 
 #[test]
+fn a_flash_that_dies_slowly_from_white_is_no_fade() {
+    for seed in 0..8 {
+        let mut reel = Reel::starting(shot(seed + 60));
+        reel.flash(30, [&[1.0, 0.8, 0.6, 0.3][..], &[1.0, 0.7, 0.4, 0.2]][seed as usize % 2]);
+        assert_eq!(reel.shots().len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_camera_that_whips_round_is_no_change_of_shot() {
+    for seed in 0..12 {
+        let over = [5, 6, 8, 12][seed as usize % 4];
+        let (from, to) = (Scene::new(seed + 700).shoot(1), Scene::new(seed + 800).shoot(1));
+        let shots = Reel::starting(whip(&from[0], &to[0], 30, over)).shots();
+        assert_eq!(shots.len(), 1, "seed {seed}: a turn in {over} frames gave {shots:?}");
+    }
+}
+
+#[test]
+fn a_faint_picture_fades_from_its_first_frame_to_its_last() {
+    // Next to no texture: what a mix loses of it says nothing.
+    let faint = |seed: u64| {
+        let mut dice = Dice(seed);
+        let (left, right) = (dice.between(40.0, 90.0), dice.between(150.0, 220.0));
+        let value = |i: usize| (left + (right - left) * (i / 3 % WIDTH) as f32 / WIDTH as f32) as u8;
+        vec![(0..WIDTH * HEIGHT * 3).map(value).collect::<Vec<u8>>(); SHOT]
+    };
+    let mut score = Score::default();
+    for seed in 0..8 {
+        let mut reel = Reel::starting(faint(seed + 80));
+        reel.fade(faint(seed + 90), 14, 2, 0);
+        score.add(&reel);
+    }
+    assert_eq!((score.missed, score.false_alarms, score.right_kind), (0, 0, 8), "{score:?}");
+    assert!(score.worst_end <= 12, "an end is {} frames off", score.worst_end);
+}
+
+#[test]
+fn a_cut_into_a_restless_shot_is_found() {
+    for seed in 0..6 {
+        let mut reel = Reel::starting(shot(seed + 30));
+        reel.cut(shot(seed + 40));
+        // Lightning: the light jumps up and down from the sixth frame on.
+        let first = reel.frames.len() - SHOT + 5;
+        for n in 0..8 {
+            let light = [0.75, 0.0][n % 2];
+            let white = vec![255; reel.frames[0].len()];
+            let lit: Vec<u8> = reel.frames[first + n]
+                .iter()
+                .zip(&white)
+                .map(|(a, b): (&u8, &u8)| (f32::from(*a) * (1.0 - light) + f32::from(*b) * light) as u8)
+                .collect();
+            reel.frames[first + n] = lit;
+        }
+        let shots = reel.shots();
+        assert!(shots.iter().any(|shot| shot.start == Ticks(SHOT as i64)), "seed {seed}: {shots:?}");
+    }
+}
+
+#[test]
 fn a_single_shot_however_it_moves_stays_one() {
     for seed in 500..516 {
         let reel = Reel::starting(Scene::new(seed).shoot(120));
@@ -84,7 +144,6 @@ fn a_change_of_light_is_not_a_dissolve() {
 
 #[test]
 fn a_slope_of_two_colours_that_turns_is_not_a_dissolve() {
-    use crate::reel::{HEIGHT, WIDTH};
     for (turn, steep) in [(0.02, 1.0), (0.033, 1.0), (0.033, 2.0), (0.05, 1.5)] {
         let frames = (0..150).map(|n| {
             let (sin, cos) = (n as f32 * turn).sin_cos();
@@ -96,6 +155,27 @@ fn a_slope_of_two_colours_that_turns_is_not_a_dissolve() {
             (0..WIDTH * HEIGHT).flat_map(pixel).collect()
         });
         assert_eq!(Reel::starting(frames.collect()).shots().len(), 1, "turn {turn}, steep {steep}");
+    }
+}
+
+#[test]
+fn a_slope_of_several_colours_that_turns_is_not_a_dissolve() {
+    for seed in 0..8 {
+        let mut dice = Dice(seed + 900);
+        let colours: Vec<[f32; 3]> = (0..4).map(|_| std::array::from_fn(|_| dice.between(0.0, 255.0))).collect();
+        let (turn, begin) = (dice.between(0.015, 0.03), dice.between(0.0, 6.0));
+        let frames = (0..150).map(|n| {
+            let (sin, cos) = (begin + n as f32 * turn).sin_cos();
+            let pixel = |i: usize| {
+                let (x, y) = ((i % WIDTH) as f32 / WIDTH as f32 - 0.5, (i / WIDTH) as f32 / WIDTH as f32 - 0.28);
+                let along = (0.5 + 0.8 * (x * cos + y * sin)).clamp(0.0, 0.999) * 3.0;
+                let (low, part) = (along as usize, along.fract());
+                std::array::from_fn::<u8, 3, _>(|c| (colours[low][c] * (1.0 - part) + colours[low + 1][c] * part) as u8)
+            };
+            (0..WIDTH * HEIGHT).flat_map(pixel).collect()
+        });
+        let shots = Reel::starting(frames.collect()).shots();
+        assert_eq!(shots.len(), 1, "seed {seed}: {shots:?}");
     }
 }
 
@@ -112,11 +192,11 @@ fn mixed_edits_are_told_apart() {
 
 #[test]
 fn a_title_from_black_to_black_says_so_and_starts_at_its_first_frame() {
-    let black = vec![0u8; crate::reel::WIDTH * crate::reel::HEIGHT * 3];
+    let black = vec![0u8; WIDTH * HEIGHT * 3];
     let mut reel = Reel { frames: vec![black.clone(); 5], truth: Vec::new() };
     reel.fade(shot(1), 1, 0, 0);
     reel.cut(shot(2));
-    let end = vec![vec![0u8; crate::reel::WIDTH * crate::reel::HEIGHT * 3]; 24];
+    let end = vec![vec![0u8; WIDTH * HEIGHT * 3]; 24];
     reel.fade(end, 12, 0, 0);
     let shots = reel.shots();
     assert_eq!(shots.len(), 2);

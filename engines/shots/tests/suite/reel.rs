@@ -102,6 +102,29 @@ fn mix(a: &[u8], b: &[u8], share: f32) -> Rgb {
     a.iter().zip(b).map(|(a, b)| (f32::from(*a) * (1.0 - share) + f32::from(*b) * share).round() as u8).collect()
 }
 
+/// A camera that whips round within `over` frames, from what is on the left to what is beside it on the right, and stays `still`
+/// frames on either.
+pub fn whip(left: &[u8], right: &[u8], still: usize, over: usize) -> Vec<Rgb> {
+    const BLUR: usize = 8;
+    let turned = |at: f32| {
+        let share = ((at - still as f32) / over as f32).clamp(0.0, 1.0);
+        (share * share * (3.0 - 2.0 * share) * WIDTH as f32) as usize
+    };
+    let value = |x: usize, y: usize, channel: usize| {
+        let side = if x < WIDTH { left } else { right };
+        u32::from(side[(y * WIDTH + x % WIDTH) * 3 + channel])
+    };
+    let frame = |n: usize| {
+        let turns: Vec<usize> = (0..BLUR).map(|s| turned(n as f32 + s as f32 / BLUR as f32).min(WIDTH)).collect();
+        let pixel = |i: usize| {
+            let (x, y, channel) = (i / 3 % WIDTH, i / 3 / WIDTH, i % 3);
+            (turns.iter().map(|turn| value((x + turn).min(2 * WIDTH - 1), y, channel)).sum::<u32>() / BLUR as u32) as u8
+        };
+        (0..WIDTH * HEIGHT * 3).map(pixel).collect()
+    };
+    (0..2 * still + over).map(frame).collect()
+}
+
 /// What really happens at a change of shot: its kind, the last pure frame before and the first after.
 #[derive(Clone, Copy, Debug)]
 pub struct Truth {

@@ -1,0 +1,194 @@
+"""What is found in a title: shots, by the worker's own step, on reels whose edit list is known and on films as they were edited.
+
+I/O: runs the worker, ffmpeg and the peers; brings the sources of bench/media and makes its reels once, below $SHOWRUNNER_CACHE/bench.
+"""
+
+import contextlib
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from harness import ROOT, CannotRun, Goal
+
+MEDIA = ROOT / "bench/media"
+sys.path.insert(0, str(MEDIA))
+import score  # noqa: E402
+
+THREADS = 2
+# A bound of 99 in 100 is judged from so many on; with fewer, even no fault at all would not show it.
+ENOUGH = 380
+KINDS = {"cuts": ("cut",), "dissolves": ("dissolve", "dissolve12", "dissolve24"), "fades": ("fade",)}
+# What each peer is tried with on the reels for tuning: its threshold, and how short a shot may be.
+SHORTEST = (4, 10, 15)
+SWEEP = {
+    "content": [{"threshold": t} for t in (15, 18, 21, 24, 27, 30, 33, 36, 40, 45)],
+    "adaptive": [{"adaptive_threshold": t, "min_content_val": m} for t in (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0) for m in (5, 10, 15)],
+    "histogram": [{"threshold": t} for t in (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)],
+}
+
+
+def corpus(bench):
+    """(films, reels): brought and made where they are not there."""
+    folder = bench.cache / "bench/media"
+    bench.say("bringing and making the reels, which takes ten minutes the first time")
+    ffmpeg = bench.need(bench.artefacts / "bin/ffmpeg", "fetch it with 'make artefacts'")
+    for command in ([ROOT / "scripts/fetch-artefacts", "--lock", MEDIA / "sources.lock.json", "--into", folder / "sources"],
+                    [bench.python("shots"), MEDIA / "reels.py", folder / "sources", ffmpeg, folder / "reels"]):
+        made = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        if made.returncode != 0:
+            raise CannotRun(f"failed to make the reels; they want a Python package index and Debian's archive:\n{made.stderr[-2000:]}")
+    films = folder / "films"
+    films.mkdir(exist_ok=True)
+    for name, clip in clips().items():
+        if not (film := films / f"{name}.mkv").exists():
+            # Without its sound: what is measured is the picture.
+            scratch = film.with_suffix(".part.mkv")
+            subprocess.run([str(ffmpeg), "-v", "error", "-y", "-i", str(folder / "sources" / clip["file"]), "-an", "-c", "copy",
+                            str(scratch)], check=True)
+            scratch.replace(film)
+    return films, folder / "reels"
+
+
+def clips():
+    return json.loads((MEDIA / "clips.json").read_text())["clips"]
+
+
+def as_edited(films, split):
+    """[(name, file, truth)] of the real films, as far as they are scored in this split."""
+    for name, clip in clips().items():
+        if span := clip.get(split):
+            changes = [{"kind": "cut", "from": at, "to": at} for at in clip["cuts"]]
+            changes += [{"kind": kind, "from": a, "to": b} for kind in ("fade", "dissolve") for a, b in clip[f"{kind}s"]]
+            inside = [change | {"unit": str(change["from"])} for change in changes if span[0] < change["from"] < span[1]]
+            yield name, films / f"{name}.mkv", {"rate": clip["rate"], "span": span, "changes": inside, "events": []}
+
+
+def sets(films, reels, split):
+    """{name of a set: [(name, file, truth)]}; real and computed pictures are never one set."""
+    made = {domain: [(path.stem, path.with_suffix(".mkv"), json.loads(path.read_text()))
+                     for path in sorted(reels.glob(f"{split}-{domain}-*.json"))] for domain in ("real", "synthetic")}
+    return {"real clips": made["real"], "synthetic": made["synthetic"], "as edited": list(as_edited(films, split))}
+
+
+def inside(found, truth):
+    first, last = truth.get("span", (0, sys.maxsize))
+    return [one for one in found if first < one[1] < last]
+
+
+def ours(bench, worker, file, rate):
+    """What the worker's step says: [(kind, from, to)] in frames."""
+    with tempfile.TemporaryDirectory() as out:
+        bench.run([worker, "enrich", file, "--out", out, "--threads", THREADS], f"ours {file.name}")
+        told = json.loads((Path(out) / "shots.json").read_text())
+    second = told["timeBase"]["den"] / told["timeBase"]["num"]
+    found = []
+    for shot in told["shots"][1:]:
+        kind, span = shot["beginsWith"], shot["span"]
+        kind, ends = (kind, (span["start"],) * 2) if isinstance(kind, str) else next(
+            (kind, (at["start"], at["end"])) for kind, at in kind.items())
+        found.append((kind, *(round(at / second * rate) for at in ends)))
+    return found
+
+
+def peers_settings(bench, python, tuning):
+    """For each peer the setting that finds most cuts on the reels for tuning, and the one that finds most slow changes."""
+    wanted = {f"{kind} {json.dumps(arguments)}": (kind, arguments)
+              for kind, several in SWEEP.items() for some in several for shortest in SHORTEST
+              for arguments in [some | {"min_scene_len": shortest}]}
+    files = [(name, file, truth) for reels in tuning.values() for name, file, truth in reels]
+    key = hashlib.sha256(json.dumps([sorted(wanted), [truth for *_, truth in files]]).encode())
+    key.update((ROOT / "bench/peers/shots.txt").read_bytes() + (MEDIA / "score.py").read_bytes())
+    kept = bench.cache / f"bench/media/peers-{key.hexdigest()[:12]}.json"
+    if not kept.exists():
+        bench.say("sweeping the peers' settings on the reels for tuning, once")
+        found = dict(peers(python, wanted, files))
+        best = {}
+        for use, kinds in (("cuts", KINDS["cuts"]), ("slow", KINDS["dissolves"] + KINDS["fades"])):
+            for name, (kind, arguments) in wanted.items():
+                tally = tallied(files, lambda file, name=name: found[str(file)][name], points=True)
+                reached = tally.f1(*kinds)[0]
+                if reached > best.get((use, kind), (-1,))[0]:
+                    best[use, kind] = (reached, arguments)
+        kept.write_text(json.dumps({f"{use} {kind}": (kind, arguments) for (use, kind), (_, arguments) in best.items()}, indent=1))
+    return json.loads(kept.read_text())
+
+
+def peers(python, settings, files):
+    """(file, {setting: [frame]}) for each file."""
+    command = [str(python), str(ROOT / "bench/peers/scenes.py"), *(str(file) for _, file, _ in files)]
+    done = subprocess.run(command, input=json.dumps(settings), capture_output=True, text=True)
+    if done.returncode != 0:
+        raise CannotRun(f"failed to run the peers:\n{done.stderr[-2000:]}")
+    for line in done.stdout.splitlines()[1:]:
+        told = json.loads(line)
+        yield told["file"], told["cuts"]
+
+
+def tallied(files, find, points):
+    tally = score.Tally()
+    for name, file, truth in files:
+        found = [("cut", at, at) for at in find(file)] if points else find(file)
+        tally.add(name, inside(found, truth), truth, points)
+    return tally
+
+
+def shots(bench):
+    worker = bench.need(bench.target / "release/showrunner-worker", "build it with 'make binaries'")
+    films, reels = corpus(bench)
+    python = bench.python("shots")
+    settings = peers_settings(bench, python, sets(films, reels, "tune"))
+    for name, files in sets(films, reels, "score").items():
+        bench.say(f"{name}: {len(files)} files")
+        told = {file: ours(bench, worker, file, truth["rate"]) for _, file, truth in files}
+        mine = tallied(files, told.get, points=False)
+        theirs = dict(peers(python, settings, files))
+        given = {setting: tallied(files, lambda file, setting=setting: theirs[str(file)][setting], points=True)
+                 for setting in settings}
+        rows(bench, name, mine, given)
+        with contextlib.suppress(OSError):
+            (bench.cache / f"bench/media/told-{name.replace(' ', '-')}.json").write_text(json.dumps(mine.told, indent=0))
+    speed(bench, worker, films / "bunny.mkv")
+
+
+def rows(bench, name, mine, given):
+    for what, kinds in KINDS.items():
+        use = "cuts" if what == "cuts" else "slow"
+        reached, interval, n, count = mine.f1(*kinds)
+        if n == 0:
+            continue
+        best, peer = max((tally.f1(*kinds)[0], setting.split()[1]) for setting, tally in given.items() if setting.startswith(use))
+        goal = Goal(0.99, at_least=True, as_good_as_peer=True) if what == "cuts" else Goal(0.95, at_least=True, better_than_peer=True)
+        few = what == "cuts" and n < ENOUGH or n < 20
+        note = f"{count.missed} missed, {count.false} false" + (f"; too few for a verdict ({n})" if few else "")
+        if what != "cuts":
+            note += "; the peer tells of a frame only: anywhere inside counts for it, ours has to share half of the span"
+        bench.row(f"{name}: {what}, F1", "", [reached], f"PySceneDetect {peer}", [best], None if few else goal, note,
+                  interval=interval, n=n)
+    for what, kind in (("flashes", "flash"), ("whip pans", "pan")):
+        rate, interval, n = mine.alarms(kind)
+        if n == 0:
+            continue
+        best, peer = min((tally.alarms(kind)[0], setting.split()[1]) for setting, tally in given.items() if setting.startswith("cuts"))
+        bench.row(f"{name}: false alarms for 100 {what}", "", [rate], f"PySceneDetect {peer}", [best],
+                  Goal(2.0, better_than_peer=True), interval=interval, n=n)
+
+
+def speed(bench, worker, film):
+    """Processor time of the worker's picture steps over that of decoding alone, on the film, in turn."""
+    ffmpeg = bench.artefacts / "bin/ffmpeg"
+
+    def enriched():
+        with tempfile.TemporaryDirectory() as out:
+            return bench.run([worker, "enrich", film, "--out", out, "--threads", THREADS], "ours")
+
+    given = bench.alternate(
+        ours=enriched, floor=lambda: bench.run([ffmpeg, "-v", "error", "-i", film, "-an", "-f", "null", "-"], "decoding alone"))
+    bench.row("the film, 720p: processor time over decoding alone", "s", [run.cpu for run in given["ours"]],
+              "ffmpeg -f null", [run.cpu for run in given["floor"]], Goal(1.15, of_ratio=True),
+              loaded=any(run.loaded for runs in given.values() for run in runs))
+
+
+PARTS = {"shots": shots}
