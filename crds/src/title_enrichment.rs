@@ -387,7 +387,14 @@ pub struct AttemptStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub ending: Option<String>,
+    /// Digests of what is kept of the job's pods on the job. Written before a pod is let go; what has none counts for nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 32)))]
+    pub records: Vec<String>,
 }
+
+/// Most digests of [`AttemptStatus::records`] and [`AttemptSummary::records`].
+pub const MAX_RECORD_DIGESTS: usize = 8;
 
 /// An attempt that ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -416,6 +423,15 @@ pub struct AttemptSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 48))]
     pub cost_estimate: Option<String>,
+    /// UID of the Job: another Job of the same name is not the operator's. Absent where it was never seen, and in attempts of
+    /// older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub uid: Option<String>,
+    /// As in `status.attempt`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 32)))]
+    pub records: Vec<String>,
 }
 
 /// What is published.

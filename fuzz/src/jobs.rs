@@ -27,7 +27,7 @@ pub(crate) fn job(input: &[u8]) {
     let pods: Vec<Arc<Pod>> = pods.iter().take(8).filter_map(tolerated::<Pod>).map(Arc::new).collect();
     let Some(job) = job else { return };
     for now in [Timestamp::MIN, Timestamp::UNIX_EPOCH, "2026-03-01T12:00:00Z".parse().expect("a time"), Timestamp::MAX] {
-        let seen = seen_job(&job, "11111111-1111-1111-1111-111111111111", &pods, now);
+        let seen = seen_job(&job, "11111111-1111-1111-1111-111111111111", &pods, None, now);
         match observe(&job, &pods, now) {
             JobState::Pending { reason, message, .. } => {
                 is_clean(&reason);

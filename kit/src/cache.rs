@@ -249,9 +249,10 @@ impl<K: Object> Inner<K> {
             if old.meta().resource_version == object.meta().resource_version && old.meta().uid == object.meta().uid {
                 return changes;
             }
-            let recreated = old.meta().uid != object.meta().uid;
+            // Whoever it is taken from learns of it as of one that is gone: nothing else would wake them.
+            let left = old.meta().uid != object.meta().uid || !owners_of(old.as_ref()).is_subset(&owners_of(object.as_ref()));
             let old = self.remove(&key);
-            if recreated {
+            if left {
                 changes.extend(old.map(Change::Removed));
             }
         }
@@ -325,6 +326,26 @@ mod tests {
         cache.delete(&ObjectKey::new("ns", "a"));
         assert_eq!(names(&cache.controlled_by("owner")), ["labelled"]);
         assert_eq!(cache.key_of_uid("1"), None);
+    }
+
+    #[test]
+    fn whoever_an_object_is_taken_from_learns_of_it() {
+        let cache = Cache::new(&[]);
+        let labelled = |version, owner: Option<&str>, label: Option<&str>| {
+            let mut object = object("ns", "a", "1", version, owner);
+            object.metadata.labels = label.map(|owner| BTreeMap::from([(LABEL_OWNER_UID.into(), owner.into())]));
+            Ok(object)
+        };
+        cache.apply(labelled(1, Some("owner"), Some("owner")));
+        assert!(
+            matches!(cache.apply(labelled(2, None, Some("owner")))[..], [Change::Applied { .. }]),
+            "it is found by the label"
+        );
+        let changes = cache.apply(labelled(3, Some("other"), None));
+        let [Change::Removed(old), Change::Applied { object, .. }] = &changes[..] else { panic!("{changes:?}") };
+        let (old, new) = (owners_of(old.as_ref()), owners_of(object.as_ref()));
+        assert!(old.contains("owner") && new.contains("other"));
+        assert!(cache.controlled_by("owner").is_empty() && names(&cache.controlled_by("other")) == ["a"]);
     }
 
     #[test]

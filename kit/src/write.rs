@@ -235,10 +235,15 @@ impl Writer {
 
     /// Whether the API server itself says that this very object is gone: a cache may lag behind.
     pub async fn is_gone<K: Object>(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, WriteError> {
+        Ok(self.get_now::<K>(namespace, name).await?.is_none_or(|object| object.meta().uid.as_deref() != Some(uid)))
+    }
+
+    /// The object of this name, by the API server itself; none where there is none.
+    pub async fn get_now<K: Object>(&self, namespace: &str, name: &str) -> Result<Option<K>, WriteError> {
         let found = self.read(format!("{} {namespace}/{name}", K::kind(&())), async {
             Api::<K>::namespaced(self.client.clone(), namespace).get_opt(name).await
         });
-        Ok(found.await?.is_none_or(|object| object.meta().uid.as_deref() != Some(uid)))
+        found.await
     }
 
     /// Every object with this label, by the API server itself: a cache may lag behind.

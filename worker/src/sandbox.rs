@@ -204,6 +204,7 @@ impl Sandbox {
             confinement: self.confinement,
             limits: request.limits,
             descriptors: FIRST_EXTRA_FD + request.extra.len() as i32,
+            parent: std::process::id() as i32,
         };
         self.starts.fetch_add(1, Ordering::Relaxed);
         running::spawn(&self.launcher, &orders, request).map_err(|source| SandboxError::Start { tool, source })

@@ -18,14 +18,15 @@ use showrunner_crds::title_enrichment::TitleReason;
 use showrunner_kit::admission::Verdict;
 use showrunner_kit::controller::Kit;
 use showrunner_kit::events::Severity;
-use showrunner_kit::jobs::{self, ActError, Charge, Made, Owner, is_terminal};
-use showrunner_kit::object::without_finalizer;
+use showrunner_kit::jobs::{self, ActError, Charge, Made, Owner, Seal, is_terminal};
+use showrunner_kit::money::Money;
+use showrunner_kit::object::{ObjectKey, without_finalizer};
 use showrunner_kit::store::client::MAX_EXPIRY;
 use showrunner_kit::store::{Precondition, Store, StoreError};
-use showrunner_kit::{ReconcileError, WriteError, planted};
+use showrunner_kit::{Class, Next, ReconcileError, WriteError, planted};
 
 use super::build::{self, Sign};
-use super::decide::{Act, Edition, Facts, Order, Trouble};
+use super::decide::{Act, Edition, Facts, Order, Trouble, Whereabouts};
 use super::dereference::{self, held_pods};
 use super::layout;
 use super::publish::{AliasRead, PublishError, Publisher};
@@ -38,6 +39,8 @@ const KEEP_JOB: Duration = Duration::from_hours(1);
 const ALIAS_TRIES: u32 = 3;
 /// When to look again at a Job's name that somebody else has taken.
 const LOOK_AGAIN: Duration = Duration::from_mins(4);
+/// When to try again at the latest what failed for another Job than the one in hand.
+const ASIDE_AGAIN: Duration = Duration::from_mins(1);
 
 /// Acts for one title in one reconcile.
 pub(super) struct Actor<'a> {
@@ -51,11 +54,47 @@ pub(super) struct Actor<'a> {
     pub(super) touched: BTreeSet<String>,
     /// Whether the title as it is here was just written, and so is the newest there is.
     pub(super) fresh: bool,
+    /// The Job of the attempt in hand, where no cache has it.
+    pub(super) found: Option<Arc<Job>>,
+    /// What first failed of what nothing else waits for.
+    pub(super) failed: Option<ReconcileError>,
     /// What [`Publisher::read_alias`] said of a manifest that was published in this reconcile.
     pub(super) alias: Option<(Digest, AliasRead)>,
 }
 
 impl Actor<'_> {
+    /// Does all of it, in this order. What is done to Jobs that are not the one in hand keeps nothing else from being done: its
+    /// failure is told at the end. Says whether something gave what the decision has to know.
+    pub(super) async fn all(&mut self, acts: Vec<Act>, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        let mut again = false;
+        for act in acts {
+            let in_hand =
+                self.title.status.as_ref().and_then(|status| status.attempt.as_ref()).map(|attempt| attempt.job.as_str());
+            let (aside, disowns) = (act.is_aside(in_hand), matches!(act, Act::Disown { .. }));
+            match self.act(act, facts).await {
+                Ok(gave) => again |= gave,
+                Err(error) if aside => {
+                    tracing::debug!(title = %self.title.name_any(), %error, "went on without it");
+                    self.failed.get_or_insert(error);
+                    // The title's own comes after these: they are not tried again before that.
+                    again |= disowns;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(again)
+    }
+
+    /// How the look ends that wants to look again `next`.
+    pub(super) fn end_of_look(self, next: Next) -> Result<Next, ReconcileError> {
+        match (self.failed, next) {
+            (None, next) => Ok(next),
+            (Some(error), Next::WaitForChange) => Err(error),
+            // What failed for another Job puts nothing off.
+            (Some(error), Next::At(at)) => Err(ReconcileError { class: Class::RetryAt(at.min(self.now + ASIDE_AGAIN)), ..error }),
+        }
+    }
+
     /// Does one thing. Says whether it gave something that the decision has to know.
     pub(super) async fn act(&mut self, act: Act, facts: &mut Facts) -> Result<bool, ReconcileError> {
         match act {
@@ -65,6 +104,9 @@ impl Actor<'_> {
             Act::Reserve { job } => self.reserve(&job, facts).await,
             Act::Admit { job } => self.admit(&job).await,
             Act::Disown { job } => self.disown(&job, facts).await,
+            Act::Find { job, uid } => self.find(&job, &uid, facts).await,
+            Act::Reclaim { job } => self.reclaim(&job).await,
+            Act::WriteOff { job, bound } => self.write_off(&job, bound, facts).await,
             Act::End { job, charge } => self.end(&job, charge).await,
             Act::ReleasePods { job } => self.release_pods(&job).await,
             Act::LetGo { job, charge } => self.let_go(&job, charge).await,
@@ -185,6 +227,33 @@ impl Actor<'_> {
         let pods = self.kit.pod_cache.controlled_by(job.metadata.uid.as_deref().unwrap_or_default());
         self.kit.jobs.disown(&job, &pods).await?;
         Ok(true)
+    }
+
+    async fn find(&mut self, name: &str, uid: &str, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        let there = self.kit.jobs.find(&self.key(name)).await?.filter(|job| job.metadata.uid.as_deref() == Some(uid));
+        facts.found = Some(there.as_ref().map_or(Whereabouts::Gone, |job| Whereabouts::There(Seal::of(job))));
+        self.found = there.map(Arc::new);
+        Ok(true)
+    }
+
+    async fn reclaim(&mut self, name: &str) -> Result<bool, ReconcileError> {
+        let found = self.found.clone().filter(|job| job.name_any() == name && self.touched.insert(name.to_owned()));
+        let Some(job) = found.or_else(|| self.untouched(name)) else { return Ok(false) };
+        self.prove_fresh().await?;
+        self.kit.jobs.reclaim(&job, &Owner::of(&self.title)?.reference).await?;
+        Ok(false)
+    }
+
+    /// An old view of the title may take a Job for lost that was let go as it should be: this is held against the newest.
+    async fn write_off(&mut self, name: &str, bound: Money, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        self.prove_fresh().await?;
+        self.kit.jobs.write_off(&self.key(name), bound).await?;
+        facts.written_off = true;
+        Ok(true)
+    }
+
+    fn key(&self, name: &str) -> ObjectKey {
+        ObjectKey::new(self.title.namespace().unwrap_or_default(), name)
     }
 
     async fn end(&mut self, name: &str, charge: Charge) -> Result<bool, ReconcileError> {

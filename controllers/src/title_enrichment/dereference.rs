@@ -15,11 +15,14 @@ use showrunner_contracts::{
     result::{StepResult, UnitResult},
     step::Step,
 };
-use showrunner_crds::title_enrichment::{SourceStatus, TitleReason};
+use showrunner_crds::title_enrichment::{SourceStatus, TitleEnrichmentStatus, TitleReason};
+use showrunner_kit::cache::Cache;
 use showrunner_kit::jobs::room::{Asking, Room};
-use showrunner_kit::jobs::{Seal, is_finished, is_suspended, lost_at, next_cancel_step, observe, start_overdue};
+use showrunner_kit::jobs::{
+    Seal, believed, is_finished, is_suspended, lost_at, next_cancel_step, observe, record_digests, start_overdue,
+};
 use showrunner_kit::names;
-use showrunner_kit::object::{annotation, has_finalizer, is_controlled_by};
+use showrunner_kit::object::{ObjectKey, annotation, has_finalizer, is_controlled_by};
 use showrunner_kit::store::{Store, StoreError, Stores};
 
 use super::decide::{Answer, Committed, Found, Need, Seen, SeenJob, Trouble, failure};
@@ -42,20 +45,68 @@ const BROKEN: Duration = Duration::from_mins(4);
 /// Part of a wait that differs from title to title, so that they do not all come at once.
 const JITTER_PERCENT: u64 = 20;
 
+/// What a title's status says of a Job of its own, whatever stands on the Job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// UID; none where the status does not know it.
+    pub uid: Option<String>,
+    /// When it was admitted.
+    pub admitted: Option<Timestamp>,
+    /// Digests of the records of its pods that count; none for all of them.
+    pub records: Option<Vec<String>>,
+}
+
+/// What a status says of its Jobs, by name: of the one in hand, and of those of earlier attempts.
+pub fn told_of(status: &TitleEnrichmentStatus) -> BTreeMap<&str, Told> {
+    let past = status.history.iter().map(|past| {
+        let records = past.uid.is_some().then(|| past.records.clone());
+        (past.job.as_str(), Told { uid: past.uid.clone(), admitted: None, records })
+    });
+    let in_hand = status.attempt.iter().map(|attempt| {
+        let uid = attempt.seal.as_deref().and_then(Seal::read).map(|seal| seal.uid().to_owned());
+        // An attempt of an older operator has no seal, and kept no digests.
+        let records = attempt.seal.is_some().then(|| attempt.records.clone());
+        (attempt.job.as_str(), Told { uid, admitted: attempt.admitted.as_ref().map(|at| at.0), records })
+    });
+    past.chain(in_hand).collect()
+}
+
+/// The Jobs of a title as they count: those that say they are its own, and those that are by its own account, whatever
+/// somebody has taken off them.
+pub fn jobs_of(cache: &Cache<Job>, namespace: &str, owner_uid: &str, told: &BTreeMap<&str, Told>) -> Vec<Arc<Job>> {
+    // The cache finds by a label, which anybody can write: what only says that it is this title's is kept apart by `decide`.
+    let mut jobs = cache.controlled_by(owner_uid);
+    jobs.retain(|job| job.metadata.namespace.as_deref() == Some(namespace));
+    for (name, told) in told {
+        let known = |job: &Arc<Job>| told.uid.is_some() && job.metadata.uid == told.uid;
+        let by_name = || cache.get(&ObjectKey::new(namespace, *name)).filter(known);
+        if !jobs.iter().any(|job| job.metadata.name.as_deref() == Some(*name)) {
+            jobs.extend(by_name());
+        }
+    }
+    let counts = |job: &Arc<Job>| {
+        let told = job.metadata.name.as_deref().and_then(|name| told.get(name));
+        believed(job, told.and_then(|told| told.records.as_deref()))
+    };
+    jobs.iter().map(counts).collect()
+}
+
 /// A Job as decisions see it.
-pub fn seen_job(job: &Job, owner_uid: &str, pods: &[Arc<Pod>], now: Timestamp) -> SeenJob {
+pub fn seen_job(job: &Job, owner_uid: &str, pods: &[Arc<Pod>], told: Option<&Told>, now: Timestamp) -> SeenJob {
     let state = observe(job, pods, now);
     SeenJob {
         name: job.metadata.name.clone().unwrap_or_default(),
         cancel: next_cancel_step(job, pods, now),
-        overdue: start_overdue(job, &state, now),
+        overdue: start_overdue(job, &state, told.and_then(|told| told.admitted), now),
         held: has_finalizer(&job.metadata, names::FINALIZER_SETTLE) || held_pods(job, pods).next().is_some(),
+        unsettled: has_finalizer(&job.metadata, names::FINALIZER_SETTLE),
         deleting: job.metadata.deletion_timestamp.is_some(),
         class: annotation(&job.metadata, names::ANNOTATION_CLASS).unwrap_or_default().to_owned(),
         controlled: is_controlled_by(&job.metadata, owner_uid),
         suspended: is_suspended(job),
         finished: is_finished(job),
         seal: Seal::of(job),
+        records: record_digests(job, pods, now),
         lost_at: lost_at(job, pods),
         state,
     }

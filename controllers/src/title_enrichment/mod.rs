@@ -38,7 +38,7 @@ use showrunner_kit::{Class, Next, ReconcileError, Reconciler};
 
 use act::Actor;
 use decide::{Decision, Facts, Input, Need, Seen, SeenJob, Title, decide};
-use dereference::{Reader, seen_job};
+use dereference::{Reader, jobs_of, seen_job, told_of};
 pub use settings::TitleSettings;
 
 /// Our finalizer on titles: their Jobs end first.
@@ -114,12 +114,13 @@ impl TitleReconciler {
     ) -> Result<Next, ReconcileError> {
         let uid = object.uid().unwrap_or_default();
         let namespace = object.namespace().unwrap_or_default();
-        // The caches find by a label, which anybody can write: what only says that it is this title's is kept apart by `decide`.
-        let mut jobs = self.kit.job_cache.controlled_by(&uid);
-        jobs.retain(|job| job.namespace().as_deref() == Some(namespace.as_str()));
+        let nothing = TitleEnrichmentStatus::default();
+        let told = told_of(object.status.as_ref().unwrap_or(&nothing));
+        let jobs = jobs_of(&self.kit.job_cache, &namespace, &uid, &told);
         let mut pods = self.kit.pod_cache.controlled_by(&uid);
         pods.retain(|pod| pod.namespace().as_deref() == Some(namespace.as_str()));
-        let seen_jobs: Vec<SeenJob> = jobs.iter().map(|job| seen_job(job, &uid, &pods, now)).collect();
+        let seen_jobs: Vec<SeenJob> =
+            jobs.iter().map(|job| seen_job(job, &uid, &pods, told.get(job.name_any().as_str()), now)).collect();
         let steps = object.status.iter().flat_map(|status| &status.steps);
         let known: Vec<String> = steps.filter_map(|step| step.result.clone()).collect();
         let reader = Reader {
@@ -143,6 +144,8 @@ impl TitleReconciler {
             touched: BTreeSet::new(),
             fresh: false,
             alias: None,
+            found: None,
+            failed: None,
         };
         for _ in 0..MAX_ROUNDS {
             let decision = traces::step("decide").in_scope(|| self.decide(&actor.title, &seen_jobs, &seen, &facts, now));
@@ -176,11 +179,9 @@ impl TitleReconciler {
             for note in notes {
                 self.kit.events.publish(&actor.title, note.severity, note.reason.into(), ACTION, &note.message).await;
             }
-            for act in steps.acts {
-                again |= traces::in_step("act", Box::pin(actor.act(act, &mut facts))).await?;
-            }
+            again |= traces::in_step("act", Box::pin(actor.all(steps.acts, &mut facts))).await?;
             if !again {
-                return Ok(steps.next);
+                return actor.end_of_look(steps.next);
             }
             if harvested {
                 seen = Seen::default();

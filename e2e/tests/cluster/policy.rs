@@ -93,9 +93,15 @@ async fn waiting_title(suite: &Suite, here: &Namespaced, seed: u32) -> Result<St
     suite.store.put(&path, media::small_title(seed)?).await?;
     let execution = json!({"accelerator": "Required", "class": "absent-gpu", "startDeadline": "10m"});
     here.apply("a", json!({"source": {"path": path}, "execution": execution})).await?;
+    waiting_job(suite, here, "").await
+}
+
+/// The Job of the title's attempt in hand, once it is let run; not the one of this name.
+async fn waiting_job(suite: &Suite, here: &Namespaced, but: &str) -> Result<String> {
     // The intent is in the status before the Job is made, and its admission before it is let run.
     let admitted = |title: &TitleEnrichment| {
-        title.status.as_ref().and_then(|status| status.attempt.as_ref()).is_some_and(|attempt| attempt.admitted.is_some())
+        let attempt = title.status.as_ref().and_then(|status| status.attempt.as_ref());
+        attempt.is_some_and(|attempt| attempt.admitted.is_some() && attempt.job != but)
     };
     let title = here.wait("a", "admitted", A_JOB, admitted).await?;
     let name = title.status.and_then(|status| status.attempt).context("it has an attempt")?.job;
@@ -211,6 +217,17 @@ async fn attack(suite: &Suite, here: &Namespaced, own: &str) -> Result<()> {
             .is_some_and(|status| status.history.iter().any(|past| past.job == own && past.outcome == "JobAltered"))
     };
     here.wait("a", "done with the Job that was changed", A_JOB, ended).await?;
+
+    let next = waiting_job(suite, here, own).await?;
+    let taken = json!({"metadata": {"labels": null, "ownerReferences": null, "finalizers": null}});
+    jobs.patch(&next, &PatchParams::default(), &Patch::Merge(taken)).await?;
+    caught(suite, here, &next, "JobAltered", "the title's own Job, its labels, owner and finalizer taken off").await?;
+    let earlier = json!({"/metadata": {"name": own, "labels": labels, "ownerReferences": owner}, "/spec/suspend": runs});
+    tokio::time::timeout(SEEN, await_condition(jobs.clone(), own, |job: Option<&Job>| job.is_none()))
+        .await
+        .context("the Job that was changed is still there")??;
+    jobs.create(&PostParams::default(), &serde_json::from_value(job(&earlier))?).await?;
+    caught(suite, here, own, "JobForged", "made anew under the name of an earlier attempt").await?;
     // What is not the operator's stays as it is found, and the title says so for as long as it is there.
     let told = |title: &TitleEnrichment| {
         let conditions = title.status.iter().flat_map(|status| &status.conditions);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
 
 use super::cost::{Charge, bound, charged};
@@ -15,6 +16,7 @@ use super::observe::{MAX_RECORDS, PodRecord, is_finished, is_quiet, is_suspended
 use super::{JobsConfig, Seal};
 use crate::admission::{Admission, AdmissionError, Reservation, Verdict};
 use crate::error::ReconcileError;
+use crate::money::Money;
 use crate::names;
 use crate::object::{Object, ObjectKey, annotation, controller_of, has_finalizer, is_controlled_by, without_finalizer};
 use crate::write::{Created, WriteError, Writer};
@@ -156,6 +158,35 @@ impl Jobs {
             "spec": { "suspend": true },
         });
         self.writer.patch_versioned(job, patch).await
+    }
+
+    /// A Job by name, by the API server itself: ours may be where no cache of ours sees it any more.
+    pub async fn find(&self, job: &ObjectKey) -> Result<Option<Job>, WriteError> {
+        self.writer.get_now(&job.namespace, &job.name).await
+    }
+
+    /// Puts back what a Job of ours is found and charged by, and suspends it: the labels of our caches, its owner, our
+    /// finalizer. Whoever took them off would else have a Job that nobody looks after and nobody pays for.
+    pub async fn reclaim(&self, job: &Job, owner: &OwnerReference) -> Result<Job, WriteError> {
+        let (deleting, meta) = (job.metadata.deletion_timestamp.is_some(), &job.metadata);
+        let mut patch = json!({ "metadata": {
+            "labels": { names::LABEL_MANAGED_BY: names::MANAGED_BY, names::LABEL_OWNER_UID: owner.uid },
+            "ownerReferences": [owner],
+        } });
+        // The API server adds no finalizer to what is being deleted.
+        if !deleting && !has_finalizer(meta, names::FINALIZER_SETTLE) {
+            let others = meta.finalizers.iter().flatten().map(String::as_str);
+            patch["metadata"]["finalizers"] = json!(others.chain([names::FINALIZER_SETTLE]).collect::<Vec<_>>());
+        }
+        if !deleting && !is_suspended(job) && !is_finished(job) {
+            patch["spec"] = json!({ "suspend": true });
+        }
+        self.writer.patch_versioned(job, patch).await
+    }
+
+    /// Settles what a Job cost that is gone, and was not let go by us: its upper bound, for nobody knows what ran.
+    pub async fn write_off(&self, job: &ObjectKey, bound: Money) -> Result<(), AdmissionError> {
+        self.admission.settle(job, bound).await
     }
 
     /// Takes everything of ours off a Job that only claims to be ours, and suspends it: nothing of it is recorded, charged or

@@ -88,13 +88,19 @@ fn price_of(pod: &PodSpec, config: &JobsConfig) -> Money {
 }
 
 /// What an attempt has cost by its records: time run at the rate of when the Job was made. A pod that started and has no
-/// known end costs the attempt's upper bound, and so does one whose price cannot be read.
+/// known end costs the attempt's upper bound, and so does one whose price cannot be read, or of which nothing is known but
+/// that the job controller has counted it.
 fn spent(job: &Job, bound: Money) -> Money {
+    let counted = job.status.as_ref().is_some_and(|status| status.succeeded.unwrap_or(0) + status.failed.unwrap_or(0) > 0);
+    let records = records(job);
+    if counted && records.is_empty() {
+        return bound;
+    }
     let rate = annotation(&job.metadata, names::ANNOTATION_HOURLY_RATE).and_then(|text| text.parse::<Money>().ok());
     let cost = |record: &PodRecord| match (record.started, record.finished, rate) {
         (None, _, _) => Money::ZERO,
         (Some(started), Some(finished), Some(rate)) => rate.for_time(Clock::until(started, finished), Decimal::ONE).min(bound),
         (Some(_), _, _) => bound,
     };
-    records(job).iter().map(cost).fold(Money::ZERO, Money::plus)
+    records.iter().map(cost).fold(Money::ZERO, Money::plus)
 }

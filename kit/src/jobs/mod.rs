@@ -26,8 +26,8 @@ pub use act::{ActError, CancelStep, Jobs, Made, next_cancel_step};
 pub use build::{build, estimate, hourly_rate};
 pub use cost::{Charge, charged};
 pub use observe::{
-    Cause, JobState, MAX_RECORDS, NODE_LOST_AFTER, Overdue, PodRecord, is_finished, is_suspended, is_terminal, lost_at, observe,
-    record, records, start_overdue,
+    Cause, JobState, MAX_RECORDS, NODE_LOST_AFTER, Overdue, PodRecord, believed, is_finished, is_suspended, is_terminal, lost_at,
+    observe, record, record_digests, records, start_overdue,
 };
 pub use seal::Seal;
 

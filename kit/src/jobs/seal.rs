@@ -78,6 +78,11 @@ impl Seal {
         text.parse().ok()
     }
 
+    /// UID of the Job.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
     /// Whether the other Job is the same one but for its UID: what was to be made, and what is there under its name.
     pub fn is_like(&self, other: &Self) -> bool {
         self.parts == other.parts

@@ -161,9 +161,7 @@ fn requests_that_make_no_sense_are_refused() {
 fn a_job_goes_from_suspended_to_running_to_done() {
     assert_eq!(observe(&job(true, Value::Null), &[], at(1000)), JobState::Suspended);
     let admitted = job(false, json!({}));
-    assert!(
-        matches!(observe(&admitted, &[], at(1000)), JobState::Pending { since: Some(since), reason, .. } if since == at(0) && reason == "NoPod")
-    );
+    assert!(matches!(observe(&admitted, &[], at(1000)), JobState::Pending { reason, .. } if reason == "NoPod"));
     let creating = pod(
         &json!({ "phase": "Pending", "containerStatuses": container(&json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no such image" } })) }),
     );
@@ -283,9 +281,15 @@ fn pods_of_others_are_not_ours() {
 fn the_start_deadline_counts_from_admission_and_ends_with_the_start() {
     let admitted = job(false, json!({}));
     let pending = observe(&admitted, &[], at(1000));
-    assert_eq!(start_overdue(&admitted, &pending, at(599)), Overdue::Due(at(600)));
-    assert_eq!(start_overdue(&admitted, &pending, at(600)), Overdue::Now);
-    assert_eq!(start_overdue(&admitted, &JobState::Running { since: at(1) }, at(9999)), Overdue::No);
+    let overdue = |job: &Job, state: &JobState, now| start_overdue(job, state, Some(at(0)), now);
+    assert_eq!(overdue(&admitted, &pending, at(599)), Overdue::Due(at(600)));
+    assert_eq!(overdue(&admitted, &pending, at(600)), Overdue::Now);
+    assert_eq!(overdue(&admitted, &JobState::Running { since: at(1) }, at(9999)), Overdue::No);
+    // Whoever writes on the Job that it was admitted just now puts nothing off.
+    let mut touched = admitted;
+    touched.metadata.annotations.as_mut().unwrap().insert(names::ANNOTATION_ADMITTED_AT.into(), at(599).to_string());
+    assert_eq!(overdue(&touched, &pending, at(600)), Overdue::Now);
+    assert_eq!(start_overdue(&touched, &pending, None, at(9999)), Overdue::No, "nobody says that it was admitted");
 }
 
 #[test]
@@ -302,6 +306,43 @@ fn what_an_attempt_cost_is_what_ran_and_never_more_than_its_bound() {
     assert_eq!(cost_of(&[record(Some(0), Some(3600))]), "0.091");
     assert_eq!(cost_of(&[record(Some(0), None)]), "0.091759", "no known end: the bound");
     assert_eq!(cost_of(&[record(Some(0), Some(999_999))]), "0.091759", "an end that cannot be: the bound");
+}
+
+#[test]
+fn a_pod_that_was_counted_and_of_which_nothing_is_known_costs_the_bound() {
+    for status in [json!({ "succeeded": 1 }), json!({ "failed": 1 })] {
+        assert_eq!(cost::charged(&job(false, status), Charge::Spent, None).unwrap().to_string(), "0.091759");
+    }
+}
+
+/// Whoever may patch Jobs may write there what pods cost and said.
+#[test]
+fn of_the_records_on_a_job_those_count_whose_digest_its_owner_has() {
+    let ended = pod(&terminated("Failed", 3, "Error", "sha256:true"));
+    let digests = record_digests(&failed(), std::slice::from_ref(&ended), at(1000));
+    let with = |records: &[&PodRecord]| {
+        let mut job = failed();
+        let text = serde_json::to_string(records).unwrap();
+        job.metadata.annotations.as_mut().unwrap().insert(names::ANNOTATION_POD_RECORDS.into(), text);
+        Arc::new(job)
+    };
+    let seen = record(&failed(), &ended);
+    let honest = with(&[&seen]);
+    assert_eq!(record_digests(&honest, &[], at(1000)), digests, "the same once it is let go");
+    assert!(Arc::ptr_eq(&believed(&honest, Some(&digests)), &honest));
+    let words = PodRecord { message: "sha256:false".into(), ..seen.clone() };
+    let cheap = PodRecord { finished: seen.started, ..seen.clone() };
+    let dear = PodRecord { pod: "another".into(), finished: None, ..seen.clone() };
+    for (forged, left) in [(vec![&words], 0), (vec![&cheap], 0), (vec![&seen, &dear], 1), (vec![&dear, &words], 0), (vec![], 0)] {
+        let counts = believed(&with(&forged), Some(&digests));
+        assert_eq!(records(&counts), vec![seen.clone(); left], "{forged:?}");
+        let JobState::Failed { record, .. } = observe(&counts, &[], at(1000)) else { panic!() };
+        assert_eq!(record.map(|record| record.message), (left == 1).then(|| "sha256:true".into()));
+    }
+    let all = records(&believed(&with(&[&words]), None));
+    assert_eq!(all, std::slice::from_ref(&words), "an older operator kept no digests");
+    // What a pod says counts for more than what is written in its name.
+    assert_eq!(record_digests(&with(&[&words]), std::slice::from_ref(&ended), at(1000)), digests);
 }
 
 #[test]

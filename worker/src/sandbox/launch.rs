@@ -6,10 +6,13 @@ use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
-use nix::sys::{
-    prctl,
-    resource::{Resource, setrlimit},
-    signal::Signal,
+use nix::{
+    sys::{
+        prctl,
+        resource::{Resource, setrlimit},
+        signal::Signal,
+    },
+    unistd::{self, Gid, Uid},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -60,6 +63,8 @@ pub(super) struct Orders {
     pub(super) limits: Limits,
     /// Descriptors from this number on are closed.
     pub(super) descriptors: i32,
+    /// The worker's process id: a tool whose worker has ended meanwhile is not started.
+    pub(super) parent: i32,
 }
 
 /// To be called first in `main`, before any thread is started. Returns when this process is not a launcher; else never.
@@ -79,23 +84,35 @@ pub fn run_if_asked() {
 fn launch(mut args: impl Iterator<Item = OsString>) -> Result<Infallible, String> {
     let orders = args.next().and_then(|orders| orders.into_string().ok()).ok_or("no orders given")?;
     let orders: Orders = serde_json::from_str(&orders).map_err(|error| format!("failed to read orders: {error}"))?;
-    // Tied to the very thread that started us, which is the one that reads our output.
-    prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| format!("failed to tie the tool's life to the worker's: {error}"))?;
     prctl::set_no_new_privs().map_err(|error| format!("failed to renounce new privileges: {error}"))?;
     close_from(orders.descriptors)?;
     limit(&orders.limits)?;
-    let mut command = Command::new(&orders.program);
-    command.args(args).env_clear();
     match orders.confinement {
         Confinement::Landlock(_) => confine(&orders.program)?,
-        Confinement::OtherUser => {
-            command.gid(OTHER_USER).uid(OTHER_USER);
-        }
+        Confinement::OtherUser => become_other_user()?,
         Confinement::LimitsOnly => {}
     }
+    // After that: the kernel forgets it when a process becomes another user.
+    tie_to(orders.parent)?;
     filter::install()?;
+    let error = Command::new(&orders.program).args(args).env_clear().exec();
     // `exec` comes back only with an error.
-    Err(format!("failed to execute {}: {}", orders.program.display(), command.exec()))
+    Err(format!("failed to execute {}: {error}", orders.program.display()))
+}
+
+/// Ends this process, and what it becomes, with the very thread that started us, which is the one that reads our output. Who
+/// has ended before sends nothing any more: by then somebody else is our parent.
+fn tie_to(parent: i32) -> Result<(), String> {
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| format!("failed to tie the tool's life to the worker's: {error}"))?;
+    if unistd::getppid().as_raw() == parent { Ok(()) } else { Err("the worker has ended".to_owned()) }
+}
+
+/// No group of root's is kept, and there is no way back.
+fn become_other_user() -> Result<(), String> {
+    unistd::setgroups(&[])
+        .and_then(|()| unistd::setgid(Gid::from_raw(OTHER_USER)))
+        .and_then(|()| unistd::setuid(Uid::from_raw(OTHER_USER)))
+        .map_err(|error| format!("failed to become another user: {error}"))
 }
 
 /// Closes what the worker's own parents may have left open; the worker's own descriptors close at exec by themselves.
@@ -104,7 +121,7 @@ fn close_from(first: i32) -> Result<(), String> {
     let numbers: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     for number in numbers.into_iter().filter(|number| *number >= first) {
         // The listing's own descriptor is among them and closed already.
-        let _ = nix::unistd::close(number);
+        let _ = unistd::close(number);
     }
     Ok(())
 }

@@ -6,20 +6,25 @@ use serde_json::{Value, json};
 use showrunner_worker::sandbox::{Tool, launch::SUBCOMMAND};
 use std::{
     fs::File,
+    io::{BufRead as _, BufReader},
     net::UdpSocket,
     path::Path,
     process::{Command, Output, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const CANARY: &str = "THE-CANARY-SINGS";
 
+/// Orders to become `program`, from the process with this id.
+fn orders(confinement: &Value, program: &Path, parent: &Value) -> Value {
+    let limits = json!({"wall": {"secs": 20, "nanos": 0}, "cpu_seconds": 20, "memory_bytes": 4_u64 << 30});
+    json!({"program": program, "confinement": confinement, "limits": limits, "descriptors": 3, "parent": parent})
+}
+
 /// The launcher, told to become `program`.
 fn launcher(confinement: &Value, program: &Path, args: &[&str]) -> Command {
-    let limits = json!({"wall": {"secs": 20, "nanos": 0}, "cpu_seconds": 20, "memory_bytes": 4_u64 << 30});
-    let orders = json!({"program": program, "confinement": confinement, "limits": limits, "descriptors": 3});
     let mut command = Command::new(WORKER);
-    command.arg(SUBCOMMAND).arg(orders.to_string()).args(args);
+    command.arg(SUBCOMMAND).arg(orders(confinement, program, &json!(std::process::id())).to_string()).args(args);
     command
 }
 
@@ -196,6 +201,47 @@ fn ffmpeg_told_to_send_what_it_reads_cannot() {
     assert!(!arrived(), "the film left the sandbox");
     let free = Command::new(&ffmpeg).args(args).stdin(open()).output().expect("FFmpeg starts");
     assert!(free.status.success() && arrived(), "by itself it can: {}", said(&free));
+}
+
+/// The kernel forgets whose end a process was to share when it becomes another user.
+#[test]
+fn a_program_ends_with_the_worker_whatever_user_it_has_become() {
+    let sleep = Path::new("/bin/sleep").canonicalize().expect("there is a sleep");
+    let mut confinements = vec![json!({"landlock": 1}), json!("limitsOnly")];
+    if nix::unistd::geteuid().is_root() {
+        confinements.push(json!("otherUser"));
+    }
+    for confinement in confinements {
+        // A worker that says who its child is, and waits for it.
+        let orders = orders(&confinement, &sleep, &json!("PARENT")).to_string().replace("\"PARENT\"", "PARENT");
+        let script = r#""$0" "$1" "${2%PARENT*}$$${2#*PARENT}" 300 & echo $!; wait"#;
+        let mut worker = Command::new("/bin/sh");
+        worker.args(["-c", script, WORKER, SUBCOMMAND, &orders]).stdout(Stdio::piped());
+        let mut worker = worker.spawn().expect("there is a shell");
+        let mut pid = String::new();
+        BufReader::new(worker.stdout.take().expect("piped")).read_line(&mut pid).expect("it says who its child is");
+        let stat = format!("/proc/{}/stat", pid.trim());
+        let stat = || std::fs::read_to_string(&stat).unwrap_or_default();
+        wait_until(&format!("{confinement}: the program was not started"), || stat().contains("(sleep)"));
+        worker.kill().expect("it is ours");
+        worker.wait().expect("it has ended");
+        wait_until(&format!("{confinement}: the program outlives its worker"), || stat().is_empty() || stat().contains(") Z "));
+    }
+}
+
+fn wait_until(or_else: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{or_else}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn nothing_is_started_for_a_worker_that_has_ended() {
+    let orders = orders(&json!("limitsOnly"), Path::new("/bin/true"), &json!(i32::MAX));
+    let output = Command::new(WORKER).args([SUBCOMMAND, &orders.to_string()]).output().expect("the launcher starts");
+    assert_eq!((output.status.code(), said(&output).trim()), (Some(125), "sandboxed-exec: the worker has ended"));
 }
 
 #[test]

@@ -213,6 +213,8 @@ mod tests {
             ended: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),
             result: None,
             cost_estimate: None,
+            uid: None,
+            records: Vec::new(),
         };
         let waits: Vec<u64> = (1..=7).map(|n| wait_after(&vec![attempt("Internal"); n]).as_secs()).collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300]);

@@ -6,14 +6,14 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_crds::common::condition;
-use showrunner_crds::title_enrichment::{StepState, StepStatus, TitleReason};
+use showrunner_crds::title_enrichment::{AttemptStatus, MAX_RECORD_DIGESTS, StepState, StepStatus, TitleReason};
 use showrunner_kit::Next;
+use showrunner_kit::clock::Clock;
 use showrunner_kit::conditions::{self, Truth, Want};
 use showrunner_kit::events::Severity;
 use showrunner_kit::jobs::{Charge, Seal};
 
-use super::types::{Act, Decision, SeenJob, Steps};
-use super::{Draft, failure, harvest};
+use super::{Act, Decision, Draft, SeenJob, Steps, UNSEEN_WITHIN, Whereabouts, amount, failure, harvest};
 use crate::title_enrichment::status::Note;
 
 /// What is wrong with a Job that somebody else made first.
@@ -36,15 +36,72 @@ impl<'a> Draft<'a> {
         self.input.jobs.iter().filter(|job| self.is_known(job)).collect()
     }
 
+    /// In hand is also what has taken the place of the one that was made, so that it is told of as such; in the history, what
+    /// has the name and another UID is not ours, and neither is what has lost its owner and was never seen.
     fn is_known(&self, job: &SeenJob) -> bool {
         let status = self.input.status;
-        let in_hand = status.attempt.as_ref().is_some_and(|attempt| attempt.job == job.name);
-        job.controlled && (in_hand || status.history.iter().any(|past| past.job == job.name))
+        let is_uid = |uid: &str| uid == job.seal.uid();
+        if let Some(attempt) = status.attempt.as_ref().filter(|attempt| attempt.job == job.name) {
+            return job.controlled || sealed(attempt).is_some_and(|seal| is_uid(seal.uid()));
+        }
+        let past = status.history.iter().find(|past| past.job == job.name);
+        past.is_some_and(|past| past.uid.as_deref().map_or(job.controlled, is_uid))
+    }
+
+    /// The Job in hand was made, and no cache has it: what became of it has to be known before anything else. A Job that was
+    /// made a moment ago, and never let run, is only not seen yet.
+    pub(super) fn look_for_job(&mut self) -> Option<Decision> {
+        if !self.is_missing() || self.input.facts.found.is_some() {
+            return None;
+        }
+        let attempt = self.status.attempt.as_ref()?;
+        let new =
+            attempt.admitted.is_none() && attempt.ending.is_none() && self.now < Clock::after(attempt.since.0, UNSEEN_WITHIN);
+        let find = Act::Find { job: attempt.job.clone(), uid: sealed(attempt)?.uid().to_owned() };
+        (!new).then(|| self.first(find))
+    }
+
+    fn is_missing(&self) -> bool {
+        self.job().is_none() && self.status.attempt.as_ref().and_then(sealed).is_some()
+    }
+
+    /// Whether the Job in hand is there although it is not seen.
+    pub(super) fn is_somewhere(&self) -> bool {
+        self.is_missing() && self.input.facts.found != Some(Whereabouts::Gone)
+    }
+
+    /// The Job in hand is gone, and it was not let go by us: who has let it go has not said what it cost. A title that is
+    /// deleted, and an uninstall, let theirs go without an end of the attempt.
+    pub(super) fn write_off(&mut self) -> Option<Decision> {
+        if self.input.title.deleting.is_some() || !self.is_missing() || self.is_somewhere() {
+            return None;
+        }
+        let attempt = self.status.attempt.as_mut()?;
+        let ending = attempt.ending.get_or_insert_with(|| failure::JOB_DELETED.to_owned());
+        if ending.as_str() == failure::UNINSTALLED || attempt.admitted.is_none() || self.input.facts.written_off {
+            return None;
+        }
+        let (job, bound) = (attempt.job.clone(), attempt.cost_estimate.as_deref().and_then(amount)?);
+        Some(self.only(vec![Act::WriteOff { job, bound }], Vec::new()))
+    }
+
+    /// What is known of a Job's pods is told before they are let go.
+    pub(super) fn note_records(&mut self, job: &SeenJob) {
+        let in_hand = self.status.attempt.as_mut().filter(|attempt| attempt.job == job.name && attempt.seal.is_some());
+        let past = self.status.history.iter_mut().find(|past| past.job == job.name && past.uid.is_some());
+        let told = in_hand.map(|attempt| &mut attempt.records).or_else(|| past.map(|past| &mut past.records));
+        let Some(told) = told else { return };
+        for record in &job.records {
+            if !told.contains(record) && told.len() < MAX_RECORD_DIGESTS {
+                told.push(record.clone());
+            }
+        }
     }
 
     /// Names and stops what is not the operator's; none when there is nothing new of it.
     pub(super) fn guard(&mut self) -> Option<Decision> {
         let before = self.status.clone();
+        self.reclaim();
         let mut findings: Vec<Finding> = self.altered().into_iter().collect();
         findings.extend(self.strangers());
         self.tell_of(&findings);
@@ -55,13 +112,15 @@ impl<'a> Draft<'a> {
         let news = findings.iter().filter(|finding| self.status != before && !told.contains(&finding.job)).take(MAX_NAMED);
         let note =
             |finding: &Finding| Note { severity: Severity::Warning, reason: finding.reason, message: finding.message.clone() };
-        Some(Decision::Do(Box::new(Steps {
-            status: self.status.clone(),
-            verdict: None,
-            notes: news.map(note).collect(),
-            acts: std::mem::take(&mut self.acts),
-            next: Next::WaitForChange,
-        })))
+        let notes = news.map(note).collect();
+        let acts = std::mem::take(&mut self.acts);
+        Some(self.only(acts, notes))
+    }
+
+    /// This, and nothing more for now.
+    fn only(&self, acts: Vec<Act>, notes: Vec<Note>) -> Decision {
+        let status = self.status.clone();
+        Decision::Do(Box::new(Steps { status, verdict: None, notes, acts, next: Next::WaitForChange }))
     }
 
     /// Jobs that say they are this title's: they are suspended and left for a person to look at.
@@ -83,9 +142,34 @@ impl<'a> Draft<'a> {
         strangers.iter().map(finding).collect()
     }
 
+    /// A Job in hand that our caches do not see as the title's, or that could end without a charge, is taken back. That it was
+    /// changed is stored first, with the same decision.
+    fn reclaim(&mut self) {
+        let Some(attempt) = &self.status.attempt else { return };
+        let Some(seal) = sealed(attempt) else { return };
+        let taken = match self.job() {
+            Some(job) => seal.uid() == job.seal.uid() && (!job.controlled || self.is_unpaid(job)),
+            None => matches!(&self.input.facts.found, Some(Whereabouts::There(now)) if seal.broken_by(now).is_some()),
+        };
+        if taken {
+            let job = attempt.job.clone();
+            self.acts.push(Act::Reclaim { job });
+        }
+    }
+
+    /// Whether our finalizer is off a Job that was not settled: we take it off when the attempt is over, and from the Jobs of a
+    /// title that is deleted.
+    fn is_unpaid(&self, job: &SeenJob) -> bool {
+        let uninstalled =
+            self.status.attempt.as_ref().is_some_and(|attempt| attempt.ending.as_deref() == Some(failure::UNINSTALLED));
+        !(job.unsettled || job.deleting || uninstalled || self.input.title.deleting.is_some())
+    }
+
     /// The Job in hand, when somebody else has changed it, let it run, or put another one in its place: the attempt ends.
     fn altered(&mut self) -> Option<Finding> {
         let attempt = self.status.attempt.clone()?;
+        let job = self.jobs.iter().copied().find(|job| job.name == attempt.job);
+        let unpaid = job.is_some_and(|job| self.is_unpaid(job));
         let open = |step: &&mut StepStatus| {
             attempt.steps.contains(&step.name) && matches!(step.state, StepState::Running | StepState::Waiting)
         };
@@ -100,18 +184,19 @@ impl<'a> Draft<'a> {
         if attempt.ending.is_some() {
             return None;
         }
-        let job = self.jobs.iter().find(|job| job.name == attempt.job);
-        let what = match job {
-            Some(job) => what_is_wrong(attempt.seal.as_deref()?, attempt.admitted.as_ref(), job, self.input.facts.forged),
+        let what = match (job, &self.input.facts.found) {
+            (Some(job), _) => what_is_wrong(attempt.seal.as_deref()?, attempt.admitted.as_ref(), job, self.input.facts.forged)
+                .or_else(|| unpaid.then(|| "our finalizer is off it, and its cost is not settled".to_owned())),
+            (None, Some(Whereabouts::There(now))) => sealed(&attempt).and_then(|seal| seal.broken_by(now)),
             // It is there by the API server's own account, and the cache does not have it yet.
-            None => self.input.facts.forged.then(|| NEVER_MADE.to_owned()),
+            (None, _) => self.input.facts.forged.then(|| NEVER_MADE.to_owned()),
         }?;
         let message =
             format!("Job {} was changed by somebody else ({what}): it is stopped, and another one follows", attempt.job);
         for step in steps {
             step.message = Some(message.chars().take(harvest::MAX_STEP_MESSAGE).collect());
         }
-        if let Some(job) = job.filter(|job| job.can_run()) {
+        if let Some(job) = job.filter(|job| job.can_run() && self.acts.is_empty()) {
             self.acts.push(Act::End { job: job.name.clone(), charge: Charge::Worst });
         }
         if let Some(attempt) = self.status.attempt.as_mut() {
@@ -141,16 +226,28 @@ impl<'a> Draft<'a> {
         if let Some(attempt) = self.status.attempt.as_mut().filter(|attempt| attempt.seal.is_none()) {
             attempt.seal = Some(job.seal.to_string());
             attempt.admitted = (!job.suspended).then_some(Time(now));
+            attempt.records.clone_from(&job.records);
         }
     }
 
-    /// What a Job is charged: of one that was changed nothing is believed.
+    /// What a Job is charged: of one that was changed nothing is believed, and neither is what is left of the records of its
+    /// pods when one is missing.
     pub(super) fn charge(&self, job: &str) -> Charge {
         let in_hand = self.status.attempt.as_ref().filter(|attempt| attempt.job == job);
-        let ended = in_hand.and_then(|attempt| attempt.ending.as_deref());
-        let past = self.status.history.iter().find(|past| past.job == job).map(|past| past.outcome.as_str());
-        if ended.or(past) == Some(failure::JOB_ALTERED) { Charge::Worst } else { Charge::Spent }
+        let past = self.status.history.iter().find(|past| past.job == job);
+        let outcome = in_hand.and_then(|attempt| attempt.ending.as_deref()).or(past.map(|past| past.outcome.as_str()));
+        let records = in_hand.map(|attempt| &attempt.records).or(past.map(|past| &past.records));
+        let seen = self.jobs.iter().find(|seen| seen.name == job);
+        let is_left = |record: &String| seen.is_none_or(|seen| seen.records.contains(record));
+        let altered = outcome == Some(failure::JOB_ALTERED)
+            || in_hand.and_then(sealed).zip(seen).is_some_and(|(seal, seen)| seal.broken_by(&seen.seal).is_some());
+        if altered || !records.is_none_or(|records| records.iter().all(is_left)) { Charge::Worst } else { Charge::Spent }
     }
+}
+
+/// What the Job of an attempt was made as; none before it is.
+fn sealed(attempt: &AttemptStatus) -> Option<Seal> {
+    attempt.seal.as_deref().and_then(Seal::read)
 }
 
 fn what_is_wrong(seal: &str, admitted: Option<&Time>, job: &SeenJob, forged: bool) -> Option<String> {

@@ -14,11 +14,10 @@ use showrunner_crds::common::Accelerator;
 use showrunner_crds::title_enrichment::{AttemptStatus, AttemptSummary, MediaStatus, StepState, StepStatus, TitleReason};
 use showrunner_kit::Next;
 use showrunner_kit::conditions::clean;
-use showrunner_kit::jobs::{CancelStep, Cause, JobState, PodRecord};
+use showrunner_kit::jobs::{CancelStep, Cause, JobState, PodRecord, Seal};
 
 use super::failure::{Class, Failing, MAX_LOST, SUCCEEDED, of_pod, of_result, of_worker, wait_after};
-use super::types::{Act, Answer, Committed, Decision, Need, SeenJob, Steps, Trouble, Verdict};
-use super::{Draft, failure, plan::is_newer};
+use super::{Act, Answer, Committed, Decision, Draft, Need, SeenJob, Steps, Trouble, Verdict, failure, plan::is_newer};
 use crate::title_enrichment::layout;
 
 /// Longest message of a step in the status, characters.
@@ -49,8 +48,8 @@ impl Draft<'_> {
         let job = self.job().cloned();
         let over = match &job {
             Some(job) => (job.has_ended() && !job.deleting) || (attempt.ending.is_some() && job.is_quiet()),
-            // A Job that turns up later is a stray, suspended from birth: it costs nothing and is ended then.
-            None => attempt.ending.is_some(),
+            // One that was never seen and turns up later is a stray, suspended from birth: it costs nothing and is ended then.
+            None => attempt.ending.is_some() && !self.is_somewhere(),
         };
         if !over {
             return None;
@@ -117,7 +116,10 @@ impl Draft<'_> {
         if word.as_ref().is_some_and(|word| matches!(word.reason, TitleReason::SourceChanged | TitleReason::SourceNotFound)) {
             self.status.source = None;
         }
-        self.remember(&attempt, &end, word.as_ref());
+        if let Some(job) = &job {
+            self.note_records(job);
+        }
+        self.remember(job.as_ref(), &end, word.as_ref());
         Some(Decision::Do(Box::new(Steps {
             status: self.status.clone(),
             verdict: self.all_done(),
@@ -145,13 +147,17 @@ impl Draft<'_> {
     /// and whoever deletes the namespace waits for its pods before anything else is deleted.
     fn harvest_later(&mut self, job: Option<&SeenJob>, trouble: &Trouble) -> Decision {
         if let Some(job) = job.filter(|job| job.cancel == CancelStep::ReleasePods) {
+            self.note_records(job);
             self.acts.push(Act::ReleasePods { job: job.name.clone() });
         }
         self.trouble(trouble)
     }
 
     /// One attempt less in hand, one more in the history, and when the next one may start.
-    fn remember(&mut self, attempt: &AttemptStatus, end: &End, word: Option<&Failing>) {
+    fn remember(&mut self, job: Option<&SeenJob>, end: &End, word: Option<&Failing>) {
+        let Some(attempt) = self.status.attempt.take() else { return };
+        // What has taken the place of the one that was made is let go and charged in its stead.
+        let uid = job.map(|job| job.seal.clone()).or_else(|| attempt.seal.as_deref().and_then(Seal::read));
         let ended_early = attempt.ending.as_deref().filter(|_| end.report.is_none());
         self.status.history.push(AttemptSummary {
             job: attempt.job.clone(),
@@ -162,10 +168,11 @@ impl Draft<'_> {
             ended: Time(end.at),
             result: end.digest.as_ref().map(ToString::to_string),
             cost_estimate: attempt.cost_estimate.clone(),
+            uid: uid.map(|seal| seal.uid().to_owned()),
+            records: attempt.records,
         });
         let surplus = self.status.history.len().saturating_sub(MAX_HISTORY);
         self.status.history.drain(..surplus);
-        self.status.attempt = None;
         let waits = word.is_some() && !ended_early.is_some_and(is_wanted_end) && !self.falls_back(word);
         self.status.next_attempt_at = waits.then(|| Time(self.now + wait_after(&self.status.history)));
     }

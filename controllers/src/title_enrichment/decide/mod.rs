@@ -3,10 +3,12 @@
 //! Total and deterministic: the same status, Jobs, answers and time give the same decision, so that a crash after any
 //! write leads back to where it was.
 
+pub mod acts;
 mod attempt;
 pub mod failure;
 mod guard;
 mod harvest;
+mod in_hand;
 pub mod plan;
 pub mod types;
 mod words;
@@ -21,6 +23,7 @@ use showrunner_kit::jobs::CancelStep;
 use showrunner_kit::{Next, conditions, planted};
 
 use super::validate::Wish;
+pub use acts::*;
 use plan::{Planned, Renewal};
 pub use types::*;
 
@@ -50,7 +53,14 @@ pub fn decide(input: &Input<'_>, now: Timestamp) -> Decision {
         answers: false,
     };
     draft.jobs = draft.known_jobs();
+    if let Some(decision) = draft.look_for_job() {
+        return decision;
+    }
+    draft.note_uninstall();
     if let Some(decision) = draft.guard() {
+        return decision;
+    }
+    if let Some(decision) = draft.write_off() {
         return decision;
     }
     draft.adopt();
@@ -58,7 +68,6 @@ pub fn decide(input: &Input<'_>, now: Timestamp) -> Decision {
     if let Some(since) = input.title.deleting.filter(|_| !planted!("deletion-ignored")) {
         return draft.delete(since);
     }
-    draft.note_uninstall();
     if let Some(decision) = draft.harvest() {
         return decision;
     }
@@ -91,11 +100,13 @@ impl Draft<'_> {
         for job in self.jobs.clone().into_iter().filter(|job| Some(&job.name) != in_hand.as_ref()) {
             let (name, charge) = (job.name.clone(), self.charge(&job.name));
             let act = match (job.finished && !job.deleting, job.held) {
-                (true, true) => Act::LetGo { job: name, charge },
                 (true, false) => continue,
+                _ if !job.controlled => Act::Reclaim { job: name },
+                (true, true) => Act::LetGo { job: name, charge },
                 (false, _) if matches!(job.cancel, CancelStep::Wait | CancelStep::Done) => continue,
                 (false, _) => Act::End { job: name, charge },
             };
+            self.note_records(job);
             self.acts.push(act);
         }
     }
@@ -106,7 +117,8 @@ impl Draft<'_> {
     fn note_uninstall(&mut self) {
         let ready = conditions::get(&self.status.conditions, condition::READY);
         let told = ready.is_some_and(|ready| ready.reason == failure::UNINSTALLED);
-        if (told || !self.input.title.has_finalizer)
+        if self.input.title.deleting.is_none()
+            && (told || !self.input.title.has_finalizer)
             && let Some(attempt) = self.status.attempt.as_mut()
         {
             attempt.ending.get_or_insert_with(|| failure::UNINSTALLED.to_owned());
@@ -131,16 +143,18 @@ impl Draft<'_> {
             );
         }
         if let Some(job) = self.job().cloned().filter(|job| job.cancel != CancelStep::Wait) {
+            self.note_records(&job);
             let charge = self.charge(&job.name);
             self.acts.push(Act::End { job: job.name, charge });
         }
-        let unseen = self.status.attempt.is_some() && self.job().is_none();
+        let gone = self.input.facts.found == Some(Whereabouts::Gone);
+        let unseen = self.status.attempt.is_some() && self.job().is_none() && !gone;
         let waits_until = Clock::after(since, UNSEEN_WITHIN);
-        if jobs.is_empty() && !(unseen && self.now < waits_until) {
+        if jobs.is_empty() && !self.is_somewhere() && !(unseen && self.now < waits_until) {
             self.acts.push(Act::DropFinalizer);
             return self.end_of_story();
         }
-        let next = if jobs.is_empty() { waits_until } else { due };
+        let next = if jobs.is_empty() && self.now < waits_until { waits_until } else { due };
         self.tell(TitleReason::Cancelling, "the resource is being deleted; its job is stopped first".to_owned(), Next::At(next))
     }
 
@@ -373,9 +387,10 @@ impl Draft<'_> {
         let Some(attempt) = self.status.attempt.as_mut() else { return };
         attempt.ending.get_or_insert_with(|| why.to_owned());
         let to_stop = |job: &&SeenJob| job.cancel != CancelStep::Wait && !job.is_quiet();
-        if let Some(job) = self.job().filter(to_stop).map(|job| job.name.clone()) {
-            let charge = self.charge(&job);
-            self.acts.push(Act::End { job, charge });
+        if let Some(job) = self.job().filter(to_stop).cloned() {
+            self.note_records(&job);
+            let charge = self.charge(&job.name);
+            self.acts.push(Act::End { job: job.name, charge });
         }
     }
 }

@@ -7,15 +7,13 @@ use showrunner_contracts::{
     Digest,
     progress::Progress,
     result::{StepResult, UnitResult},
-    step::{ModelRef, SourceIdentity, Step, StepParams},
+    step::Step,
 };
-use showrunner_crds::title_enrichment::{
-    AttemptStatus, AttemptSummary, Phase, PublishedStatus, SourceStatus, TitleEnrichmentStatus, TitleReason,
-};
+use showrunner_crds::title_enrichment::{Phase, PublishedStatus, SourceStatus, TitleEnrichmentStatus, TitleReason};
 use showrunner_kit::Next;
-use showrunner_kit::jobs::{AcceleratorClass, CancelStep, Charge, Deadlines, JobState, JobsConfig, Overdue, Seal};
-use showrunner_kit::money::Money;
+use showrunner_kit::jobs::{CancelStep, JobState, JobsConfig, Overdue, Seal};
 
+use super::acts::Act;
 use crate::title_enrichment::settings::TitleSettings;
 use crate::title_enrichment::status::Note;
 use crate::title_enrichment::validate::{Refusal, Wish};
@@ -72,6 +70,8 @@ pub struct SeenJob {
     pub overdue: Overdue,
     /// Whether it, or a pod of it, has our finalizer still.
     pub held: bool,
+    /// Whether it has our finalizer still: what it cost is not settled.
+    pub unsettled: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
     /// Accelerator class it was made for.
@@ -84,6 +84,8 @@ pub struct SeenJob {
     pub finished: bool,
     /// What it is.
     pub seal: Seal,
+    /// Digests of all that is known of its pods: what counts on the Job, and what its pods will leave there.
+    pub records: Vec<String>,
     /// When a pod of it that should have ended counts as lost.
     pub lost_at: Option<Timestamp>,
 }
@@ -142,6 +144,15 @@ pub enum Need {
     },
 }
 
+/// What became of a Job that no cache of ours has, by the API server's own account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// There is none of this name and UID.
+    Gone,
+    /// It is there, and this is what it is now.
+    There(Seal),
+}
+
 /// An answer to a [`Need`]. Absent data is its own value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Answer<T> {
@@ -194,6 +205,7 @@ pub struct Committed {
 
 /// What acts of this reconcile gave.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is given by an act of its own")]
 pub struct Facts {
     /// The manifest and its files are in the store.
     pub published: Option<PublishedStatus>,
@@ -203,6 +215,10 @@ pub struct Facts {
     pub sealed: Option<String>,
     /// A Job of the attempt's name is there, and it is not the one that was to be made.
     pub forged: bool,
+    /// What became of the Job of the attempt in hand.
+    pub found: Option<Whereabouts>,
+    /// Its upper bound is charged, for it is gone.
+    pub written_off: bool,
     /// Jobs that were disowned.
     pub disowned: BTreeSet<String>,
     /// The cost is reserved.
@@ -254,128 +270,4 @@ pub struct Verdict {
     pub outdated: Option<Vec<String>>,
     /// Whether it answers the spec as it is now.
     pub answers: bool,
-}
-
-/// Something to do. Each may be repeated without harm.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Act {
-    /// Put our finalizer on the title.
-    AddFinalizer,
-    /// Let the title go.
-    DropFinalizer,
-    /// Create the Job of the attempt in hand.
-    Create(Box<Order>),
-    /// Ask for its cost to be reserved.
-    Reserve {
-        /// Job.
-        job: String,
-    },
-    /// Let it run.
-    Admit {
-        /// Job.
-        job: String,
-    },
-    /// Suspend a Job that is not ours, and take off it what is.
-    Disown {
-        /// Job.
-        job: String,
-    },
-    /// The next step of ending a Job early.
-    End {
-        /// Job.
-        job: String,
-        /// What it costs.
-        charge: Charge,
-    },
-    /// Record a Job's pods and let them go; the Job stays.
-    ReleasePods {
-        /// Job.
-        job: String,
-    },
-    /// Record a Job's pods, settle its cost, let it go.
-    LetGo {
-        /// Job.
-        job: String,
-        /// What it costs.
-        charge: Charge,
-    },
-    /// Let a Job and its pods go whatever they do: nobody waits for ever.
-    ForceGo {
-        /// Job.
-        job: String,
-    },
-    /// Put manifest, files, report and run record into the store.
-    Publish(Box<Edition>),
-    /// Let the alias show what is published.
-    Alias {
-        /// Store profile.
-        store: String,
-        /// Manifest.
-        digest: Digest,
-    },
-}
-
-/// All that a Job is made from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Order {
-    /// The attempt, as the status has it.
-    pub attempt: AttemptStatus,
-    /// Unit.
-    pub unit: Digest,
-    /// The source as it was found.
-    pub source: SourceStatus,
-    /// Digest that the source must have.
-    pub sha256: Option<Digest>,
-    /// What to do, dependencies first.
-    pub steps: Vec<OrderedStep>,
-    /// Results that these read.
-    pub given: Vec<Committed>,
-    /// Where it runs.
-    pub class: AcceleratorClass,
-    /// How long it may take.
-    pub deadlines: Deadlines,
-}
-
-/// One step of an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrderedStep {
-    /// Key.
-    pub key: Digest,
-    /// What to do.
-    pub params: StepParams,
-    /// Models.
-    pub models: Vec<ModelRef>,
-}
-
-/// All that is published of a title.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Edition {
-    /// What was looked at.
-    pub source: SourceIdentity,
-    /// Steps in order.
-    pub steps: Vec<EditionStep>,
-    /// Attempts that are still known.
-    pub history: Vec<AttemptSummary>,
-    /// Digest over the steps' keys and results.
-    pub contents: Digest,
-    /// Currency of the costs in the history.
-    pub currency: String,
-}
-
-/// One step of an edition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EditionStep {
-    /// Which.
-    pub step: Step,
-    /// Its key.
-    pub key: Digest,
-    /// Digest of its result, or why there is none.
-    pub result: Result<Digest, String>,
-    /// Wall time as the status has it.
-    pub took: Option<String>,
-}
-
-/// An upper bound as the status shows it.
-pub fn price(amount: Money, currency: &str) -> String {
-    format!("{amount} {currency}")
 }

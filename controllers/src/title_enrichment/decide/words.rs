@@ -4,8 +4,7 @@ use jiff::Timestamp;
 use showrunner_crds::title_enrichment::{Phase, StepState, TitleReason};
 use showrunner_kit::Next;
 
-use super::types::{Act, Decision, Steps, Trouble, Verdict};
-use super::{Draft, Planned};
+use super::{Act, Decision, Draft, Planned, Steps, Trouble, Verdict};
 
 impl Draft<'_> {
     /// The phase of a title with work before it.
@@ -49,7 +48,9 @@ impl Draft<'_> {
     pub(super) fn first(&mut self, act: Act) -> Decision {
         let mut acts = std::mem::take(&mut self.acts);
         acts.push(act);
-        let status = self.input.status.clone();
+        let mut status = self.input.status.clone();
+        // But for what is known of pods that are let go: that is told before they are.
+        status.history.clone_from(&self.status.history);
         Decision::Do(Box::new(Steps { status, verdict: None, notes: Vec::new(), acts, next: Next::WaitForChange }))
     }
 

@@ -11,24 +11,26 @@ use super::{ALL, SHOTS};
 use crate::title_enrichment::decide::SeenJob;
 
 /// A Job that runs in the title's name.
-fn forged(name: &str, controlled: bool) -> SeenJob {
+pub(super) fn forged(name: &str, controlled: bool) -> SeenJob {
     SeenJob {
         name: name.into(),
-        state: JobState::Pending { since: None, reason: "NoPod".into(), message: String::new() },
+        state: JobState::Pending { reason: "NoPod".into(), message: String::new() },
         cancel: CancelStep::Suspend,
         overdue: Overdue::No,
         held: true,
+        unsettled: true,
         deleting: false,
         class: "plain".into(),
         controlled,
         suspended: false,
         finished: false,
         seal: seal(name, "1"),
+        records: Vec::new(),
         lost_at: None,
     }
 }
 
-fn tampered(world: &World) -> Option<(String, String)> {
+pub(super) fn tampered(world: &World) -> Option<(String, String)> {
     conditions::get(&world.status.conditions, "Tampered").map(|told| (told.reason.clone(), told.message.clone()))
 }
 
@@ -130,7 +132,7 @@ fn a_job_of_ours_that_is_let_run_before_its_cost_is_reserved_is_stopped_and_anot
     world.settle_until(|world| world.jobs.len() == 1);
     assert!(world.status.attempt.as_ref().unwrap().admitted.is_none());
     let job = world.jobs.values_mut().next().unwrap();
-    job.state = JobState::Pending { since: Some(world.now), reason: "NoPod".into(), message: String::new() };
+    job.state = JobState::Pending { reason: "NoPod".into(), message: String::new() };
     world.reconcile().unwrap();
     let (reason, message) = tampered(&world).unwrap();
     assert_eq!((reason.as_str(), world.events.last()), ("JobAltered", Some(&TitleReason::JobAltered)));

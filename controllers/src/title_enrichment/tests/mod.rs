@@ -8,6 +8,7 @@ mod hostile;
 mod laws;
 mod pods;
 mod rollback;
+mod taken;
 mod world;
 
 /// A title with all steps and every default.

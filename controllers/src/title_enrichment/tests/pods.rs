@@ -8,7 +8,7 @@ use showrunner_contracts::{
 use showrunner_kit::jobs::{Cause, Charge, JobState, PodRecord};
 
 use super::fixtures::{media, step_result};
-use super::world::{FakeJob, Script, UID, World, seal};
+use super::world::{FakeJob, Script, Taken, UID, World, seal};
 use crate::title_enrichment::decide::Order;
 use crate::title_enrichment::layout;
 
@@ -34,6 +34,10 @@ impl World {
                 settled: 0,
                 script,
                 seal: if self.squatted { seal("squatter", "3") } else { seal(&uid, "1") },
+                taken: Taken::default(),
+                late: false,
+                ran: false,
+                forged_records: false,
             },
         );
     }
@@ -50,7 +54,7 @@ impl World {
             JobState::Lost { .. } => job.state = JobState::Suspended,
             JobState::Stopping => {}
             _ if job.pods_held => job.pods_held = false,
-            _ if job.held => {
+            _ if job.held && !job.taken.finalizer => {
                 job.held = false;
                 job.settled += 1;
                 self.charged.push((name.to_owned(), charge));
@@ -69,11 +73,11 @@ impl World {
             let next = match (&job.state, &job.script) {
                 (JobState::Stopping, _) => JobState::Suspended,
                 (JobState::Pending { reason, .. }, Script::NeverStarts(why)) if reason != why => {
-                    JobState::Pending { since: job.admitted_at, reason: (*why).into(), message: "0/1 nodes".into() }
+                    JobState::Pending { reason: (*why).into(), message: "0/1 nodes".into() }
                 }
                 (JobState::Pending { .. }, Script::NeverStarts(_)) | (JobState::Running { .. }, Script::Hangs) => continue,
                 (JobState::Pending { .. }, _) => {
-                    job.pods_held = true;
+                    (job.pods_held, job.ran) = (true, true);
                     JobState::Running { since: self.now }
                 }
                 (JobState::Running { .. }, script) => {

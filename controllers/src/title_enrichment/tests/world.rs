@@ -16,7 +16,9 @@ use showrunner_kit::Next;
 use showrunner_kit::jobs::{CancelStep, Cause, Charge, JobState, JobsConfig, Overdue, Prices, Seal};
 
 use super::fixtures::{ROOT, class, media, model};
-use crate::title_enrichment::decide::{Act, Answer, Decision, Facts, Input, Need, Order, Seen, SeenJob, Title, Trouble, decide};
+use crate::title_enrichment::decide::{
+    Act, Answer, Decision, Facts, Input, Need, Order, Seen, SeenJob, Title, Trouble, Whereabouts, decide,
+};
 use crate::title_enrichment::dereference::check_result;
 use crate::title_enrichment::settings::TitleSettings;
 use crate::title_enrichment::validate::{VOICE_ACTIVITY_MODEL, wish};
@@ -44,6 +46,7 @@ pub(super) enum Script {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that tests turn one by one")]
 pub(super) struct FakeJob {
     pub(super) order: Order,
     pub(super) state: JobState,
@@ -54,11 +57,58 @@ pub(super) struct FakeJob {
     pub(super) settled: u32,
     pub(super) script: Script,
     pub(super) seal: Seal,
+    pub(super) taken: Taken,
+    /// The caches do not have it yet.
+    pub(super) late: bool,
+    /// A pod of it has run.
+    pub(super) ran: bool,
+    /// Somebody has written other records of its pods on it.
+    pub(super) forged_records: bool,
+}
+
+/// What somebody has taken off a Job of ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// The label that the caches find it by.
+    pub(super) label: bool,
+    /// Its owner.
+    pub(super) owner: bool,
+    /// Our finalizer.
+    pub(super) finalizer: bool,
+}
+
+impl FakeJob {
+    /// What it is now: label and owner are sealed.
+    pub(super) fn seal_now(&self) -> Seal {
+        let mut text = self.seal.to_string();
+        for (part, taken) in [("labels=1", self.taken.label), ("owner=1", self.taken.owner)] {
+            text = if taken { text.replace(part, &part.replace('1', "0")) } else { text };
+        }
+        Seal::read(&text).unwrap()
+    }
+
+    /// Digests of what is known of its pod, once that has ended.
+    pub(super) fn records(&self) -> Vec<String> {
+        match &self.state {
+            _ if !self.ran || self.forged_records => Vec::new(),
+            JobState::Succeeded { record: Some(record) }
+            | JobState::Failed { record: Some(record), .. }
+            | JobState::Lost { record } => {
+                vec![record.digest()]
+            }
+            JobState::Suspended => vec!["stopped".into()],
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn can_run(&self) -> bool {
+        matches!(self.state, JobState::Pending { .. } | JobState::Running { .. })
+    }
 }
 
 /// The seal of a Job with this UID and these limits.
 pub(super) fn seal(uid: &str, limits: &str) -> Seal {
-    Seal::read(&format!("{} uid={uid} limits={limits}", Seal::PENDING)).unwrap()
+    Seal::read(&format!("{} uid={uid} labels=1 limits={limits} owner=1", Seal::PENDING)).unwrap()
 }
 
 /// The process died.
@@ -77,6 +127,10 @@ pub(super) struct World {
     pub(super) names: Vec<String>,
     /// What Jobs were charged.
     pub(super) charged: Vec<(String, Charge)>,
+    /// Jobs that were gone before they were charged, and were charged their bound.
+    pub(super) written_off: Vec<String>,
+    /// Jobs on which nothing can be done.
+    pub(super) refused: BTreeSet<String>,
     /// Jobs of somebody else.
     pub(super) intruders: Vec<SeenJob>,
     /// Whoever makes a Job first under the name of the next attempt makes another one.
@@ -127,6 +181,8 @@ impl World {
             jobs: BTreeMap::new(),
             names: Vec::new(),
             charged: Vec::new(),
+            written_off: Vec::new(),
+            refused: BTreeSet::new(),
             intruders: Vec::new(),
             squatted: false,
             room: true,
@@ -204,7 +260,8 @@ impl World {
     /// One reconcile, as the controller does it.
     pub(super) fn reconcile(&mut self) -> Result<Next, Crash> {
         let (mut seen, mut facts) = (Seen::default(), Facts::default());
-        let jobs: Vec<SeenJob> = self.jobs.values().map(|job| self.see(job)).chain(self.intruders.clone()).collect();
+        let cached = self.jobs.values().filter(|job| !job.taken.label && !job.late);
+        let jobs: Vec<SeenJob> = cached.map(|job| self.see(job)).chain(self.intruders.clone()).collect();
         let mut touched = BTreeSet::new();
         for _ in 0..16 {
             let title = Title {
@@ -246,7 +303,19 @@ impl World {
             }
             self.events.extend(notes.into_iter().map(|note| note.reason));
             for act in steps.acts {
-                again |= self.act(act, &mut facts, &mut touched)?;
+                let in_hand = self.status.attempt.as_ref().map(|attempt| attempt.job.as_str());
+                match &act {
+                    Act::Disown { job } | Act::End { job, .. } | Act::LetGo { job, .. } if self.refused.contains(job) => {
+                        if !act.is_aside(in_hand) {
+                            return Err(Crash);
+                        }
+                        if matches!(act, Act::Disown { .. }) {
+                            facts.disowned.insert(job.clone());
+                            again = true;
+                        }
+                    }
+                    _ => again |= self.act(act, &mut facts, &mut touched)?,
+                }
             }
             if !again || self.gone {
                 return Ok(steps.next);
@@ -289,13 +358,15 @@ impl World {
             state: job.state.clone(),
             cancel,
             overdue,
-            held: job.held || job.pods_held,
+            held: (job.held && !job.taken.finalizer) || job.pods_held,
+            unsettled: job.held && !job.taken.finalizer,
             deleting: false,
             class: job.order.class.name.clone(),
-            controlled: true,
+            controlled: !job.taken.owner,
             suspended: matches!(job.state, JobState::Suspended | JobState::Stopping),
             finished: matches!(job.state, JobState::Succeeded { .. } | JobState::Failed { .. }),
-            seal: job.seal.clone(),
+            seal: job.seal_now(),
+            records: job.records(),
             lost_at: self.lost_at,
         }
     }
@@ -391,6 +462,24 @@ impl World {
                 facts.reserved = true;
                 return Ok(true);
             }
+            Act::Find { job, uid } => {
+                let there = self.jobs.get(&job).map(FakeJob::seal_now).filter(|seal| seal.uid() == uid);
+                facts.found = Some(there.map_or(Whereabouts::Gone, Whereabouts::There));
+                return Ok(true);
+            }
+            Act::Reclaim { job } if touched.insert(job.clone()) => self.write(|world| {
+                let job = world.jobs.get_mut(&job).unwrap();
+                job.taken = Taken::default();
+                if job.can_run() {
+                    (job.state, job.admitted_at) = (JobState::Stopping, None);
+                }
+            })?,
+            Act::WriteOff { job, .. } => {
+                assert!(self.status.attempt.as_ref().is_some_and(|attempt| attempt.ending.is_some()), "the end is stored first");
+                self.write(|world| world.written_off.push(job))?;
+                facts.written_off = true;
+                return Ok(true);
+            }
             Act::Disown { job } => {
                 facts.disowned.insert(job.clone());
                 self.write(|world| {
@@ -405,19 +494,25 @@ impl World {
                     self.status.attempt.as_ref().is_some_and(|attempt| attempt.admitted.is_some() && attempt.seal.is_some()),
                     "what the Job is, and its admission, are stored before it is let run"
                 );
+                assert!(self.jobs.values().all(|job| !job.can_run()), "one at a time: {:?}", self.jobs);
                 self.write(|world| {
                     let job = world.jobs.get_mut(&job).unwrap();
                     job.admitted += 1;
                     job.admitted_at = Some(now);
-                    job.state = JobState::Pending { since: Some(now), reason: "Scheduling".into(), message: String::new() };
+                    job.state = JobState::Pending { reason: "Scheduling".into(), message: String::new() };
                 })?;
             }
-            Act::End { job, charge } if touched.insert(job.clone()) => self.write(|world| world.end(&job, charge))?,
+            Act::End { job, charge } if touched.insert(job.clone()) => {
+                self.records_are_told(&job);
+                self.write(|world| world.end(&job, charge))?;
+            }
             Act::ReleasePods { job } if touched.insert(job.clone()) => {
+                self.records_are_told(&job);
                 self.write(|world| world.jobs.get_mut(&job).unwrap().pods_held = false)?;
             }
             Act::LetGo { job, charge } if touched.insert(job.clone()) => {
                 assert_ne!(self.status.attempt.as_ref().map(|a| &a.job), Some(&job), "harvested before it is let go");
+                self.records_are_told(&job);
                 let name = job.clone();
                 self.write(|world| {
                     let job = world.jobs.get_mut(&job).unwrap();
@@ -429,9 +524,23 @@ impl World {
             Act::ForceGo { job } if touched.insert(job.clone()) => self.write(|world| {
                 world.jobs.remove(&job);
             })?,
-            Act::Admit { .. } | Act::End { .. } | Act::ReleasePods { .. } | Act::LetGo { .. } | Act::ForceGo { .. } => {}
+            Act::Admit { .. }
+            | Act::Reclaim { .. }
+            | Act::End { .. }
+            | Act::ReleasePods { .. }
+            | Act::LetGo { .. }
+            | Act::ForceGo { .. } => {}
         }
         Ok(false)
+    }
+
+    /// What is known of a Job's pod is in the status before the pod is let go.
+    fn records_are_told(&self, name: &str) {
+        let job = &self.jobs[name];
+        let in_hand = self.status.attempt.as_ref().filter(|attempt| attempt.job == name).map(|attempt| &attempt.records);
+        let past = self.status.history.iter().find(|past| past.job == name).map(|past| &past.records);
+        let told = in_hand.or(past).cloned().unwrap_or_default();
+        assert!(!job.pods_held || job.records().iter().all(|record| told.contains(record)), "{told:?} {job:?}");
     }
 
     /// The step of this name in the status.

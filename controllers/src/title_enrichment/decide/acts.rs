@@ -1,0 +1,181 @@
+//! What comes out of a decision to be done, and what it is done with. No I/O.
+
+use showrunner_contracts::{
+    Digest,
+    step::{ModelRef, SourceIdentity, Step, StepParams},
+};
+use showrunner_crds::title_enrichment::{AttemptStatus, AttemptSummary, SourceStatus};
+use showrunner_kit::jobs::{AcceleratorClass, Charge, Deadlines};
+use showrunner_kit::money::Money;
+
+use super::types::Committed;
+
+/// Something to do. Each may be repeated without harm.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Put our finalizer on the title.
+    AddFinalizer,
+    /// Let the title go.
+    DropFinalizer,
+    /// Create the Job of the attempt in hand.
+    Create(Box<Order>),
+    /// Ask for its cost to be reserved.
+    Reserve {
+        /// Job.
+        job: String,
+    },
+    /// Let it run.
+    Admit {
+        /// Job.
+        job: String,
+    },
+    /// Suspend a Job that is not ours, and take off it what is.
+    Disown {
+        /// Job.
+        job: String,
+    },
+    /// Look for the Job of the attempt in hand where no cache of ours would see it.
+    Find {
+        /// Job.
+        job: String,
+        /// UID.
+        uid: String,
+    },
+    /// Put back on a Job what it is found and charged by, and suspend it.
+    Reclaim {
+        /// Job.
+        job: String,
+    },
+    /// Charge the upper bound of a Job that is gone.
+    WriteOff {
+        /// Job.
+        job: String,
+        /// What it was reserved for.
+        bound: Money,
+    },
+    /// The next step of ending a Job early.
+    End {
+        /// Job.
+        job: String,
+        /// What it costs.
+        charge: Charge,
+    },
+    /// Record a Job's pods and let them go; the Job stays.
+    ReleasePods {
+        /// Job.
+        job: String,
+    },
+    /// Record a Job's pods, settle its cost, let it go.
+    LetGo {
+        /// Job.
+        job: String,
+        /// What it costs.
+        charge: Charge,
+    },
+    /// Let a Job and its pods go whatever they do: nobody waits for ever.
+    ForceGo {
+        /// Job.
+        job: String,
+    },
+    /// Put manifest, files, report and run record into the store.
+    Publish(Box<Edition>),
+    /// Let the alias show what is published.
+    Alias {
+        /// Store profile.
+        store: String,
+        /// Manifest.
+        digest: Digest,
+    },
+}
+
+impl Act {
+    /// Whether this is for another Job than the one in hand, so that nothing else waits for it.
+    pub fn is_aside(&self, in_hand: Option<&str>) -> bool {
+        match self {
+            Self::Disown { .. } => true,
+            Self::Reclaim { job } | Self::End { job, .. } | Self::ReleasePods { job } | Self::LetGo { job, .. } => {
+                in_hand != Some(job.as_str())
+            }
+            Self::AddFinalizer
+            | Self::DropFinalizer
+            | Self::Create(_)
+            | Self::Reserve { .. }
+            | Self::Admit { .. }
+            | Self::Find { .. }
+            | Self::WriteOff { .. }
+            | Self::ForceGo { .. }
+            | Self::Publish(_)
+            | Self::Alias { .. } => false,
+        }
+    }
+}
+
+/// All that a Job is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// The attempt, as the status has it.
+    pub attempt: AttemptStatus,
+    /// Unit.
+    pub unit: Digest,
+    /// The source as it was found.
+    pub source: SourceStatus,
+    /// Digest that the source must have.
+    pub sha256: Option<Digest>,
+    /// What to do, dependencies first.
+    pub steps: Vec<OrderedStep>,
+    /// Results that these read.
+    pub given: Vec<Committed>,
+    /// Where it runs.
+    pub class: AcceleratorClass,
+    /// How long it may take.
+    pub deadlines: Deadlines,
+}
+
+/// One step of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderedStep {
+    /// Key.
+    pub key: Digest,
+    /// What to do.
+    pub params: StepParams,
+    /// Models.
+    pub models: Vec<ModelRef>,
+}
+
+/// All that is published of a title.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edition {
+    /// What was looked at.
+    pub source: SourceIdentity,
+    /// Steps in order.
+    pub steps: Vec<EditionStep>,
+    /// Attempts that are still known.
+    pub history: Vec<AttemptSummary>,
+    /// Digest over the steps' keys and results.
+    pub contents: Digest,
+    /// Currency of the costs in the history.
+    pub currency: String,
+}
+
+/// One step of an edition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditionStep {
+    /// Which.
+    pub step: Step,
+    /// Its key.
+    pub key: Digest,
+    /// Digest of its result, or why there is none.
+    pub result: Result<Digest, String>,
+    /// Wall time as the status has it.
+    pub took: Option<String>,
+}
+
+/// An upper bound as the status shows it.
+pub fn price(amount: Money, currency: &str) -> String {
+    format!("{amount} {currency}")
+}
+
+/// The amount of what [`price`] wrote.
+pub fn amount(price: &str) -> Option<Money> {
+    price.split(' ').next()?.parse().ok()
+}
