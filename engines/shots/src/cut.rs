@@ -15,6 +15,8 @@ pub(crate) const CALM_FLOOR: f32 = 0.33;
 const CALM_RATIO: f32 = 4.5;
 /// A cut stands out from the restlessness around it by at least this factor.
 const RATIO: f32 = 1.8;
+/// ...and from the mean of the two frames on either side by this one.
+const BESIDE_RATIO: f32 = 2.5;
 /// A direct neighbour this close to the jump is part of it: a whip pan, an explosion, or a frame blended across the cut.
 const SHOULDER: f32 = 0.6;
 /// A disturbance of up to this many frames after which the old picture is back was a flash, not a cut.
@@ -90,6 +92,11 @@ fn stands_out(window: &Window, at: usize, jump: f32) -> bool {
     }
     if before > jump * SHOULDER && (after > jump * SHOULDER || window.step(at.saturating_sub(2)) > before * SHOULDER) {
         return false; // inside a swell, or at the height of one
+    }
+    // A hand that comes in, or a camera that whips round, takes more than one frame (after PySceneDetect's adaptive detector).
+    let beside = [at.saturating_sub(2), at - 1, at + 1, at + 2].map(|i| window.step(i));
+    if jump * 4.0 < BESIDE_RATIO * beside.iter().sum::<f32>() {
+        return false;
     }
     // The largest on each side may be the next cut; the second largest is how the material moves.
     let left = restless_before(window, at - 1);
