@@ -192,7 +192,7 @@ def speed(bench, worker, film):
               "ffmpeg -f null", [run.cpu for run in given["floor"]], Goal(1.15, of_ratio=True),
               loaded=any(run.loaded for runs in given.values() for run in runs), note=(
                   "most of it is scaling to the analysis picture of 640x360 that all steps share, exactly; the detector is a tenth. "
-                  "The detector got a fifth cheaper by matching blocks with early ends and summing lines; a picture of its own was not tried"))
+                  "The detector got a sixth cheaper by matching blocks with early ends and summing lines; a picture of its own was not tried"))
 
 
 PARTS = {"shots": shots}
