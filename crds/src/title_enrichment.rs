@@ -559,7 +559,7 @@ mod tests {
         "steps": [
             { "name": "shots", "state": "Held", "wanted": "w", "key": "k", "result": "r", "grade": 7 },
             { "name": "thumbnails", "state": { "held": "by a person" }, "wanted": "w", "key": "k" },
-            { "name": "chapters", "state": "Done", "wanted": "w", "key": "k", "result": "r" }
+            { "name": "credits", "state": "Done", "wanted": "w", "key": "k", "result": "r" }
         ]
     }"#;
 
@@ -569,7 +569,7 @@ mod tests {
         assert_eq!(status.phase, None);
         assert_eq!(status.conditions[0].type_, "WithinBudget");
         let steps: Vec<_> = status.steps.iter().map(|step| (step.name.as_str(), step.state)).collect();
-        assert_eq!(steps, [("shots", StepState::Done), ("thumbnails", StepState::Waiting), ("chapters", StepState::Done)]);
+        assert_eq!(steps, [("shots", StepState::Done), ("thumbnails", StepState::Waiting), ("credits", StepState::Done)]);
     }
 
     #[test]

@@ -83,9 +83,9 @@ fn newer(frozen: &Frozen) -> Result<Value> {
     let next = |c: char| c.to_digit(10).and_then(|digit| char::from_digit((digit + 1) % 10, 10)).unwrap_or(c);
     title["metadata"]["uid"] = uid.chars().map(next).collect::<String>().into();
     title["metadata"]["name"] = NEWER.into();
-    let key = Digest::of(b"chapters").to_string();
+    let key = Digest::of(b"credits").to_string();
     let steps = title["status"]["steps"].as_array_mut().context("it has steps")?;
-    steps.insert(1, json!({ "name": "chapters", "state": "Done", "wanted": key, "key": key, "result": key, "grade": 7 }));
+    steps.insert(1, json!({ "name": "credits", "state": "Done", "wanted": key, "key": key, "result": key, "grade": 7 }));
     // Times of conditions are whole seconds.
     let at = jiff::Timestamp::from_second(frozen.at.as_second())?.to_string();
     let reviewed = json!({ "type": "Reviewed", "status": "True", "reason": "Approved", "message": "", "lastTransitionTime": at });

@@ -10,7 +10,7 @@ const MOST_UNITS: usize = 2_000;
 /// A shot says no more about its scene than this many seconds of it, or one long shot outweighs everything.
 const HEAVIEST: f64 = 20.0;
 /// Weight of the sound's colour beside the picture, and of its loudness.
-const SOUND: f32 = 0.5;
+const SOUND: f32 = 0.8;
 const LOUDNESS: f32 = 0.15;
 /// Decibels that loudness is measured in.
 const LOUD_SPAN: f32 = 30.0;
@@ -19,9 +19,9 @@ const REST_WITHIN: f64 = 1.0;
 /// Decibels below the usual level that are a full rest.
 const REST_DB: f32 = 25.0;
 /// What a full rest at a boundary is worth, in shares of what a boundary explains on average.
-const REST_WORTH: f64 = 0.2;
+const REST_WORTH: f64 = 0.1;
 /// Share of the scatter of two neighbouring chapters that their being different has to explain.
-const CLEAR: f64 = 0.12;
+const CLEAR: f64 = 0.08;
 /// Time on either side in which boundaries are compared where there are too many, seconds.
 const NEAR: f64 = 60.0;
 /// The last chapter may be this much shorter than the others: credits.

@@ -14,9 +14,9 @@ fn newer(world: &mut World, change: impl FnOnce(&mut Value)) {
     world.status = serde_json::from_value(status).unwrap();
 }
 
-fn chapters(state: &str) -> Value {
-    let key = Digest::of(b"chapters").to_string();
-    let mut step = json!({ "name": "chapters", "state": state, "wanted": key, "key": key });
+fn credits(state: &str) -> Value {
+    let key = Digest::of(b"credits").to_string();
+    let mut step = json!({ "name": "credits", "state": state, "wanted": key, "key": key });
     if state == "Done" {
         step["result"] = key.into();
     }
@@ -47,7 +47,7 @@ fn a_published_title_of_a_newer_version_stays_published_and_keeps_what_that_vers
         let mut world = published();
         newer(&mut world, |status| {
             status["phase"] = "Archived".into();
-            status["steps"].as_array_mut().unwrap().insert(place, chapters("Done"));
+            status["steps"].as_array_mut().unwrap().insert(place, credits("Done"));
             status["published"]["contents"] = contents(status).into();
             status["conditions"].as_array_mut().unwrap().push(reviewed());
         });
@@ -78,10 +78,10 @@ fn a_step_that_no_version_of_ours_knows_never_keeps_a_title_from_being_published
     for state in ["Waiting", "Running", "Failed", "Held"] {
         let mut world = World::new(ALL);
         world.settle_until(World::running);
-        newer(&mut world, |status| status["steps"].as_array_mut().unwrap().push(chapters(state)));
+        newer(&mut world, |status| status["steps"].as_array_mut().unwrap().push(credits(state)));
         world.settle();
         assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 1), "{state}");
-        assert_eq!(world.step("chapters").key, Digest::of(b"chapters").to_string(), "{state}");
+        assert_eq!(world.step("credits").key, Digest::of(b"credits").to_string(), "{state}");
     }
 }
 
@@ -90,8 +90,8 @@ fn an_attempt_that_does_a_step_of_a_newer_version_is_let_run_to_its_end() {
     let mut world = World::new(ALL);
     world.settle_until(World::running);
     newer(&mut world, |status| {
-        status["steps"].as_array_mut().unwrap().push(chapters("Running"));
-        status["attempt"]["steps"].as_array_mut().unwrap().push("chapters".into());
+        status["steps"].as_array_mut().unwrap().push(credits("Running"));
+        status["attempt"]["steps"].as_array_mut().unwrap().push("credits".into());
         let keys = status["steps"].as_array().unwrap().iter().map(|step| step["key"].as_str().unwrap().parse().unwrap());
         status["attempt"]["unit"] = unit_key(&keys.collect::<Vec<Digest>>()).to_string().into();
     });
@@ -101,7 +101,7 @@ fn an_attempt_that_does_a_step_of_a_newer_version_is_let_run_to_its_end() {
     assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 1));
     let history: Vec<_> = world.status.history.iter().map(|past| past.outcome.as_str()).collect();
     assert_eq!(history, ["Succeeded"]);
-    assert_eq!(world.step("chapters").state, StepState::Running, "it is the newer version's to say what became of it");
+    assert_eq!(world.step("credits").state, StepState::Running, "it is the newer version's to say what became of it");
 }
 
 #[test]
