@@ -23,6 +23,7 @@ use showrunner_kit::money::Money;
 use showrunner_kit::object::{ObjectKey, without_finalizer};
 use showrunner_kit::store::client::MAX_EXPIRY;
 use showrunner_kit::store::{Precondition, Store, StoreError};
+use showrunner_kit::write::CONFLICT;
 use showrunner_kit::{Class, Next, ReconcileError, WriteError, planted};
 
 use super::build::{self, Sign};
@@ -40,7 +41,17 @@ const ALIAS_TRIES: u32 = 3;
 /// When to look again at a Job's name that somebody else has taken.
 const LOOK_AGAIN: Duration = Duration::from_mins(4);
 /// When to try again at the latest what failed for another Job than the one in hand.
-const ASIDE_AGAIN: Duration = Duration::from_mins(1);
+const ASIDE_AGAIN: Duration = Duration::from_secs(10);
+
+/// What failed for another Job than the one in hand, as the end of a look that wants to look again `next`: it puts nothing off.
+fn put_off(error: ReconcileError, next: Next, now: Timestamp) -> ReconcileError {
+    match next {
+        Next::WaitForChange => error,
+        // Somebody wrote first: it is done again after the least wait. A Job that must not run is not let run for longer.
+        Next::At(_) if error.reason == CONFLICT => error,
+        Next::At(at) => ReconcileError { class: Class::RetryAt(at.min(now + ASIDE_AGAIN)), ..error },
+    }
+}
 
 /// Acts for one title in one reconcile.
 pub(super) struct Actor<'a> {
@@ -87,11 +98,9 @@ impl Actor<'_> {
 
     /// How the look ends that wants to look again `next`.
     pub(super) fn end_of_look(self, next: Next) -> Result<Next, ReconcileError> {
-        match (self.failed, next) {
-            (None, next) => Ok(next),
-            (Some(error), Next::WaitForChange) => Err(error),
-            // What failed for another Job puts nothing off.
-            (Some(error), Next::At(at)) => Err(ReconcileError { class: Class::RetryAt(at.min(self.now + ASIDE_AGAIN)), ..error }),
+        match self.failed {
+            None => Ok(next),
+            Some(error) => Err(put_off(error, next, self.now)),
         }
     }
 
@@ -388,5 +397,22 @@ impl Sign for StoreSigner<'_> {
 
     fn key(&self, path: &str) -> Result<String, StoreError> {
         Ok(self.store.locate(self.namespace, path)?.key().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_for_another_job_is_tried_again_soon_and_sooner_where_somebody_wrote_first() {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let error = |reason| ReconcileError::new(Class::Retry, reason, "failed".to_owned());
+        let class = |reason, next| put_off(error(reason), next, now).class;
+        let (soon, late) = (now + Duration::from_secs(3), now + Duration::from_hours(4));
+        assert_eq!(class(CONFLICT, Next::At(late)), Class::Retry, "after the least wait");
+        assert_eq!(class("Timeout", Next::At(late)), Class::RetryAt(now + ASIDE_AGAIN));
+        assert_eq!(class("Timeout", Next::At(soon)), Class::RetryAt(soon));
+        assert_eq!(class("Timeout", Next::WaitForChange), Class::Retry);
     }
 }
