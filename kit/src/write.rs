@@ -28,7 +28,7 @@ mod error;
 pub use error::{CONFLICT, WriteError};
 
 /// Writes a second where nobody says otherwise: more than a thousand titles at work make, and little to an API server.
-pub const WRITES_PER_SECOND: u32 = 50;
+pub const WRITES_PER_SECOND: u32 = 100;
 
 /// What [`Writer::create_once`] found.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ queue:
   resyncSeconds: {{ .Values.queue.resyncSeconds }}
   backoffBaseMillis: {{ .Values.queue.backoffBaseMillis }}
   backoffCapSeconds: {{ .Values.queue.backoffCapSeconds }}
-  writesPerSecond: {{ .Values.queue.writesPerSecond | default 50 }}
+  writesPerSecond: {{ .Values.queue.writesPerSecond | default 100 }}
 drainSeconds: {{ .Values.drainSeconds }}
 log:
   level: {{ .Values.log.level | quote }}
