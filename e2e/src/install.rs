@@ -61,12 +61,17 @@ pub fn show(cluster: &Cluster) {
         &["get", "pods,jobs,titleenrichments", "--all-namespaces", "--output", "wide"],
         &["get", "titleenrichments", "--all-namespaces", "--output", "yaml"],
         &["get", "events", "--all-namespaces", "--sort-by", ".lastTimestamp"],
-        &["logs", "--namespace", NAMESPACE, "--selector", "app.kubernetes.io/component=operator", "--tail", "200", "--prefix"],
+        &["logs", "--namespace", NAMESPACE, "--selector", "app.kubernetes.io/component=operator", "--tail", "2000", "--prefix"],
     ];
     for arguments in looks {
         eprintln!("--- kubectl {}", arguments.join(" "));
         match cluster.command("kubectl").and_then(|mut kubectl| run(kubectl.args(arguments))) {
-            Ok(output) => eprintln!("{}", String::from_utf8_lossy(&output.stdout)),
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stdout);
+                // Some tests have the operator tell all it does: thousands of lines that say nothing of what went wrong.
+                let worth = |line: &&str| !line.contains(r#""level":"DEBUG""#);
+                eprintln!("{}", text.lines().filter(worth).collect::<Vec<_>>().join("\n"));
+            }
             Err(error) => eprintln!("{error:#}"),
         }
     }

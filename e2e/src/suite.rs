@@ -5,7 +5,12 @@
 use crate::{cluster::Cluster, install, store::Store, titles::Namespaced};
 use anyhow::{Context as _, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
-use std::{future::Future, process::ExitCode, sync::Arc, time::Instant};
+use std::{
+    future::Future,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 /// What every test is given.
 pub struct Suite {
@@ -16,6 +21,8 @@ pub struct Suite {
     /// The cluster's store.
     pub store: Store,
     runtime: tokio::runtime::Runtime,
+    /// What failed, and why: told once more at the very end, where one looks first.
+    failures: Mutex<Vec<String>>,
 }
 
 /// What a suite runs.
@@ -38,7 +45,7 @@ impl Suite {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let client = runtime.block_on(cluster.client())?;
         let store = Store::of(&cluster)?;
-        Ok(Self { cluster, client, store, runtime })
+        Ok(Self { cluster, client, store, runtime, failures: Mutex::default() })
     }
 
     /// A namespace for a test.
@@ -56,9 +63,13 @@ where
     let suite = Arc::clone(suite);
     Trial::test(name, move || {
         let (runtime, began) = (suite.runtime.handle().clone(), Instant::now());
-        let ended = runtime.block_on(test(suite));
+        let ended = runtime.block_on(test(Arc::clone(&suite)));
         println!("{name}: {} s", began.elapsed().as_secs());
-        ended.map_err(|error| Failed::from(format!("{error:#}")))
+        ended.map_err(|error| {
+            let told = format!("{error:#}");
+            suite.failures.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{name}: {told}"));
+            Failed::from(told)
+        })
     })
 }
 
@@ -90,7 +101,11 @@ pub fn run(suite: &str, trials: impl FnOnce(&Arc<Suite>) -> Trials) -> ExitCode 
     if failed {
         install::show(&suite.cluster);
     }
+    let failures = std::mem::take(&mut *suite.failures.lock().unwrap_or_else(PoisonError::into_inner));
     // Ends the cluster.
     drop(suite);
+    for failure in failures {
+        eprintln!("FAILED: {failure}");
+    }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
