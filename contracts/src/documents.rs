@@ -2,6 +2,8 @@
 
 use crate::{
     document,
+    manifest::Unsupported,
+    step::Axis,
     time::{Span, TimeBase},
 };
 use schemars::JsonSchema;
@@ -163,4 +165,68 @@ pub struct Chapter {
     pub clarity: f64,
     /// How far picture and sound rest where it begins, 0 to 1, three decimals.
     pub rest: f64,
+}
+
+/// `moderation.json`: how strong nudity, violence and language are, with the moments that show it. Advice to people who rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModerationDocument {
+    /// `showrunner.dev/moderation/v1`.
+    pub schema: String,
+    /// Ticks of every time below.
+    pub time_base: TimeBase,
+    /// Pictures looked at a second.
+    pub sample_fps: u8,
+    /// Every axis that was asked for, in the order of [`Axis`].
+    pub axes: Vec<AxisFinding>,
+}
+document!(ModerationDocument, "showrunner.dev/moderation/v1");
+
+/// What was found on one axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AxisFinding {
+    /// Which.
+    pub axis: Axis,
+    /// What was found.
+    pub finding: Finding,
+}
+
+/// What was found on an axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Finding {
+    /// It was judged.
+    #[serde(rename_all = "camelCase")]
+    Judged {
+        /// 0 (none) to 5 (very strong).
+        level: u8,
+        /// Name and version of the table that gave the level, and whether it is calibrated.
+        table: String,
+        /// Strongest first, at most 200.
+        moments: Vec<Moment>,
+        /// How many there are in all.
+        moments_in_all: u32,
+    },
+    /// It was not.
+    Unsupported(Unsupported),
+}
+
+/// A moment that shows something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Moment {
+    /// When.
+    pub span: Span,
+    /// 0 to 5 of a picture; of a word, its tier from 1 (mild) to 4 (very strong).
+    pub strength: u8,
+    /// When the strongest picture of it is shown; absent for words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_at: Option<i64>,
+    /// The model's probability for that picture, 0 to 1, three decimals; absent for words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probability: Option<f64>,
+    /// The word as it was heard; absent for pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<String>,
 }

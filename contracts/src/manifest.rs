@@ -3,7 +3,7 @@
 use crate::{
     Digest, document,
     result::{Output, Reason},
-    step::{ModelRef, SourceIdentity, Step},
+    step::{Axis, ModelRef, SourceIdentity, Step},
     time::TimeBase,
 };
 use schemars::JsonSchema;
@@ -36,12 +36,24 @@ pub struct PublishedStep {
     pub key: Digest,
     /// Set when there was nothing to do (no sound, no picture).
     pub skipped: Option<Reason>,
+    /// Set when there is a result that is not published: a person has to decide, or has refused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<Withheld>,
     /// Files, each at `blobs/<hex digest>` beside the manifest.
     pub outputs: Vec<Output>,
     /// Figures.
     pub summary: Option<StepSummary>,
     /// Models used.
     pub models: Vec<ModelRef>,
+}
+
+/// Why a result is not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::Display, strum::EnumIter)]
+pub enum Withheld {
+    /// It waits for a person.
+    Held,
+    /// A person has refused it.
+    Rejected,
 }
 
 /// The few figures of a step that status and reports show.
@@ -95,6 +107,40 @@ pub enum StepSummary {
         /// Whether there was sound to go by.
         heard: bool,
     },
+    /// Moderation.
+    #[serde(rename_all = "camelCase")]
+    Moderation {
+        /// Every axis that was asked for, in the order of [`Axis`].
+        axes: Vec<AxisSummary>,
+    },
+}
+
+/// What was found on one axis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct AxisSummary {
+    /// Which.
+    pub axis: Axis,
+    /// 0 (none) to 5 (very strong); absent when it could not be judged.
+    pub level: Option<u8>,
+    /// Why it could not be judged; absent when it was.
+    pub unsupported: Option<Unsupported>,
+    /// When the strongest moment begins, milliseconds; absent without one.
+    pub strongest_at_ms: Option<u64>,
+    /// How many moments there are.
+    pub moments: u32,
+}
+
+/// Why an axis was not judged. Never the same as "nothing was found".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, strum::Display, strum::EnumIter)]
+pub enum Unsupported {
+    /// No model for it is in the catalogue.
+    NoModel,
+    /// Neither the speech model nor the word lists serve the language spoken.
+    Language,
+    /// The title has no picture to look at.
+    NoPicture,
 }
 
 /// What a source is, on its one timeline: zero at the first presented picture (sound only: the first sample).

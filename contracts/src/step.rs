@@ -28,6 +28,8 @@ pub enum Step {
     Subtitles,
     /// Where one part of the title ends and the next begins, by picture and sound.
     Chapters,
+    /// How strong nudity, violence and language are.
+    Moderation,
 }
 
 impl Step {
@@ -42,30 +44,23 @@ impl Step {
             // 2: IMSC styles stand at the elements they apply to; languages written from right to left say so.
             Self::Subtitles => 2,
             Self::Chapters => 1,
-        }
-    }
-
-    /// Steps whose results this one reads.
-    pub const fn needs(self) -> &'static [Step] {
-        match self {
-            Self::Thumbnails | Self::Chapters => &[Self::Shots],
-            Self::Shots | Self::Subtitles => &[],
+            Self::Moderation => 1,
         }
     }
 
     /// Whether the step looks at the picture.
     pub const fn sees(self) -> bool {
         match self {
-            Self::Shots | Self::Thumbnails | Self::Chapters => true,
+            Self::Shots | Self::Thumbnails | Self::Chapters | Self::Moderation => true,
             Self::Subtitles => false,
         }
     }
 
-    /// Whether the step listens to the sound.
+    /// Whether the step listens to the sound itself; moderation reads what another step heard.
     pub const fn hears(self) -> bool {
         match self {
             Self::Subtitles | Self::Chapters => true,
-            Self::Shots | Self::Thumbnails => false,
+            Self::Shots | Self::Thumbnails | Self::Moderation => false,
         }
     }
 
@@ -82,6 +77,7 @@ impl Step {
             Self::Chapters => {
                 vec!["chapters.vtt".into(), "chapters.hls.json".into(), "chapters.ffmeta".into(), "chapters.json".into()]
             }
+            Self::Moderation => vec!["moderation.json".into()],
         }
     }
 }
@@ -122,6 +118,32 @@ pub enum StepParams {
     },
     /// Nothing to choose yet.
     Chapters {},
+    /// Moderation.
+    #[serde(rename_all = "camelCase")]
+    Moderation {
+        /// What to judge, each once, in the order of [`Axis`].
+        axes: Vec<Axis>,
+        /// Pictures looked at a second, 1 to [`MAX_SAMPLE_FPS`].
+        sample_fps: u8,
+    },
+}
+
+/// Most pictures a second that moderation looks at.
+pub const MAX_SAMPLE_FPS: u8 = 4;
+
+/// One thing that a title is rated by.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Display, EnumIter, IntoStaticStr,
+)]
+#[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
+pub enum Axis {
+    /// Nudity, by pictures.
+    Nudity,
+    /// Violence, by pictures.
+    Violence,
+    /// Language, by what is said.
+    Language,
 }
 
 impl StepParams {
@@ -132,7 +154,23 @@ impl StepParams {
             Self::Thumbnails { .. } => Step::Thumbnails,
             Self::Subtitles { .. } => Step::Subtitles,
             Self::Chapters {} => Step::Chapters,
+            Self::Moderation { .. } => Step::Moderation,
         }
+    }
+
+    /// Steps whose results this one reads.
+    pub fn needs(&self) -> &'static [Step] {
+        match self {
+            Self::Thumbnails { .. } | Self::Chapters {} => &[Step::Shots],
+            Self::Moderation { axes, .. } if axes.contains(&Axis::Language) => &[Step::Subtitles],
+            Self::Shots {} | Self::Subtitles { .. } | Self::Moderation { .. } => &[],
+        }
+    }
+
+    /// Whether the step can be done although `needed`, which it reads, has nothing to do for the title: a title in which nobody
+    /// speaks has nudity all the same.
+    pub const fn goes_without(&self, needed: Step) -> bool {
+        matches!((self, needed), (Self::Moderation { .. }, Step::Subtitles))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::{
     Digest, document,
+    result::Reason,
     step::{ModelRef, Step, StepParams},
 };
 use schemars::JsonSchema;
@@ -27,6 +28,9 @@ pub struct WorkOrder {
     pub steps: Vec<StepOrder>,
     /// Results of earlier attempts that a step of this order reads.
     pub given: Vec<GivenResult>,
+    /// Steps that a step of this order reads, and that were found to have nothing to do for the title.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub skipped: BTreeMap<Step, Reason>,
     /// What may be written.
     pub grants: Grants,
     /// What the pod may use.

@@ -15,6 +15,9 @@ pub mod condition {
     pub const STALLED: &str = "Stalled";
     /// A newer algorithm or model would give another result; nothing is redone until `spec.refresh` changes.
     pub const OUTDATED: &str = "Outdated";
+    /// What a title shows is stronger than its declared rating goes with; Unknown where that could not be found out. Absent
+    /// without a declared rating.
+    pub const RATING_DISCREPANCY: &str = "RatingDiscrepancy";
     /// Somebody else has made or changed Jobs in the object's name. Absent when there are none.
     pub const TAMPERED: &str = "Tampered";
 }

@@ -1,5 +1,9 @@
 //! TitleEnrichment: what a title is to be given (shots, thumbnails, subtitles) and how far that is. No I/O.
 
+mod review;
+
+pub use review::*;
+
 use crate::common::{ExecutionSpec, SourceSpec, known_or_none};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -21,8 +25,8 @@ use strum::{Display, EnumIter, IntoStaticStr};
     namespaced,
     derive = "PartialEq",
     status = "TitleEnrichmentStatus",
-    doc = "Enriches one title: finds its shots and chapters, picks thumbnails and a trick-play sprite, and writes subtitles from its speech. \
-           Results are published as files with digests in the object store; status.published says where.",
+    doc = "Enriches one title: finds its shots and chapters, picks thumbnails and a trick-play sprite, writes subtitles from its speech, \
+           and says how strong its nudity and language are. Results are published as files with digests in the object store; status.published says where.",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress"),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
@@ -30,15 +34,20 @@ use strum::{Display, EnumIter, IntoStaticStr};
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, priority = 1),
     printcolumn(name = "Manifest", type_ = "string", json_path = ".status.published.digest", priority = 1)
 )]
-#[x_kube(validation = ("self.shots.enabled || self.thumbnails.enabled || self.subtitles.enabled || self.chapters.enabled",
-    "enable at least one of shots, thumbnails, subtitles and chapters"))]
+#[x_kube(validation = ("self.shots.enabled || self.thumbnails.enabled || self.subtitles.enabled || self.chapters.enabled || self.moderation.enabled",
+    "enable at least one of shots, thumbnails, subtitles, chapters and moderation"))]
 #[x_kube(validation = ("!self.thumbnails.enabled || self.shots.enabled",
     "thumbnails are picked inside shots: enable shots too, or disable thumbnails"))]
 #[x_kube(validation = ("!self.chapters.enabled || self.shots.enabled",
     "chapters begin with shots: enable shots too, or disable chapters"))]
+#[x_kube(validation = ("!self.moderation.enabled || !('Language' in self.moderation.axes) || self.subtitles.enabled",
+    "language is judged by what the subtitles hear: enable subtitles too, or leave Language out of moderation.axes"))]
 pub struct TitleEnrichmentSpec {
     /// The media file to enrich.
     pub source: SourceSpec,
+    /// What is known of the title beside its file. Optional.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<TitleSpec>,
     /// Finds where one shot ends and the next begins: cuts, dissolves and fades. Output: `shots.json`.
     #[serde(default)]
     pub shots: ShotsSpec,
@@ -52,6 +61,13 @@ pub struct TitleEnrichmentSpec {
     /// 2.5 minutes apart. Output: `chapters.json`, WebVTT, HLS session data and FFmpeg metadata. Needs `shots`. Off by default.
     #[serde(default)]
     pub chapters: ChaptersSpec,
+    /// Says how strong nudity, violence and language are, 0 to 5 each, with the moments that show it. Advice to people who rate:
+    /// a rating is never written. Output: `moderation.json`. Off by default.
+    #[serde(default)]
+    pub moderation: ModerationSpec,
+    /// Which results wait for a person, and what people have decided.
+    #[serde(default)]
+    pub review: ReviewSpec,
     /// How the jobs are run.
     #[serde(default)]
     pub execution: ExecutionSpec,
@@ -132,6 +148,48 @@ pub struct ChaptersSpec {
     pub enabled: bool,
 }
 
+/// Judges how strong a title is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModerationSpec {
+    /// Whether to do this step. Default: `false`.
+    #[serde(default)]
+    pub enabled: bool,
+    /// What to judge: `Nudity` and `Violence` by pictures, `Language` by what the subtitles hear. An axis without a model reads
+    /// `NoModel` in the status, and never 0. Default: all three.
+    #[serde(default = "default_axes")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[schemars(length(min = 1, max = 3))]
+    pub axes: Vec<ModerationAxis>,
+    /// Pictures looked at a second, 1 to 4: what is shown for less than that may be missed. Costs 12 ms of a core each. Default: 1.
+    #[serde(default = "default_sample_fps")]
+    #[schemars(range(min = 1, max = 4))]
+    pub sample_fps: u8,
+}
+
+/// Something that a title is rated by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Display, EnumIter)]
+pub enum ModerationAxis {
+    /// Nudity, by pictures.
+    Nudity,
+    /// Violence, by pictures.
+    Violence,
+    /// Language, by what is said.
+    Language,
+}
+
+impl Default for ModerationSpec {
+    fn default() -> Self {
+        Self { enabled: false, axes: default_axes(), sample_fps: default_sample_fps() }
+    }
+}
+
+fn default_axes() -> Vec<ModerationAxis> {
+    vec![ModerationAxis::Nudity, ModerationAxis::Violence, ModerationAxis::Language]
+}
+fn default_sample_fps() -> u8 {
+    1
+}
 fn yes() -> bool {
     true
 }
@@ -179,7 +237,7 @@ pub struct TitleEnrichmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4))]
     pub progress: Option<String>,
-    /// Ready, Reconciling, Stalled, Outdated.
+    /// Ready, Reconciling, Stalled, Outdated, `RatingDiscrepancy`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 8))]
@@ -240,7 +298,7 @@ pub enum Phase {
     Pending,
     /// A job runs, waits to start, or waits for its next attempt.
     Running,
-    /// A person must decide. Reserved for review rules.
+    /// All that may be published is; the rest waits for a person. The Ready condition says what to decide.
     NeedsReview,
     /// Everything asked for is published.
     Published,
@@ -291,10 +349,10 @@ pub struct MediaStatus {
 }
 
 /// One step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepStatus {
-    /// `shots`, `thumbnails` or `subtitles`.
+    /// `shots`, `thumbnails`, `subtitles`, `chapters` or `moderation`.
     #[schemars(length(max = 32))]
     pub name: String,
     /// Where the step is.
@@ -337,6 +395,18 @@ pub struct StepStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub took: Option<String>,
+    /// Folder in the bucket with the step's files as the worker left them: what one looks at before they are published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub folder: Option<String>,
+    /// What moderation found, by axis.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["axis".into()]))]
+    #[schemars(length(max = 3))]
+    pub axes: Vec<AxisStatus>,
+    /// Whether the result waits for a person, or what people decided; absent where nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewStatus>,
 }
 
 /// Where a step is.
@@ -539,6 +609,14 @@ pub enum TitleReason {
     JobAltered,
     /// The spec cannot be served as it stands, although the schema accepts it.
     SpecInvalid,
+    /// A result waits for a person: decide in `spec.review.decisions`.
+    ReviewNeeded,
+    /// An axis is stronger than what goes with the declared rating.
+    AboveRating,
+    /// All axes were judged, and none is stronger than what goes with the declared rating.
+    WithinRating,
+    /// An axis could not be judged, or was not asked for; none of the others is too strong.
+    AxisNotJudged,
     /// A newer algorithm or model would give another result.
     NewerVersionAvailable,
     /// Results are of the newest algorithms and models.

@@ -62,6 +62,18 @@ pub fn small_title(seed: u32) -> Result<Vec<u8>> {
     )
 }
 
+/// A title in which this is said, in English by a computed voice, over two computed scenes.
+pub fn spoken_title(text: &str) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let voice = folder.path().join("voice.wav");
+    run(Command::new("espeak-ng").args(["-v", "en-gb", "-s", "140", "-w"]).arg(&voice).arg("--").arg(text))?;
+    let voice = voice.to_str().context("the temporary folder has an odd name")?.to_owned();
+    let graph = "testsrc2=s=320x180:r=24:d=4[a];mandelbrot=s=320x180:r=24,trim=duration=4,setpts=PTS-STARTPTS[b];\
+                 [a][b]concat=n=2,format=yuv420p[v];[0:a]apad=whole_dur=8[s]";
+    let video = ["-map", "[v]", "-map", "[s]", "-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac", "-t", "8"];
+    ffmpeg("spoken.mp4", &[&["-i", &voice, "-filter_complex", graph], &video[..]].concat())
+}
+
 /// Reads a file of the artefacts' media folder.
 pub fn clip(name: &str) -> Result<Vec<u8>> {
     let file: PathBuf = artefacts()?.join("media").join(Path::new(name));

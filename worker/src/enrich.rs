@@ -7,18 +7,18 @@ use crate::{
     cpu,
     failure::internal,
     models::Artefacts,
-    pipeline::{self, Done, Work},
+    pipeline::{self, Done, Given, Work},
     progress::Tracker,
     sandbox::{Sandbox, Source},
-    steps::{pretty, quality},
+    steps::{moderation, pretty, quality},
 };
 use clap::Args;
 use sha2::{Digest as _, Sha256};
 use showrunner_contracts::{
     Digest, Document as _, MAX_DOCUMENT_BYTES,
-    manifest::{PublishedStep, StepSummary, TitleManifest},
+    manifest::{AxisSummary, PublishedStep, StepSummary, TitleManifest},
     result::{Failure, Outcome, Reason, RunRecord, StepResult, UnitResult},
-    step::{ModelRef, SourceIdentity, Step, StepParams, step_key, unit_key},
+    step::{Axis, ModelRef, SourceIdentity, Step, StepParams, step_key, unit_key},
     work_order::{Limits, StepOrder},
 };
 use std::{
@@ -58,6 +58,9 @@ pub struct EnrichArguments {
     /// Most characters a second that a cue asks to be read.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..))]
     pub max_chars_per_second: u8,
+    /// Pictures that moderation looks at, a second.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub sample_fps: u8,
     /// Steps to do, separated by commas, such as `shots,chapters`; all without. A step brings no other with it.
     #[arg(long, value_delimiter = ',', value_parser = step)]
     pub only: Vec<Step>,
@@ -122,7 +125,7 @@ pub fn enrich(arguments: &EnrichArguments, launcher: &Path) -> Result<Report, Fa
         sandbox: &sandbox,
         source: &source,
         steps: &steps,
-        given_shots: None,
+        given: &Given::default(),
         limits: &limits,
         sink: &sink,
         tracker: &tracker,
@@ -157,11 +160,6 @@ fn identify(path: &Path) -> io::Result<SourceIdentity> {
 
 fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Artefacts) -> Result<Vec<StepOrder>, Failure> {
     let wanted = |step: Step| arguments.only.is_empty() || arguments.only.contains(&step);
-    for step in Step::iter().filter(|step| wanted(*step)) {
-        if let Some(needed) = step.needs().iter().find(|needed| !wanted(**needed)) {
-            return Err(Failure::new(Reason::OrderMalformed, &format!("the step {step} reads {needed}: name it in --only, too")));
-        }
-    }
     let model = |name: &str| {
         let model = artefacts.model(name, None).map_err(|error| Failure::new(error.reason(), &error.to_string()))?;
         Ok::<_, Failure>(ModelRef { name: model.name, digest: model.digest, licence: model.licence })
@@ -183,7 +181,23 @@ fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Arte
     let speech = if wanted(Step::Subtitles) { vec![model(&arguments.speech_model)?, model("silero-vad")?] } else { Vec::new() };
     let subtitles = order(params, speech, &[]);
     let chapters = order(StepParams::Chapters {}, Vec::new(), std::slice::from_ref(&shots.key));
-    Ok([shots, thumbnails, subtitles, chapters].into_iter().filter(|order| wanted(order.step)).collect())
+    // Without subtitles, language is not asked for.
+    let axes: Vec<Axis> = Axis::iter().filter(|axis| *axis != Axis::Language || wanted(Step::Subtitles)).collect();
+    let watching = axes.iter().filter_map(|axis| moderation::model_of(*axis));
+    let watching = watching.filter(|name| artefacts.model_names().any(|known| known == *name)).map(model);
+    let watching = if wanted(Step::Moderation) { watching.collect::<Result<_, _>>()? } else { Vec::new() };
+    let params = StepParams::Moderation { axes, sample_fps: arguments.sample_fps };
+    let needs = params.needs().iter().map(|_| subtitles.key.clone()).collect::<Vec<_>>();
+    let moderation = order(params, watching, &needs);
+    let steps: Vec<StepOrder> =
+        [shots, thumbnails, subtitles, chapters, moderation].into_iter().filter(|order| wanted(order.step)).collect();
+    for order in &steps {
+        if let Some(needed) = order.params.needs().iter().find(|needed| !wanted(**needed)) {
+            let step = order.step;
+            return Err(Failure::new(Reason::OrderMalformed, &format!("the step {step} reads {needed}: name it in --only, too")));
+        }
+    }
+    Ok(steps)
 }
 
 fn unit(done: Done, steps: &[StepOrder], sandbox: &Sandbox, begun: Instant) -> UnitResult {
@@ -223,6 +237,7 @@ fn manifest(done: &Done, source: &SourceIdentity, out: &Path) -> Result<TitleMan
             step: outcome.step,
             key: outcome.key.clone(),
             skipped: if let Outcome::Skipped(reason) = outcome.outcome { Some(reason) } else { None },
+            withheld: None,
             outputs: result.as_ref().map(|result| result.outputs.clone()).unwrap_or_default(),
             summary: result.as_ref().map(|result| result.summary.clone()),
             models: result.map(|result| result.models).unwrap_or_default(),
@@ -308,6 +323,13 @@ impl Report {
             Some(StepSummary::Chapters { chapters, at_rest, heard }) => {
                 let by = if *heard { "picture and sound" } else { "picture alone" };
                 format!("{chapters} chapters by {by}, {at_rest} begin at rest")
+            }
+            Some(StepSummary::Moderation { axes }) => {
+                let told = |axis: &AxisSummary| match (axis.level, axis.unsupported) {
+                    (Some(level), _) => format!("{} {level} ({} moments)", axis.axis, axis.moments),
+                    (None, why) => format!("{} not judged ({})", axis.axis, why.map(|why| why.to_string()).unwrap_or_default()),
+                };
+                axes.iter().map(told).collect::<Vec<_>>().join(", ")
             }
         }
     }

@@ -4,7 +4,7 @@
 use showrunner_contracts::{
     Document as _, MAX_DOCUMENT_BYTES, ReadError,
     result::{Failure, Reason},
-    step::{MAX_PICKS, MAX_SPRITE_SHEETS, Step, StepParams},
+    step::{MAX_PICKS, MAX_SAMPLE_FPS, MAX_SPRITE_SHEETS, Step, StepParams},
     work_order::WorkOrder,
 };
 use std::{fs::File, io::Read as _, path::Path};
@@ -41,7 +41,7 @@ pub fn check(order: &WorkOrder) -> Result<(), Failure> {
     if order.source.etag.is_empty() || order.source.etag.chars().any(char::is_control) {
         return Err(malformed("the work order names no ETag for the source"));
     }
-    let mut before: Vec<Step> = order.given.iter().map(|given| given.step).collect();
+    let mut before: Vec<Step> = order.given.iter().map(|given| given.step).chain(order.skipped.keys().copied()).collect();
     for ordered in &order.steps {
         let step = ordered.step;
         if order.steps.iter().filter(|other| other.step == step).count() > 1 {
@@ -60,7 +60,7 @@ pub fn check(order: &WorkOrder) -> Result<(), Failure> {
             );
             return Err(Failure::new(Reason::WorkerVersionMismatch, &message));
         }
-        if let Some(missing) = step.needs().iter().find(|needed| !before.contains(needed)) {
+        if let Some(missing) = ordered.params.needs().iter().find(|needed| !before.contains(needed)) {
             return Err(malformed(&format!(
                 "the step {step} reads {missing}, which the work order neither gives nor does first"
             )));
@@ -86,7 +86,7 @@ pub fn files(params: &StepParams) -> Vec<String> {
             debug_assert!(slots.len() >= MAX_SPRITE_SHEETS, "sheets are among the slots");
             slots.into_iter().filter(|slot| !unused.contains(slot)).collect()
         }
-        StepParams::Shots {} | StepParams::Subtitles { .. } | StepParams::Chapters {} => slots,
+        StepParams::Shots {} | StepParams::Subtitles { .. } | StepParams::Chapters {} | StepParams::Moderation { .. } => slots,
     }
 }
 
@@ -102,6 +102,15 @@ fn check_params(params: &StepParams) -> Result<(), Failure> {
         }
         StepParams::Subtitles { max_chars_per_second: 0, .. } => {
             return Err(malformed("subtitles: a reading speed of 0 cannot be kept"));
+        }
+        StepParams::Moderation { axes, sample_fps } => {
+            let in_order = axes.is_sorted_by(|a, b| a < b);
+            if axes.is_empty() || !in_order || !(1..=MAX_SAMPLE_FPS).contains(sample_fps) {
+                let message = format!(
+                    "moderation: axes must be named once each and in order, and 1 to {MAX_SAMPLE_FPS} pictures a second looked at"
+                );
+                return Err(malformed(&message));
+            }
         }
         StepParams::Shots {} | StepParams::Subtitles { .. } | StepParams::Chapters {} => {}
     }

@@ -8,15 +8,14 @@ use crate::{
     farewell::Farewell,
     models::Artefacts,
     order,
-    pipeline::{self, Done, Work},
+    pipeline::{self, Done, Given, Work},
     progress::Tracker,
     sandbox::{Policy, Sandbox, Source},
-    steps::shots::FILE as SHOTS_FILE,
+    steps::{moderation::Spoken, shots::FILE as SHOTS_FILE, subtitles::FILE as SUBTITLES_FILE},
     store::{Patience, Store},
 };
 use showrunner_contracts::{
-    Digest, Document as _, MAX_DOCUMENT_BYTES,
-    documents::ShotsDocument,
+    Digest, Document, MAX_DOCUMENT_BYTES,
     progress::Doing,
     result::{Failure, Outcome, Reason, RunRecord, StepOutcome, Termination, UnitResult, exit},
     step::Step,
@@ -154,7 +153,7 @@ struct Prepared {
     artefacts: Artefacts,
     sandbox: Sandbox,
     source: Source,
-    given_shots: Option<ShotsDocument>,
+    given: Given,
     _scratch: Scratch,
 }
 
@@ -170,7 +169,7 @@ fn prepare(
     }
     let artefacts = Artefacts::from_environment();
     let sandbox = Sandbox::new(&places.launcher, artefacts.root(), places.policy).map_err(internal)?;
-    let given_shots = given_shots(order, store, left)?;
+    let given = given(order, store, left)?;
     tracker.doing(Doing::Fetching);
     let mut scratch = Scratch::new(&places.scratch)?;
     let size = order.source.size_bytes;
@@ -182,7 +181,7 @@ fn prepare(
     }
     let source =
         Source::open(&scratch.path).map_err(|error| internal(format_args!("failed to open the scratch file: {error}")))?;
-    Ok(Prepared { artefacts, sandbox, source, given_shots, _scratch: scratch })
+    Ok(Prepared { artefacts, sandbox, source, given, _scratch: scratch })
 }
 
 impl Prepared {
@@ -193,7 +192,7 @@ impl Prepared {
             sandbox: &self.sandbox,
             source: &self.source,
             steps: left,
-            given_shots: self.given_shots.as_ref(),
+            given: &self.given,
             limits: &order.limits,
             sink: &sink,
             tracker,
@@ -202,20 +201,33 @@ impl Prepared {
     }
 }
 
-/// The shots of an earlier attempt, when a step that is left reads them and they are not done here.
-fn given_shots(order: &WorkOrder, store: &Store, left: &[StepOrder]) -> Result<Option<ShotsDocument>, Failure> {
-    let read = left.iter().any(|step| step.step.needs().contains(&Step::Shots));
-    let Some(given) = order.given.iter().find(|given| read && given.step == Step::Shots && given.name == SHOTS_FILE) else {
+/// What earlier attempts left for the steps that are left to do here.
+fn given(order: &WorkOrder, store: &Store, left: &[StepOrder]) -> Result<Given, Failure> {
+    let is_read = |step: Step| left.iter().any(|order| order.params.needs().contains(&step));
+    let mut given = Given::default();
+    if is_read(Step::Shots) {
+        given.shots = document(order, store, Step::Shots, SHOTS_FILE)?;
+    }
+    if is_read(Step::Subtitles) {
+        let cues = document(order, store, Step::Subtitles, SUBTITLES_FILE)?.map(Spoken::Cues);
+        given.spoken = cues.or_else(|| order.skipped.get(&Step::Subtitles).map(|reason| Spoken::Nothing(*reason)));
+    }
+    Ok(given)
+}
+
+/// A document that a step of an earlier attempt left, where the order gives one.
+fn document<D: Document>(order: &WorkOrder, store: &Store, step: Step, name: &str) -> Result<Option<D>, Failure> {
+    let Some(given) = order.given.iter().find(|given| given.step == step && given.name == name) else {
         return Ok(None);
     };
-    let what = "the shots of an earlier attempt";
+    let what = format!("the {step} of an earlier attempt");
     let gone =
         |detail: &str| internal(format_args!("failed to read {what}: {detail}; they are made again when the title is refreshed"));
-    let bytes = store.get(what, &given.url, MAX_DOCUMENT_BYTES)?.ok_or_else(|| gone("they are no longer in the store"))?;
+    let bytes = store.get(&what, &given.url, MAX_DOCUMENT_BYTES)?.ok_or_else(|| gone("they are no longer in the store"))?;
     if Digest::of(&bytes) != given.sha256 {
         return Err(gone("their digest is another"));
     }
-    ShotsDocument::from_bytes(&bytes).map(Some).map_err(|error| gone(&error.to_string()))
+    D::from_bytes(&bytes).map(Some).map_err(|error| gone(&error.to_string()))
 }
 
 /// The source on the scratch volume; gone when dropped.

@@ -2,6 +2,8 @@
 
 pub mod chapters;
 pub mod jpeg;
+pub mod moderation;
+pub mod picture_model;
 pub mod quality;
 pub mod sheet;
 pub mod shots;

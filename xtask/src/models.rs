@@ -71,6 +71,7 @@ fn step(model: &str) -> Result<Step> {
     match model.split('-').next() {
         Some("whisper" | "silero") => Ok(Step::Subtitles),
         Some("thumbnail") => Ok(Step::Thumbnails),
+        Some("moderation") => Ok(Step::Moderation),
         Some("shots") => Ok(Step::Shots),
         _ => anyhow::bail!("failed to tell which step model {model} serves: say so in xtask/src/models.rs"),
     }

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
 use showrunner_contracts::{
     Document,
-    documents::{ChaptersDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
+    documents::{ChaptersDocument, ModerationDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
     manifest::TitleManifest,
     progress::Progress,
     result::{StepResult, Termination, UnitResult},
@@ -21,6 +21,7 @@ pub(crate) fn all() -> Result<Vec<(String, String)>> {
         document::<ThumbnailsDocument>(),
         document::<SubtitlesDocument>(),
         document::<ChaptersDocument>(),
+        document::<ModerationDocument>(),
         document::<WorkOrder>(),
         document::<StepResult>(),
         document::<UnitResult>(),

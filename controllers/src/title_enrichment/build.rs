@@ -78,6 +78,7 @@ pub fn work_order(order: &Order, uid: &str, settings: &TitleSettings, sign: &dyn
             .into_iter()
             .flatten()
             .collect(),
+        skipped: order.skipped.clone(),
         grants: Grants {
             folder: format!("{}/", sign.key(&folder)?),
             files,

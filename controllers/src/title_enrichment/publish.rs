@@ -260,7 +260,13 @@ pub fn manifest(edition: &Edition, results: &[Option<StepResult>], media: MediaS
     let steps = edition.steps.iter().zip(results).map(|(step, result)| PublishedStep {
         step: step.step,
         key: step.key.clone(),
-        skipped: step.result.as_ref().err().and_then(|word| Reason::iter().find(|reason| reason.to_string() == *word)),
+        withheld: step.withheld,
+        skipped: step
+            .result
+            .as_ref()
+            .err()
+            .filter(|_| step.withheld.is_none())
+            .and_then(|word| Reason::iter().find(|reason| reason.to_string() == *word)),
         outputs: result.as_ref().map(|result| result.outputs.clone()).unwrap_or_default(),
         summary: result.as_ref().map(|result| result.summary.clone()),
         models: result.as_ref().map(|result| result.models.clone()).unwrap_or_default(),

@@ -39,6 +39,7 @@ pub fn tell(status: &mut TitleEnrichmentStatus, verdict: &Verdict, generation: i
     set_or_remove(status, busy, want(condition::RECONCILING, Truth::True, &verdict.message), generation, now);
     set_or_remove(status, verdict.stalled, want(condition::STALLED, Truth::True, &verdict.message), generation, now);
     outdated(status, verdict, generation, now);
+    discrepancy(status, verdict, generation, now);
     let moved = before.as_deref() != Some(reason.as_str());
     let worth = flipped == Change::Flipped || (moved && (verdict.stalled || needs_a_person(verdict.reason)));
     let severity = if verdict.stalled || needs_a_person(verdict.reason) { Severity::Warning } else { Severity::Normal };
@@ -73,9 +74,19 @@ fn outdated(status: &mut TitleEnrichmentStatus, verdict: &Verdict, generation: i
     conditions::set(&mut status.conditions, want, generation, now);
 }
 
+/// Whether a title goes with its declared rating; nothing is said of it before that was looked at.
+fn discrepancy(status: &mut TitleEnrichmentStatus, verdict: &Verdict, generation: i64, now: Timestamp) {
+    let Some(found) = &verdict.discrepancy else {
+        conditions::remove(&mut status.conditions, condition::RATING_DISCREPANCY);
+        return;
+    };
+    let (type_, reason, message) = (condition::RATING_DISCREPANCY, found.reason.to_string(), found.message.clone());
+    conditions::set(&mut status.conditions, Want { type_, status: found.truth, reason: &reason, message }, generation, now);
+}
+
 /// Share of the work done, in coarse steps: what is shown changes seldom, so that it may be stored.
 fn progress(status: &TitleEnrichmentStatus, verdict: &Verdict) -> String {
-    if verdict.phase == Phase::Published {
+    if matches!(verdict.phase, Phase::Published | Phase::NeedsReview) {
         return "100%".to_owned();
     }
     let all = status.steps.len().max(1);
@@ -111,5 +122,6 @@ fn needs_a_person(reason: TitleReason) -> bool {
             | TitleReason::JobConflict
             | TitleReason::JobRefused
             | TitleReason::ResultInvalid
+            | TitleReason::ReviewNeeded
     )
 }

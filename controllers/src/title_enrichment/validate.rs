@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use showrunner_contracts::{
     Digest,
-    step::{ModelRef, Step, StepParams},
+    step::{Axis, ModelRef, Step, StepParams},
 };
 use showrunner_crds::common::{Accelerator, parse_duration};
-use showrunner_crds::title_enrichment::{TitleEnrichmentSpec, TitleReason};
+use showrunner_crds::title_enrichment::{
+    DeclaredRating, HoldRule, ModerationAxis, RatingSystem, ReviewDecision, TitleEnrichmentSpec, TitleReason,
+};
 use showrunner_kit::jobs::{AcceleratorClass, JobsConfig};
+use showrunner_moderation::{Rating, System};
+
+use strum::IntoEnumIterator as _;
 
 use super::settings::TitleSettings;
 
@@ -18,6 +23,9 @@ use super::settings::TitleSettings;
 pub const VOICE_ACTIVITY_MODEL: &str = "silero-vad";
 /// The model that scores thumbnails, where the catalogue has it; else the classical scores are used.
 pub const THUMBNAIL_MODEL: &str = "thumbnail-quality";
+
+/// Models that moderation looks at pictures with, by axis, where the catalogue has them; without one its axis is not judged.
+pub const MODERATION_MODELS: [(Axis, &str); 2] = [(Axis::Nudity, "moderation-nudity"), (Axis::Violence, "moderation-violence")];
 
 /// Longest time that anything may be given; the schema's longest, for a server that does not check it.
 const LONGEST: Duration = Duration::from_hours(720);
@@ -65,6 +73,21 @@ pub struct Wish {
     pub suspend: bool,
     /// Changes when outdated steps are to be done again.
     pub refresh: Option<String>,
+    /// The rating that was declared.
+    pub rating: Option<Rating>,
+    /// What waits for a person, and what people decided.
+    pub review: Review,
+}
+
+/// What waits for a person, and what people decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Review {
+    /// Rules that hold a result.
+    pub hold: Vec<HoldRule>,
+    /// Steps that always wait.
+    pub always: Vec<Step>,
+    /// Decisions, by the name of their step.
+    pub decisions: Vec<ReviewDecision>,
 }
 
 /// One step as it is wanted.
@@ -112,6 +135,31 @@ pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
         deadline: duration("spec.deadline", &spec.deadline)?,
         suspend: spec.suspend,
         refresh: spec.refresh.clone(),
+        rating: spec.title.as_ref().and_then(|title| title.declared_rating.as_ref()).map(rating).transpose()?,
+        review: Review {
+            hold: spec.review.hold.clone(),
+            always: Step::iter()
+                .filter(|step| spec.review.always.iter().any(|name| name.to_string() == step.to_string()))
+                .collect(),
+            decisions: spec.review.decisions.clone(),
+        },
+    })
+}
+
+fn rating(declared: &DeclaredRating) -> Result<Rating, Refusal> {
+    let system = match declared.system {
+        RatingSystem::Bbfc => System::Bbfc,
+        RatingSystem::Mpa => System::Mpa,
+        RatingSystem::Fsk => System::Fsk,
+    };
+    Rating::known(system, &declared.category).ok_or_else(|| {
+        let known = showrunner_moderation::CATEGORIES.iter().find(|(of, _)| *of == system).map_or(&[][..], |(_, names)| names);
+        let message = format!(
+            "spec.title.declaredRating: {system} has no category {:?}: use one of {}",
+            declared.category,
+            known.join(", ")
+        );
+        Refusal::new(TitleReason::SpecInvalid, message)
     })
 }
 
@@ -145,25 +193,50 @@ fn steps(
     if spec.chapters.enabled {
         steps.push(WishedStep { params: StepParams::Chapters {}, chosen_models: Vec::new() });
     }
+    if spec.moderation.enabled {
+        let wants = |axis: &ModerationAxis| spec.moderation.axes.contains(axis);
+        let axes: Vec<Axis> = ModerationAxis::iter().filter(wants).map(axis).collect();
+        if axes.is_empty() {
+            return Err(Refusal::new(TitleReason::SpecInvalid, "spec.moderation.axes names nothing to judge"));
+        }
+        if axes.contains(&Axis::Language) && !spec.subtitles.enabled {
+            let message = "language is judged by what the subtitles hear: enable spec.subtitles too, or leave Language out of spec.moderation.axes";
+            return Err(Refusal::new(TitleReason::SpecInvalid, message));
+        }
+        let params = StepParams::Moderation { axes, sample_fps: spec.moderation.sample_fps };
+        steps.push(WishedStep { params, chosen_models: Vec::new() });
+    }
     if steps.is_empty() {
         return Err(Refusal::new(
             TitleReason::SpecInvalid,
-            "nothing is enabled: enable at least one of shots, thumbnails, subtitles and chapters",
+            "nothing is enabled: enable at least one of shots, thumbnails, subtitles, chapters and moderation",
         ));
     }
     Ok(steps)
 }
 
+const fn axis(axis: ModerationAxis) -> Axis {
+    match axis {
+        ModerationAxis::Nudity => Axis::Nudity,
+        ModerationAxis::Violence => Axis::Violence,
+        ModerationAxis::Language => Axis::Language,
+    }
+}
+
 /// The models a step uses: those that were chosen first, then those that come with the step.
 pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<ModelRef>, Refusal> {
     let step = wished.params.step();
-    let companions: &[&str] = match step {
-        Step::Subtitles => &[VOICE_ACTIVITY_MODEL],
-        Step::Thumbnails if settings.model(THUMBNAIL_MODEL).is_some() => &[THUMBNAIL_MODEL],
-        Step::Shots | Step::Thumbnails | Step::Chapters => &[],
+    let companions: Vec<&str> = match &wished.params {
+        StepParams::Subtitles { .. } => vec![VOICE_ACTIVITY_MODEL],
+        StepParams::Thumbnails { .. } if settings.model(THUMBNAIL_MODEL).is_some() => vec![THUMBNAIL_MODEL],
+        StepParams::Moderation { axes, .. } => {
+            let asked = MODERATION_MODELS.iter().filter(|(axis, name)| axes.contains(axis) && settings.model(name).is_some());
+            asked.map(|(_, name)| *name).collect()
+        }
+        StepParams::Shots {} | StepParams::Thumbnails { .. } | StepParams::Chapters {} => Vec::new(),
     };
     let names = wished.chosen_models.iter().map(String::as_str);
-    names.chain(companions.iter().copied()).map(|name| model(step, name, wished, settings)).collect()
+    names.chain(companions).map(|name| model(step, name, wished, settings)).collect()
 }
 
 fn model(step: Step, name: &str, wished: &WishedStep, settings: &TitleSettings) -> Result<ModelRef, Refusal> {

@@ -10,6 +10,7 @@ mod inputs;
 mod operations;
 mod policy;
 mod reach;
+mod review;
 mod secrets;
 mod titles;
 
@@ -17,7 +18,7 @@ use showrunner_e2e::suite::{self, Trials};
 
 fn main() -> std::process::ExitCode {
     suite::run("e2e", |suite| Trials {
-        peaceful: [api::tests, policy::tests, access::tests, reach::tests, inputs::tests, titles::tests]
+        peaceful: [api::tests, policy::tests, access::tests, reach::tests, inputs::tests, titles::tests, review::tests]
             .into_iter()
             .flat_map(|tests| tests(suite))
             .collect(),

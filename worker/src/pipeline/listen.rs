@@ -1,6 +1,6 @@
 //! The pass through the sound: one decode for all that listen to it.
 
-use super::{Audible, Decodes, Work, child_limits, cut_short, longest, outcome, seconds, settled};
+use super::{Audible, Decodes, Work, child_limits, cut_short, longest, look::Found, outcome, seconds, settled};
 use crate::{
     commit::commit,
     cpu::{self, Meter},
@@ -13,7 +13,8 @@ use crate::{
     steps::{
         chapters::Hearing,
         failure_in,
-        subtitles::{Heard, Subtitles},
+        moderation::Spoken,
+        subtitles::{self, Heard, Subtitles},
     },
 };
 use showrunner_chapters::Sound;
@@ -30,10 +31,10 @@ use std::{
 /// What a step that needs more than the sound takes from this pass.
 #[derive(Debug, Default)]
 pub(super) struct Sounds {
-    /// Slices; none where the title has no sound.
-    pub(super) slices: Vec<Sound>,
-    /// What listening used.
-    pub(super) used: Meter,
+    /// Slices, and what listening used; none where the title has no sound, or nobody asked.
+    pub(super) slices: Option<Found<Vec<Sound>>>,
+    /// What is said; none where that is not found out here.
+    pub(super) spoken: Option<Result<Spoken, Failure>>,
 }
 
 /// The steps that are done with this pass, and what it leaves to others where they ask for it.
@@ -93,7 +94,8 @@ pub(super) fn listen(
     let Audible { subtitles: order } = audible;
     if probed.sound().is_none() || (order.is_none() && !for_others) {
         let skipped = order.map(|order| outcome(order, Outcome::Skipped(Reason::NoSound), begun, None));
-        return (skipped.into_iter().collect(), Ok(Sounds::default()));
+        let spoken = order.map(|_| Ok(Spoken::Nothing(Reason::NoSound)));
+        return (skipped.into_iter().collect(), Ok(Sounds { slices: None, spoken }));
     }
     let longest = longest(work, sound::time_base());
     let new = |order: &StepOrder| Subtitles::new(work.artefacts, &order.models, &order.params, longest);
@@ -103,17 +105,15 @@ pub(super) fn listen(
         hear(work, probed, decodes, &mut listeners);
     }
     let Listeners { mut subtitles, ear, ear_used } = listeners;
-    let mut steps = Vec::new();
+    let (mut steps, mut spoken) = (Vec::new(), None);
     if let (Some(order), Some(subtitles)) = (order, &mut subtitles) {
-        steps.push(finish(work, probed, order, subtitles, begun, name, ear_used.used()));
+        let (step, said) = finish(work, probed, order, subtitles, begun, name, ear_used.used());
+        steps.push(step);
+        spoken = Some(said);
     }
     drop(subtitles);
-    let heard = match ear {
-        None => Ok(Sounds::default()),
-        Some(Ok(ear)) => Ok(Sounds { slices: ear.finish(), used: ear_used }),
-        Some(Err(failure)) => Err(failure),
-    };
-    (steps, heard)
+    let slices = ear.map(|ear| (ear.map(Hearing::finish), ear_used));
+    (steps, Ok(Sounds { slices, spoken }))
 }
 
 /// Decodes the sound for all listeners.
@@ -145,8 +145,12 @@ fn finish(
     begun: Instant,
     name: &str,
     others_used: Duration,
-) -> StepOutcome {
+) -> (StepOutcome, Result<Spoken, Failure>) {
     let made = subtitles.as_mut().map_err(|failure| failure.clone()).and_then(Subtitles::finish);
+    let spoken = made.as_ref().map_err(Clone::clone).and_then(|heard| match heard {
+        Heard::NoSpeech => Ok(Spoken::Nothing(Reason::NoSpeech)),
+        Heard::Made(made) => subtitles::said(made).map(Spoken::Cues),
+    });
     let committed = made.and_then(|heard| match heard {
         Heard::NoSpeech => Ok(None),
         Heard::Made(made) => commit(work.sink, order, &media::summary(probed), *made).map(Some),
@@ -154,9 +158,10 @@ fn finish(
     // The models' own threads end, and are told no more, when the models go.
     let ended = subtitles.as_ref().map_or(Duration::ZERO, Subtitles::ended_threads);
     let used = cpu::of_threads_named(name).map(|living| (living + ended).saturating_sub(others_used));
-    match committed {
+    let step = match committed {
         Ok(None) => outcome(order, Outcome::Skipped(Reason::NoSpeech), begun, used),
         Ok(Some(committed)) => settled(work, order, Ok(committed), begun, used),
         Err(failure) => settled(work, order, Err(failure), begun, used),
-    }
+    };
+    (step, spoken)
 }

@@ -1,6 +1,6 @@
 //! The pass through the picture: one decode for all that look at it.
 
-use super::{Decodes, Visual, Work, all, child_limits, cut_short, longest, outcome, seconds, settled};
+use super::{Decodes, Others, Visual, Work, all, child_limits, cut_short, longest, outcome, seconds, settled};
 use crate::{
     commit::commit,
     cpu::Meter,
@@ -12,6 +12,7 @@ use crate::{
     steps::{
         chapters::Sight,
         failure_in,
+        moderation::{Watch, Watched},
         shots::{self, Motions, Shots},
         thumbnails::Thumbnails,
     },
@@ -25,27 +26,30 @@ use showrunner_contracts::{
 use showrunner_timeline::Ticks;
 use std::{borrow::Cow, sync::atomic::Ordering, time::Instant};
 
+/// What somebody found who looked, and what that used.
+pub(super) type Found<T> = (Result<T, Failure>, Meter);
+
 /// What a step that needs more than the picture takes from this pass.
 #[derive(Debug)]
 pub(super) struct Seen<'a> {
     /// The title's shots.
-    pub(super) shots: Cow<'a, ShotsDocument>,
-    /// What it looks like now and then.
-    pub(super) looks: Vec<(Ticks, Look)>,
-    /// What looking used.
-    pub(super) used: Meter,
+    pub(super) shots: Result<Cow<'a, ShotsDocument>, Failure>,
+    /// What it looks like now and then, and what looking used.
+    pub(super) sight: Option<Found<Vec<(Ticks, Look)>>>,
+    /// What the models saw, and what they used.
+    pub(super) watch: Option<Found<Watched>>,
 }
 
 /// The steps that are done with this pass, and what it leaves to others where they ask for it.
 pub(super) type Looked<'a> = (Vec<StepOutcome>, Result<Option<Seen<'a>>, Failure>);
 
-/// Goes through the picture; with `for_others`, it is seen for steps that are done later, too.
-pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, for_others: bool, decodes: &Decodes) -> Looked<'a> {
+/// Goes through the picture, for `others` that are done later, too.
+pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, others: Others<'_>, decodes: &Decodes) -> Looked<'a> {
     let begun = Instant::now();
     let Visual { shots: for_shots, thumbnails: for_thumbnails } = visual;
     let orders = &visual.all();
     let failed = |failure: &Failure| (all(orders, failure, begun), Err(failure.clone()));
-    if (orders.is_empty() && !for_others) || probed.picture().is_none() {
+    if (orders.is_empty() && !others.look()) || probed.picture().is_none() {
         let skipped = orders.iter().map(|order| outcome(order, Outcome::Skipped(Reason::NoPicture), begun, None));
         return (skipped.collect(), Ok(None));
     }
@@ -53,22 +57,29 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, for_o
     // The detector runs for others, too, when the shots are given: how much frames move is part of their measure.
     let stills = for_shots.is_some();
     let mut shots = Shots::new(base, longest(work, base), seconds(probed), &motions, work.tracker, stills);
-    let mut sight = for_others.then(|| Sight::new(base, longest(work, base)));
-    let mut preparing = Meter::default();
+    let mut sight = others.sight.then(|| Sight::new(base, longest(work, base)));
+    let (mut preparing, mut loading) = (Meter::default(), Meter::default());
+    let watch = others.watch.map(|order| loading.turn(|| Watch::new(order, base, longest(work, base), work.artefacts)));
+    let (mut watch, watch_unready) = match watch {
+        None => (None, None),
+        Some(Ok(watch)) => (Some(watch), None),
+        Some(Err(failure)) => (None, Some(failure)),
+    };
     let new = |order| Thumbnails::new(order, base, longest(work, base), &motions, work.artefacts);
     let (mut thumbnails, unready) = match for_thumbnails.map(|order| preparing.turn(|| new(order))) {
         None => (None, None),
         Some(Ok(thumbnails)) => (Some(thumbnails), None),
         Some(Err(failure)) => (None, Some(failure)),
     };
-    if thumbnails.is_none() && for_shots.is_none() && !for_others {
-        return failed(&unready.unwrap_or_else(|| internal("there is nothing to look for")));
+    if thumbnails.is_none() && for_shots.is_none() && sight.is_none() && watch.is_none() {
+        return failed(&unready.or(watch_unready).unwrap_or_else(|| internal("there is nothing to look for")));
     }
     let plan = Plan { candidates: thumbnails.is_some(), threads: work.limits.threads, limits: child_limits(work.limits) };
     decodes.picture.fetch_add(1, Ordering::Relaxed);
     let viewed = {
         let mut viewers = vec![&mut shots as &mut dyn Viewer];
         viewers.extend(sight.as_mut().map(|sight| sight as &mut dyn Viewer));
+        viewers.extend(watch.as_mut().map(|watch| watch as &mut dyn Viewer));
         viewers.extend(thumbnails.as_mut().map(|thumbnails| thumbnails as &mut dyn Viewer));
         fanout::view(work.sandbox, work.source, probed, &plan, &mut viewers)
     };
@@ -83,7 +94,9 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, for_o
     let mut ends = viewed.used.into_iter().zip(viewed.failures.into_iter().map(|failure| failure.map(failure_in)));
     let mut end_of = |there: bool| if there { ends.next().unwrap_or_default() } else { Default::default() };
     let (mut shots_used, shots_failed) = end_of(true);
-    let (mut sight_used, sight_failed) = end_of(for_others);
+    let (mut sight_used, sight_failed) = end_of(sight.is_some());
+    let (mut watch_used, watch_failed) = end_of(watch.is_some());
+    watch_used.add(loading);
     let (mut thumbnails_used, thumbnails_failed) = end_of(thumbnails.is_some());
     thumbnails_used.add(preparing);
     let thumbnails_failed = thumbnails_failed.or(unready);
@@ -110,10 +123,12 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, for_o
     } else if for_thumbnails.is_some() {
         // It looked for others alone.
         thumbnails_used.add(shots_used);
-    } else {
+    } else if sight.is_some() {
         sight_used.add(shots_used);
+    } else {
+        watch_used.add(shots_used);
     }
-    let shots = match (work.given_shots, found) {
+    let shots = match (&work.given.shots, found) {
         (Some(given), _) => Ok(Cow::Borrowed(given)),
         (None, Ok(found)) => Ok(Cow::Owned(found.document)),
         (None, Err(failure)) => Err(failure),
@@ -129,10 +144,10 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, for_o
         });
         outcomes.push(settled(work, order, committed, begun, Some(thumbnails_used.used())));
     }
-    let seen = match (sight_failed, sight) {
-        (Some(failure), _) => Err(failure),
-        (None, None) => Ok(None),
-        (None, Some(sight)) => shots.map(|shots| Some(Seen { shots, looks: sight.finish(), used: sight_used })),
+    let sight = sight.map(|sight| (sight_failed.map_or_else(|| Ok(sight.finish()), Err), sight_used));
+    let watch = match (watch_failed.or(watch_unready), watch) {
+        (Some(failure), _) => Some((Err(failure), watch_used)),
+        (None, watch) => watch.map(|watch| (Ok(watch.finish()), watch_used)),
     };
-    (outcomes, seen)
+    (outcomes, Ok(Some(Seen { shots, sight, watch })))
 }

@@ -1,11 +1,12 @@
 //! A title's way: probe, then picture and sound side by side, each decoded once; every step is committed as soon as it is
 //! done and fails alone. Runs media tools through the other rooms; writes through the sink.
 
+mod join;
 mod listen;
 mod look;
 
 use crate::{
-    commit::{Sink, commit},
+    commit::Sink,
     cpu,
     failure::{internal, of_panic, of_refusal},
     media,
@@ -13,10 +14,14 @@ use crate::{
     probe::{Probe, probe},
     progress::{Pass, Tracker},
     sandbox::{self, Sandbox, Source},
-    steps::{Longest, chapters},
+    steps::{
+        Longest,
+        moderation::{self, Spoken},
+    },
 };
-use listen::{Listened, Sounds, listen};
-use look::{Looked, Seen, look};
+use join::{Left, join};
+use listen::{Listened, listen};
+use look::{Looked, look};
 use showrunner_contracts::{
     documents::ShotsDocument,
     manifest::MediaSummary,
@@ -47,14 +52,23 @@ pub struct Work<'a> {
     pub source: &'a Source,
     /// What to do, dependencies first.
     pub steps: &'a [StepOrder],
-    /// Shots of an earlier attempt, for a step that reads them when they are not to be done.
-    pub given_shots: Option<&'a ShotsDocument>,
+    /// What earlier attempts left.
+    pub given: &'a Given,
     /// What may be used.
     pub limits: &'a Limits,
     /// Where finished work goes.
     pub sink: &'a dyn Sink,
     /// Where progress is counted.
     pub tracker: &'a Tracker,
+}
+
+/// What earlier attempts left for steps that read it when it is not to be done.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// The title's shots.
+    pub shots: Option<ShotsDocument>,
+    /// What is said in it.
+    pub spoken: Option<Spoken>,
 }
 
 /// What became of a title.
@@ -91,7 +105,8 @@ pub fn run(work: Work<'_>) -> Done {
     let begun = Instant::now();
     work.tracker.doing(Doing::Probing);
     let Shares { visual, audible, joint } = share_out(work.steps);
-    let (to_see, to_hear, for_others) = (visual.all(), audible.all(), !joint.all().is_empty());
+    let (to_see, to_hear) = (visual.all(), audible.all());
+    let others = joint.others();
     let probed = match open(work) {
         Ok(probed) => probed,
         Err(failure) => {
@@ -100,17 +115,17 @@ pub fn run(work: Work<'_>) -> Done {
         }
     };
     let mut passes = Vec::new();
-    passes.extend(((!to_see.is_empty() || for_others) && probed.picture().is_some()).then_some(Pass::Picture));
-    passes.extend(((!to_hear.is_empty() || for_others) && probed.sound().is_some()).then_some(Pass::Sound));
+    passes.extend(((!to_see.is_empty() || others.look()) && probed.picture().is_some()).then_some(Pass::Picture));
+    passes.extend(((!to_hear.is_empty() || others.ear) && probed.sound().is_some()).then_some(Pass::Sound));
     work.tracker.begin(&passes);
     let decodes = Decodes::default();
     let (looked, listened) = thread::scope(|scope| {
         // Each decoder's life is tied to the thread that started it, and that thread lives until its pass is over.
-        let looking = scope.spawn(|| guarded(&to_see, begun, || look(work, &probed, visual, for_others, &decodes)));
+        let looking = scope.spawn(|| guarded(&to_see, begun, || look(work, &probed, visual, others, &decodes)));
         let name = cpu::new_name(LISTENING);
         let listening = thread::Builder::new().name(name.clone()).spawn_scoped(scope, {
             let (probed, to_hear, decodes) = (&probed, &to_hear, &decodes);
-            move || guarded(to_hear, begun, || listen(work, probed, audible, for_others, decodes, &name))
+            move || guarded(to_hear, begun, || listen(work, probed, audible, others.ear, decodes, &name))
         });
         let listened: Listened = match listening.map(thread::ScopedJoinHandle::join) {
             Ok(done) => done.unwrap_or_else(|payload| lost(&to_hear, &of_panic(payload.as_ref()), begun)),
@@ -122,7 +137,7 @@ pub fn run(work: Work<'_>) -> Done {
     let (mut steps, seen) = looked;
     let (of_sound, heard) = listened;
     steps.extend(of_sound);
-    steps.extend(join(work, &probed, joint, seen, heard, begun));
+    steps.extend(join(work, &probed, joint, &Left { seen, heard }, begun));
     steps.sort_by_key(|outcome| work.steps.iter().position(|order| order.step == outcome.step));
     let count = |decodes: &AtomicU32| decodes.load(Ordering::Relaxed);
     let told = |cpu: &OnceLock<Duration>| cpu.get().map(|cpu| cpu.as_millis() as u64);
@@ -167,12 +182,34 @@ impl<'a> Audible<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Joint<'a> {
     chapters: Option<&'a StepOrder>,
+    moderation: Option<&'a StepOrder>,
 }
 
 impl<'a> Joint<'a> {
-    fn all(self) -> Vec<&'a StepOrder> {
-        let Self { chapters } = self;
-        chapters.into_iter().collect()
+    /// What these steps take from the passes.
+    fn others(self) -> Others<'a> {
+        let Self { chapters, moderation } = self;
+        let looks = |order: &&StepOrder| {
+            moderation::asked(order).is_ok_and(|(axes, _)| axes.iter().any(|axis| moderation::model_of(*axis).is_some()))
+        };
+        Others { sight: chapters.is_some(), watch: moderation.filter(looks), ear: chapters.is_some() }
+    }
+}
+
+/// What the passes do for steps that are done later.
+#[derive(Clone, Copy, Debug, Default)]
+struct Others<'a> {
+    /// Look at the picture for chapters.
+    sight: bool,
+    /// Watch the picture for moderation.
+    watch: Option<&'a StepOrder>,
+    /// Listen to the sound for chapters.
+    ear: bool,
+}
+
+impl Others<'_> {
+    const fn look(self) -> bool {
+        self.sight || self.watch.is_some()
     }
 }
 
@@ -193,40 +230,11 @@ fn share_out(steps: &[StepOrder]) -> Shares<'_> {
             Step::Thumbnails => &mut shares.visual.thumbnails,
             Step::Subtitles => &mut shares.audible.subtitles,
             Step::Chapters => &mut shares.joint.chapters,
+            Step::Moderation => &mut shares.joint.moderation,
         };
         *place = Some(order);
     }
     shares
-}
-
-/// The steps that need what both passes leave.
-fn join(
-    work: Work<'_>,
-    probed: &Probe,
-    joint: Joint<'_>,
-    seen: Result<Option<Seen<'_>>, Failure>,
-    heard: Result<Sounds, Failure>,
-    begun: Instant,
-) -> Vec<StepOutcome> {
-    let Joint { chapters: order } = joint;
-    let Some(order) = order else { return Vec::new() };
-    let made = || {
-        let (seen, heard) = (seen?, heard?);
-        let Some(seen) = seen else { return Ok(None) };
-        let mut used = seen.used;
-        used.add(heard.used);
-        let committed = used.turn(|| {
-            let made = chapters::made(&seen.shots, probed.time_base(), &seen.looks, &heard.slices)?;
-            commit(work.sink, order, &media::summary(probed), made)
-        })?;
-        Ok(Some((committed, used.used())))
-    };
-    let done = catch_unwind(AssertUnwindSafe(made)).unwrap_or_else(|payload| Err(of_panic(payload.as_ref())));
-    vec![match done {
-        Ok(None) => outcome(order, Outcome::Skipped(Reason::NoPicture), begun, None),
-        Ok(Some((committed, used))) => settled(work, order, Ok(committed), begun, Some(used)),
-        Err(failure) => settled(work, order, Err(failure), begun, None),
-    }]
 }
 
 /// Finds out what the source is, and whether it is within the order's limits.
@@ -314,7 +322,7 @@ fn seconds(probed: &Probe) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use showrunner_contracts::Digest;
+    use showrunner_contracts::{Digest, step::Axis};
     use strum::IntoEnumIterator as _;
 
     #[test]
@@ -324,6 +332,7 @@ mod tests {
             Step::Thumbnails => StepParams::Thumbnails { select: 1, sprite_interval_ms: 1000 },
             Step::Subtitles => StepParams::Subtitles { language: None, max_chars_per_second: 20 },
             Step::Chapters => StepParams::Chapters {},
+            Step::Moderation => StepParams::Moderation { axes: vec![Axis::Nudity], sample_fps: 1 },
         };
         let order = |step: Step| StepOrder {
             step,
@@ -335,10 +344,15 @@ mod tests {
         };
         let steps: Vec<StepOrder> = Step::iter().map(order).collect();
         let Shares { visual, audible, joint } = share_out(&steps);
-        let held = [(visual.all(), (true, false)), (audible.all(), (false, true)), (joint.all(), (true, true))];
-        assert_eq!(held.iter().map(|(orders, _)| orders.len()).sum::<usize>(), steps.len());
+        let Joint { chapters, moderation } = joint;
+        let joint: Vec<&StepOrder> = [chapters, moderation].into_iter().flatten().collect();
+        let held = [(visual.all(), (true, false)), (audible.all(), (false, true))];
+        assert_eq!(held.iter().map(|(orders, _)| orders.len()).sum::<usize>() + joint.len(), steps.len());
         for (orders, senses) in held {
             assert!(orders.iter().all(|order| (order.step.sees(), order.step.hears()) == senses), "{orders:?}");
         }
+        // Of both senses, or of what another step heard.
+        let both = |order: &StepOrder| order.step.sees() && (order.step.hears() || order.step == Step::Moderation);
+        assert!(joint.into_iter().all(both));
     }
 }

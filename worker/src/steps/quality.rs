@@ -77,7 +77,7 @@ impl QualityModel for OnnxQuality {
 }
 
 /// The content scaled to cover `width` by `height`, its middle, as planes of 0 to 1 (nearest by box averages).
-fn covering(picture: &Picture<'_>, content: Crop, width: usize, height: usize) -> Vec<f32> {
+pub(super) fn covering(picture: &Picture<'_>, content: Crop, width: usize, height: usize) -> Vec<f32> {
     let (across, down) = (content.width as usize, content.height as usize);
     // The part of the content that has the input's shape.
     let (part_width, part_height) = if across * height > down * width {

@@ -24,6 +24,8 @@ use showrunner_contracts::{
 use showrunner_subtitles::{Picture, Style, Violation, check, imsc, joined, shape, webvtt};
 use std::{collections::BTreeMap, time::Duration};
 
+/// The document's file name.
+pub const FILE: &str = "subtitles.json";
 /// How names of speech models begin.
 const WHISPER: &str = "whisper-";
 /// The voice activity model, and its file.
@@ -97,6 +99,12 @@ impl Subtitles {
     }
 }
 
+/// What the step's files say, for those that read it.
+pub fn said(made: &Made) -> Result<SubtitlesDocument, Failure> {
+    let file = made.files.iter().find(|file| file.name == FILE).ok_or_else(|| internal("the subtitles have no document"))?;
+    SubtitlesDocument::from_bytes(&file.bytes).map_err(internal)
+}
+
 /// The language's own measures, and no faster than people asked for.
 fn style(language: &str, max_chars_per_second: u8) -> Style {
     let style = Style::for_language(language);
@@ -122,7 +130,7 @@ fn made(transcript: &Transcript, settings: &Settings, style: &Style, end: i64) -
         files: vec![
             file("subtitles.vtt", webvtt::MEDIA_TYPE, webvtt::write(&cues).into_bytes()),
             file("subtitles.imsc1.xml", imsc::MEDIA_TYPE, imsc::write(&cues, language).into_bytes()),
-            file("subtitles.json", JSON, pretty(&document)),
+            file(FILE, JSON, pretty(&document)),
         ],
         summary: StepSummary::Subtitles {
             language: language.to_owned(),

@@ -9,6 +9,7 @@ mod hostile;
 mod kit;
 mod launcher;
 mod many_viewers;
+mod moderation;
 mod picture_time;
 mod shape;
 mod sound;

@@ -77,7 +77,7 @@ fn shots_of(studio: &Studio, path: &std::path::Path) -> ShotsDocument {
         sandbox: &sandbox(),
         source: &Source::open(path).expect("opens"),
         steps: &[order],
-        given_shots: None,
+        given: &showrunner_worker::pipeline::Given::default(),
         limits: &limits,
         sink: &sink,
         tracker: &Tracker::default(),

@@ -75,7 +75,7 @@ pub fn order(store: &TestStore, steps: &[StepParams]) -> WorkOrder {
     let ordered = |params: &StepParams| {
         let models =
             if params.step() == Step::Subtitles { vec![model("whisper-tiny.en"), model("silero-vad")] } else { Vec::new() };
-        let needs: &[Digest] = if params.step().needs().contains(&Step::Shots) { std::slice::from_ref(&shots_key) } else { &[] };
+        let needs: &[Digest] = if params.needs().contains(&Step::Shots) { std::slice::from_ref(&shots_key) } else { &[] };
         let key = step_key(&identity, params, &models, needs);
         StepOrder {
             step: params.step(),
@@ -88,7 +88,7 @@ pub fn order(store: &TestStore, steps: &[StepParams]) -> WorkOrder {
     };
     let steps: Vec<StepOrder> = steps.iter().map(ordered).collect();
     let lacks_shots = !steps.iter().any(|order| order.step == Step::Shots)
-        && steps.iter().any(|order| order.step.needs().contains(&Step::Shots));
+        && steps.iter().any(|order| order.params.needs().contains(&Step::Shots));
     let given = lacks_shots.then(|| {
         let bytes = store.object(&format!("{FOLDER}shots.json")).expect("an earlier attempt made the shots");
         let url = store.url(&format!("{FOLDER}shots.json"));
@@ -116,6 +116,7 @@ pub fn order(store: &TestStore, steps: &[StepParams]) -> WorkOrder {
         source: Source { url: store.url(SOURCE), size_bytes, etag: store.etag(SOURCE), sha256: None },
         steps,
         given: given.into_iter().collect(),
+        skipped: BTreeMap::new(),
         grants,
         limits: Limits { run_seconds: 600, threads: 2, child_memory_bytes: 4 << 30, max_media_seconds: 60 },
     }

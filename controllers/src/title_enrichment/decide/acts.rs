@@ -1,7 +1,11 @@
 //! What comes out of a decision to be done, and what it is done with. No I/O.
 
+use std::collections::BTreeMap;
+
 use showrunner_contracts::{
     Digest,
+    manifest::Withheld,
+    result::Reason,
     step::{ModelRef, SourceIdentity, Step, StepParams},
 };
 use showrunner_crds::title_enrichment::{AttemptStatus, AttemptSummary, SourceStatus};
@@ -125,6 +129,8 @@ pub struct Order {
     pub steps: Vec<OrderedStep>,
     /// Results that these read.
     pub given: Vec<Committed>,
+    /// Steps that these read, and that have nothing to do for the title.
+    pub skipped: BTreeMap<Step, Reason>,
     /// Where it runs.
     pub class: AcceleratorClass,
     /// How long it may take.
@@ -166,6 +172,8 @@ pub struct EditionStep {
     pub key: Digest,
     /// Digest of its result, or why there is none.
     pub result: Result<Digest, String>,
+    /// Why its result is not published although there is one.
+    pub withheld: Option<Withheld>,
     /// Wall time as the status has it.
     pub took: Option<String>,
 }

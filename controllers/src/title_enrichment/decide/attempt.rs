@@ -1,14 +1,15 @@
 //! The next attempt: what it waits for, what it is made from. No I/O.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use showrunner_contracts::{Digest, step::unit_key};
+use showrunner_contracts::{Digest, result::Reason, step::unit_key};
 use showrunner_crds::common::Accelerator;
 use showrunner_crds::title_enrichment::{AttemptStatus, StepState, TitleReason};
 use showrunner_kit::jobs::{Deadlines, Seal, job_name};
 use showrunner_kit::{Next, planted};
+use strum::IntoEnumIterator as _;
 
 use super::{Act, Answer, Decision, Draft, Need, Order, OrderedStep, Planned, failure, price};
 use crate::title_enrichment::{build, validate, validate::Wish};
@@ -38,7 +39,7 @@ impl Draft<'_> {
             .planned
             .iter()
             .filter(|p| !p.is_open())
-            .filter(|p| open.iter().any(|(step, _)| step.needs().contains(&p.step())));
+            .filter(|p| self.planned.iter().any(|other| other.is_open() && other.params.needs().contains(&p.step())));
         let keys: Vec<_> = open.iter().cloned().chain(read.filter_map(|p| Some((p.step(), p.key.clone()?)))).collect();
         match &self.input.seen.results {
             Answer::NotAsked => return Decision::Need(Need::Results { store: wish.store.clone(), keys }),
@@ -196,9 +197,13 @@ impl Draft<'_> {
             });
         }
         let reads = |p: &&Planned| {
-            ordered.iter().any(|step| step.params.step().needs().contains(&p.step()))
+            ordered.iter().any(|step| step.params.needs().contains(&p.step()))
                 && !ordered.iter().any(|step| step.params.step() == p.step())
         };
+        let word = |p: &Planned| Reason::iter().find(|reason| p.status.reason.as_deref() == Some(&*reason.to_string()));
+        let skipped = self.planned.iter().filter(reads).filter(|p| p.status.state == StepState::Skipped);
+        let skipped = skipped.filter_map(|p| Some((p.step(), word(p)?))).collect::<BTreeMap<_, _>>();
+        let reads = |p: &&Planned| reads(p) && !skipped.contains_key(&p.step());
         let needed: Vec<_> = self.planned.iter().filter(reads).filter_map(|p| Some((p.step(), p.key.clone()?))).collect();
         let mut given = Vec::new();
         if !needed.is_empty() {
@@ -215,7 +220,17 @@ impl Draft<'_> {
         }
         let Ok(class) = validate::class(wish, self.fallen_back(wish), self.input.config) else { return Err(None) };
         let deadlines = Deadlines { run: wish.run, start: wish.start, wall: wish.start + wish.run + GRACE + GUARD, grace: GRACE };
-        Ok(Order { attempt, unit, source, sha256: wish.sha256.clone(), steps: ordered, given, class: class.clone(), deadlines })
+        Ok(Order {
+            attempt,
+            unit,
+            source,
+            sha256: wish.sha256.clone(),
+            steps: ordered,
+            given,
+            skipped,
+            class: class.clone(),
+            deadlines,
+        })
     }
 }
 

@@ -6,12 +6,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{
     Digest,
-    manifest::{MediaSummary, StepSummary},
+    manifest::{AxisSummary, MediaSummary, StepSummary},
     result::{Outcome, StepOutcome, Termination, UnitResult},
     step::{ModelRef, Step},
 };
 use showrunner_crds::common::Accelerator;
-use showrunner_crds::title_enrichment::{AttemptStatus, AttemptSummary, MediaStatus, StepState, StepStatus, TitleReason};
+use showrunner_crds::title_enrichment::{
+    AttemptStatus, AttemptSummary, AxisStatus, MediaStatus, StepState, StepStatus, TitleReason,
+};
 use showrunner_kit::Next;
 use showrunner_kit::conditions::clean;
 use showrunner_kit::jobs::{CancelStep, Cause, JobState, PodRecord, Seal};
@@ -31,6 +33,8 @@ const MAX_MODEL: usize = 160;
 const MAX_HISTORY: usize = 10;
 /// Longest short text in the status, characters.
 const MAX_WORD: usize = 64;
+/// Longest folder in the status.
+const MAX_FOLDER: usize = 1024;
 
 /// How an attempt ended, before its steps are looked at.
 struct End {
@@ -139,6 +143,7 @@ impl Draft<'_> {
             stalled: false,
             percent: 0,
             outdated: None,
+            discrepancy: None,
             answers: false,
         })
     }
@@ -286,6 +291,12 @@ pub(super) fn take(status: &mut StepStatus, committed: &Committed) {
     status.result = Some(committed.digest.to_string());
     status.reason = None;
     status.message = Some(cut(&clean(&figures(&committed.result.summary)), MAX_STEP_MESSAGE));
+    status.folder = Some(cut(&clean(&committed.result.folder), MAX_FOLDER));
+    status.axes = match &committed.result.summary {
+        StepSummary::Moderation { axes } => axes.iter().map(axis).collect(),
+        _ => Vec::new(),
+    };
+    status.review = None;
     let model = |model: &ModelRef| cut(&clean(&format!("{}@{}", model.name, model.digest)), MAX_MODEL);
     status.models = committed.result.models.iter().take(MAX_MODELS).map(model).collect();
     let settings: Vec<_> = committed.result.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -324,18 +335,41 @@ fn figures(summary: &StepSummary) -> String {
             let by = if *heard { "picture and sound" } else { "picture alone" };
             format!("{chapters} chapters by {by}, {at_rest} begin at rest")
         }
+        StepSummary::Moderation { axes } => {
+            let told = |axis: &AxisSummary| match (axis.level, axis.unsupported) {
+                (Some(level), _) => format!("{} {level} of 5", axis.axis),
+                (None, why) => format!("{} not judged ({})", axis.axis, why.map(|why| why.to_string()).unwrap_or_default()),
+            };
+            axes.iter().map(told).collect::<Vec<_>>().join(", ")
+        }
     }
+}
+
+/// One axis as the status has it.
+fn axis(axis: &AxisSummary) -> AxisStatus {
+    AxisStatus {
+        axis: axis.axis.to_string(),
+        level: axis.level.map(|level| level.min(showrunner_moderation::MAX_LEVEL)),
+        unsupported: axis.unsupported.map(|why| why.to_string()),
+        strongest_at: axis.strongest_at_ms.map(minutes),
+        moments: i32::try_from(axis.moments).unwrap_or(i32::MAX),
+    }
+}
+
+/// `41m7.000s`.
+fn minutes(millis: u64) -> String {
+    let (minutes, rest) = (millis / 60_000, millis % 60_000);
+    format!("{minutes}m{}.{:03}s", rest / 1000, rest % 1000)
 }
 
 /// What the status says of the media.
 pub(super) fn media(media: &MediaSummary) -> MediaStatus {
     let seconds = media.duration.max(0) as f64 * f64::from(media.time_base.num) / f64::from(media.time_base.den.max(1));
     let millis = if seconds.is_finite() { (seconds * 1000.0).round() as u64 } else { 0 };
-    let (minutes, rest) = (millis / 60_000, millis % 60_000);
     let text = |text: String| cut(&clean(&text), MAX_WORD);
     MediaStatus {
         container: text(media.container.clone()),
-        duration: format!("{minutes}m{}.{:03}s", rest / 1000, rest % 1000),
+        duration: minutes(millis),
         video: media.video.as_ref().map(|video| text(format!("{} {}x{}", video.codec, video.width, video.height))),
         audio: media.audio.as_ref().map(|audio| {
             let layout = audio.layout.clone().unwrap_or_else(|| format!("{} channels", audio.channels));

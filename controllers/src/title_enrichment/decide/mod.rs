@@ -10,6 +10,7 @@ mod guard;
 mod harvest;
 mod in_hand;
 pub mod plan;
+mod review;
 pub mod types;
 mod words;
 
@@ -35,9 +36,14 @@ const UNSEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// What is told from the harvest of the last step on.
 const PUBLISHING: &str = "the results are being published";
 
-/// Digest over what would be published.
+/// Digest over what would be published. What is withheld is told by its word, in the place of its result.
 fn contents<'a>(steps: impl Iterator<Item = &'a StepStatus>) -> Digest {
-    let steps: Vec<_> = steps.map(|step| (&step.name, &step.key, &step.result, &step.reason)).collect();
+    let steps: Vec<_> = steps
+        .map(|step| match review::withheld(step) {
+            None => (&step.name, &step.key, step.result.clone(), step.reason.clone()),
+            Some(word) => (&step.name, &step.key, None, Some(word.to_string())),
+        })
+        .collect();
     Digest::of_json(&("showrunner.dev/contents/v1", steps))
 }
 
@@ -205,6 +211,7 @@ impl Draft<'_> {
             return self.suspended();
         }
         self.settle_dependents();
+        self.review(wish);
         if let Some(published) = self.publication(wish) {
             return published;
         }
@@ -267,9 +274,11 @@ impl Draft<'_> {
             if self.planned[index].status.state != StepState::Waiting {
                 continue;
             }
-            let needs = self.planned[index].step().needs();
+            let params = &self.planned[index].params;
             let blocked = self.planned.iter().find(|other| {
-                needs.contains(&other.step()) && matches!(other.status.state, StepState::Skipped | StepState::Failed)
+                let (step, state) = (other.step(), other.status.state);
+                let goes_without = state == StepState::Skipped && params.goes_without(step);
+                params.needs().contains(&step) && matches!(state, StepState::Skipped | StepState::Failed) && !goes_without
             });
             let Some(blocked) = blocked else { continue };
             let (state, reason) = (blocked.status.state, blocked.status.reason.clone());
@@ -305,10 +314,20 @@ impl Draft<'_> {
         let Some(published) = self.status.published.clone().filter(is_current) else {
             return Some(self.publish(wish, of_ours));
         };
-        let told =
-            self.input.status.phase == Some(Phase::Published) && self.input.status.published.as_ref().is_some_and(is_current);
+        let was_told = matches!(self.input.status.phase, Some(Phase::Published | Phase::NeedsReview));
+        let told = was_told && self.input.status.published.as_ref().is_some_and(is_current);
         if told || self.input.facts.alias {
             self.status.next_attempt_at = None;
+            if let Some(message) = self.awaits() {
+                return Some(self.verdict(
+                    Phase::NeedsReview,
+                    TitleReason::ReviewNeeded,
+                    message,
+                    false,
+                    100,
+                    Next::WaitForChange,
+                ));
+            }
             let message = format!("published as {} in {}", published.digest, published.folder);
             return Some(self.verdict(Phase::Published, TitleReason::Published, message, false, 100, Next::WaitForChange));
         }
@@ -339,11 +358,13 @@ impl Draft<'_> {
         };
         let steps = self.planned.iter().filter_map(|planned| {
             let key = planned.key.clone()?;
-            let result = match planned.status.result.as_deref().and_then(|digest| digest.parse().ok()) {
+            let withheld = review::withheld(&planned.status);
+            let result = planned.status.result.as_deref().filter(|_| withheld.is_none());
+            let result = match result.and_then(|digest| digest.parse().ok()) {
                 Some(digest) => Ok(digest),
                 None => Err(planned.status.reason.clone().unwrap_or_default()),
             };
-            Some(EditionStep { step: planned.step(), key, result, took: planned.status.took.clone() })
+            Some(EditionStep { step: planned.step(), key, result, withheld, took: planned.status.took.clone() })
         });
         let mut steps: Vec<EditionStep> = steps.collect();
         if planted!("old-steps-published") {
@@ -366,7 +387,7 @@ impl Draft<'_> {
             let (Some(step), Ok(key)) = (step, old.key.parse()) else { continue };
             let result = old.result.as_deref().and_then(|digest| digest.parse().ok());
             if let Some(result) = result.filter(|_| steps.iter().all(|wanted| wanted.step != step)) {
-                steps.push(EditionStep { step, key, result: Ok(result), took: None });
+                steps.push(EditionStep { step, key, result: Ok(result), withheld: None, took: None });
             }
         }
     }

@@ -89,7 +89,7 @@ pub fn plan(
     for wished in &wish.steps {
         let step = wished.params.step();
         let needs = |of: &dyn Fn(&(Planned, Digest)) -> Option<Digest>| -> Vec<Digest> {
-            planned.iter().filter(|(p, _)| step.needs().contains(&p.step())).filter_map(of).collect()
+            planned.iter().filter(|(p, _)| wished.params.needs().contains(&p.step())).filter_map(of).collect()
         };
         let wanted = wanted_key(source, &wished.params, &wished.chosen_models, &needs(&|(_, wanted)| Some(wanted.clone())));
         let needed = needs(&|(planned, _)| planned.key.clone());
@@ -146,5 +146,8 @@ fn waiting(step: Step, wanted: &Digest, key: String) -> StepStatus {
         models: Vec::new(),
         settings: None,
         took: None,
+        folder: None,
+        axes: Vec::new(),
+        review: None,
     }
 }

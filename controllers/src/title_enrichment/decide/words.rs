@@ -67,9 +67,10 @@ impl Draft<'_> {
         if !self.planned.is_empty() {
             self.status.steps = self.steps();
         }
-        let verdict = Verdict { phase, reason, message, stalled, percent, outdated: self.outdated(), answers: self.answers };
+        let (outdated, discrepancy, answers) = (self.outdated(), self.discrepancy(), self.answers);
+        let verdict = Verdict { phase, reason, message, stalled, percent, outdated, discrepancy, answers };
         let acts = std::mem::take(&mut self.acts);
-        let terminal = stalled || matches!(phase, Phase::Published | Phase::Suspended);
+        let terminal = stalled || matches!(phase, Phase::Published | Phase::NeedsReview | Phase::Suspended);
         let next = if terminal { next } else { next.min(self.deadline()) };
         let next = next.min(self.lost());
         Decision::Do(Box::new(Steps { status: self.status.clone(), verdict: Some(verdict), notes: Vec::new(), acts, next }))

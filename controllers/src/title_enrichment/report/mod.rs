@@ -4,6 +4,7 @@
 //! through, by its digest), and
 //! every text is escaped: names, words and numbers come from media that nobody here has vetted.
 
+mod moderation;
 mod parts;
 mod sprite;
 mod timeline;
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use showrunner_contracts::{
     Digest,
-    documents::{ChaptersDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
+    documents::{ChaptersDocument, ModerationDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
     manifest::{RunDocument, TitleManifest},
     step::{MAX_STILL_SHEETS, Step, still_sheet},
     time::TimeBase,
@@ -59,6 +60,7 @@ struct Documents {
     thumbnails: Option<ThumbnailsDocument>,
     subtitles: Option<SubtitlesDocument>,
     chapters: Option<ChaptersDocument>,
+    moderation: Option<ModerationDocument>,
     /// Trick play.
     tiles: Vec<Tile>,
 }
@@ -68,7 +70,8 @@ type Pictures = BTreeMap<String, String>;
 
 /// Whether a file of a step is shown on the page.
 pub fn shows(name: &str) -> bool {
-    matches!(name, "shots.json" | "thumbnails.json" | "chapters.json" | "subtitles.json" | "sprite.vtt") || is_picture(name)
+    matches!(name, "shots.json" | "thumbnails.json" | "chapters.json" | "moderation.json" | "subtitles.json" | "sprite.vtt")
+        || is_picture(name)
 }
 
 fn is_picture(name: &str) -> bool {
@@ -96,6 +99,7 @@ fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
         thumbnails: document(page, "thumbnails.json"),
         subtitles: document(page, "subtitles.json"),
         chapters: document(page, "chapters.json"),
+        moderation: document(page, "moderation.json"),
         tiles: page
             .files
             .get("sprite.vtt")
@@ -117,6 +121,9 @@ fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
     sheets(&pictures, out)?;
     parts::head(page, &documents, out)?;
     timeline::draw(page, &documents, out)?;
+    if let Some(found) = &documents.moderation {
+        moderation::section(found, &documents, &pictures, out)?;
+    }
     if let Some(chapters) = &documents.chapters {
         parts::chapters(chapters, &documents, &pictures, out)?;
     }

@@ -18,6 +18,7 @@ pub(super) fn head(page: &Page<'_>, documents: &Documents, out: &mut String) -> 
         text(page.namespace)
     )?;
     let links = [
+        ("moderation", documents.moderation.is_some()),
         ("chapters", documents.chapters.is_some()),
         ("thumbnails", documents.thumbnails.is_some()),
         ("shots", documents.shots.is_some()),
@@ -186,6 +187,15 @@ fn picture(
         None => blank(16, 9, out)?,
     }
     Ok(tile.is_some())
+}
+
+/// The still of the shot that is on at a time.
+pub(super) fn picture_at(at: u64, documents: &Documents, pictures: &Pictures, out: &mut String) -> fmt::Result {
+    let shots =
+        documents.shots.iter().flat_map(|document| document.shots.iter().enumerate().map(|shot| (document.time_base, shot)));
+    let on = shots.take(MAX_ROWS).find(|(base, (_, shot))| at < millis(shot.span.end, *base)).map(|(_, shot)| shot);
+    let (number, shot) = on.map_or((0, None), |(nth, shot)| (nth + 1, Some(shot)));
+    picture(shot, at, number, &documents.tiles, pictures, out).map(|_| ())
 }
 
 /// A part of a sheet.

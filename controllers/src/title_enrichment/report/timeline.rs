@@ -3,7 +3,9 @@
 use std::fmt::{self, Write as _};
 
 use showrunner_contracts::{
-    documents::{ChaptersDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition},
+    documents::{
+        ChaptersDocument, Finding, ModerationDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition,
+    },
     time::{Span, TimeBase},
 };
 
@@ -55,6 +57,10 @@ pub(super) fn draw(page: &Page<'_>, documents: &Documents, out: &mut String) -> 
     if let Some(document) = &documents.subtitles {
         subtitles(&axis, rows.len() as u32, document, &mut marks)?;
         rows.push("subtitles");
+    }
+    if let Some(document) = &documents.moderation {
+        moderation(&axis, rows.len() as u32, document, &mut marks)?;
+        rows.push("moderation");
     }
     if rows.is_empty() {
         return Ok(());
@@ -143,6 +149,29 @@ fn thumbnails(axis: &Axis, row: u32, document: &ThumbnailsDocument, out: &mut St
             text(&pick.category),
             clock(at),
         )?;
+    }
+    Ok(())
+}
+
+/// Every moment of every axis in one row, the stronger the darker.
+fn moderation(axis: &Axis, row: u32, document: &ModerationDocument, out: &mut String) -> fmt::Result {
+    for found in &document.axes {
+        let Finding::Judged { moments, .. } = &found.finding else { continue };
+        // The strongest are first; the last drawn is on top.
+        for (nth, moment) in moments.iter().enumerate().rev() {
+            let (start, end) = (millis(moment.span.start, document.time_base), millis(moment.span.end, document.time_base));
+            write!(
+                out,
+                "<a href=\"#{}-{}\"><rect class=\"moment s{}\" {}><title>{} {}, {}</title></rect></a>",
+                found.axis,
+                nth + 1,
+                moment.strength.min(5),
+                axis.mark(row, start, end),
+                found.axis,
+                moment.strength,
+                clock(start),
+            )?;
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use showrunner_contracts::{
-    manifest::{PublishedStep, StepSummary},
+    manifest::{AxisSummary, PublishedStep, StepSummary},
     result::{Outcome, RunRecord, StepOutcome},
 };
 
@@ -154,6 +154,13 @@ fn figures(summary: &StepSummary) -> String {
         StepSummary::Chapters { chapters, at_rest, heard } => {
             let by = if *heard { "picture and sound" } else { "picture alone" };
             format!("{} by {by}, {at_rest} of them at rest", many(*chapters, "chapter"))
+        }
+        StepSummary::Moderation { axes } => {
+            let told = |axis: &AxisSummary| match axis.level {
+                Some(level) => format!("{} {level} of 5 in {}", axis.axis, many(axis.moments, "moment")),
+                None => format!("{} not judged", axis.axis),
+            };
+            axes.iter().map(told).collect::<Vec<_>>().join(", ")
         }
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use showrunner_contracts::{
     Digest, Document as _,
     lock::CatalogueModel,
-    manifest::{MediaSummary, StepSummary, VideoSummary},
+    manifest::{AxisSummary, MediaSummary, StepSummary, Unsupported, VideoSummary},
     result::{Output, StepResult},
-    step::Step,
+    step::{Axis, Step},
     time::TimeBase,
 };
 use showrunner_kit::jobs::AcceleratorClass;
@@ -78,9 +78,28 @@ pub(super) fn step_result(step: Step, key: &Digest, folder: &str) -> StepResult 
             Step::Thumbnails => StepSummary::Thumbnails { candidates: 10, selected: 8, sheets: 1 },
             Step::Subtitles => StepSummary::Subtitles { language: "en".into(), cues: 2, words: 9, speech_ms: 4000, dropped: 0 },
             Step::Chapters => StepSummary::Chapters { chapters: 2, at_rest: 1, heard: true },
+            Step::Moderation => StepSummary::Moderation {
+                axes: vec![
+                    axis(Axis::Nudity, Ok(0)),
+                    axis(Axis::Violence, Err(Unsupported::NoModel)),
+                    axis(Axis::Language, Ok(4)),
+                ],
+            },
         },
         models: Vec::new(),
         settings: BTreeMap::new(),
+    }
+}
+
+/// What moderation found on one axis.
+pub(super) fn axis(axis: Axis, found: Result<u8, Unsupported>) -> AxisSummary {
+    let strongest_at_ms = found.ok().filter(|level| *level > 0).map(|_| 62_000);
+    AxisSummary {
+        axis,
+        level: found.ok(),
+        unsupported: found.err(),
+        strongest_at_ms,
+        moments: u32::from(strongest_at_ms.is_some()),
     }
 }
 

@@ -7,6 +7,7 @@ mod guard;
 mod hostile;
 mod laws;
 mod pods;
+mod review;
 mod rollback;
 mod taken;
 mod world;

@@ -17,7 +17,7 @@ use showrunner_kit::jobs::{CancelStep, Cause, Charge, JobState, JobsConfig, Over
 
 use super::fixtures::{ROOT, class, media, model};
 use crate::title_enrichment::decide::{
-    Act, Answer, Decision, Facts, Input, Need, Order, Seen, SeenJob, Title, Trouble, Whereabouts, decide,
+    Act, Answer, Decision, Edition, Facts, Input, Need, Order, Seen, SeenJob, Title, Trouble, Whereabouts, decide,
 };
 use crate::title_enrichment::dereference::check_result;
 use crate::title_enrichment::settings::TitleSettings;
@@ -144,6 +144,8 @@ pub(super) struct World {
     pub(super) source: Result<SourceStatus, TitleReason>,
     pub(super) store_down: bool,
     pub(super) published: BTreeSet<String>,
+    /// What was published, in order.
+    pub(super) editions: Vec<Edition>,
     pub(super) alias: Option<Digest>,
     pub(super) settings: TitleSettings,
     pub(super) config: JobsConfig,
@@ -198,6 +200,7 @@ impl World {
             }),
             store_down: false,
             published: BTreeSet::new(),
+            editions: Vec::new(),
             alias: None,
             settings: TitleSettings { models, ..TitleSettings::default() },
             config,
@@ -439,6 +442,7 @@ impl World {
                 let digest = Digest::of(&publish::manifest(&edition, &results, media()).to_bytes());
                 self.write(|world| {
                     world.published.insert(digest.to_string());
+                    world.editions.push(*edition.clone());
                 })?;
                 facts.published = Some(PublishedStatus {
                     digest: digest.to_string(),

@@ -1,0 +1,182 @@
+//! Which results wait for a person, what people decided, and whether a title goes with its declared rating. No I/O.
+//!
+//! All of it follows from the status and the spec, so that a decision redoes no work and reads no store.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use showrunner_contracts::{manifest::Withheld, step::Step};
+use showrunner_crds::title_enrichment::{
+    AxisStatus, HoldRule, ReviewAction, ReviewDecision, ReviewState, ReviewStatus, StepState, StepStatus, TitleReason,
+};
+use showrunner_kit::conditions::{Truth, clean};
+use showrunner_moderation::{HOUSE_TABLE, Rating, gaps};
+
+use super::Draft;
+use crate::title_enrichment::validate::{Review, Wish};
+
+/// Longest message of a review.
+const MAX_MESSAGE: usize = 512;
+
+/// How a title stands to its declared rating.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discrepancy {
+    /// Whether there is one; unknown where that could not be found out.
+    pub truth: Truth,
+    /// Reason of the condition.
+    pub reason: TitleReason,
+    /// For people.
+    pub message: String,
+}
+
+/// Why a step's result is not published although there is one.
+pub(super) fn withheld(step: &StepStatus) -> Option<Withheld> {
+    match step.review.as_ref().filter(|_| step.state == StepState::Done)?.state {
+        ReviewState::Held => Some(Withheld::Held),
+        ReviewState::Rejected => Some(Withheld::Rejected),
+        ReviewState::Accepted => None,
+    }
+}
+
+/// How what was found stands to a rating. Only all axes together, each judged, make a title that goes with it.
+pub(super) fn discrepancy(rating: &Rating, axes: &[AxisStatus]) -> Discrepancy {
+    let found = |name: &str| axes.iter().find(|axis| axis.axis == name);
+    let level = |name: &str| found(name).and_then(|axis| axis.level);
+    let above = gaps(rating, level("nudity"), level("violence"), level("language"));
+    if !above.is_empty() {
+        let told = above.iter().map(|gap| {
+            let at =
+                found(gap.axis).and_then(|axis| axis.strongest_at.as_deref()).map_or_else(String::new, |at| format!(" at {at}"));
+            format!("{} is {} of 5{at}, {rating} goes with {}", gap.axis, gap.level, gap.limit)
+        });
+        let message = format!("{} ({HOUSE_TABLE})", told.collect::<Vec<_>>().join("; "));
+        return Discrepancy { truth: Truth::True, reason: TitleReason::AboveRating, message };
+    }
+    let missing: Vec<String> = ["nudity", "violence", "language"]
+        .into_iter()
+        .filter(|name| level(name).is_none())
+        .map(|name| match found(name).and_then(|axis| axis.unsupported.as_deref()) {
+            Some(why) => format!("{name} could not be judged ({why})"),
+            None => format!("{name} was not asked for"),
+        })
+        .collect();
+    if missing.is_empty() {
+        let message = format!("no axis is stronger than what goes with {rating} ({HOUSE_TABLE})");
+        return Discrepancy { truth: Truth::False, reason: TitleReason::WithinRating, message };
+    }
+    let message = format!("{}; what was judged goes with {rating} ({HOUSE_TABLE})", missing.join("; "));
+    Discrepancy { truth: Truth::Unknown, reason: TitleReason::AxisNotJudged, message }
+}
+
+impl Draft<'_> {
+    /// Finds for every result whether it waits for a person.
+    pub(super) fn review(&mut self, wish: &Wish) {
+        let now = Time(self.now);
+        for planned in &mut self.planned {
+            let (step, status) = (planned.step(), &mut planned.status);
+            let wanted = reviewed(step, status, wish);
+            let same =
+                |old: &&ReviewStatus, (state, message): &(ReviewState, String)| old.state == *state && old.message == *message;
+            status.review = wanted.map(|wanted| match status.review.as_ref().filter(|old| same(old, &wanted)) {
+                Some(old) => old.clone(),
+                None => ReviewStatus { state: wanted.0, message: wanted.1, since: now.clone() },
+            });
+        }
+    }
+
+    /// What people have to decide, and how; none where nothing waits.
+    pub(super) fn awaits(&self) -> Option<String> {
+        let held: Vec<_> = self.planned.iter().filter(|planned| withheld(&planned.status) == Some(Withheld::Held)).collect();
+        let first = held.first()?;
+        let told = held.iter().map(|planned| {
+            let why = planned.status.review.as_ref().map_or("", |review| review.message.as_str());
+            format!("{} is held: {why}", planned.step())
+        });
+        let cure = format!(
+            "look at {}, then add to spec.review.decisions {{step: {}, digest: \"{}\", action: Accept or Reject, by: you}}",
+            first.status.folder.as_deref().unwrap_or("the step's files"),
+            first.step(),
+            first.status.result.as_deref().unwrap_or_default()
+        );
+        Some(format!("{}; {cure}", told.collect::<Vec<_>>().join("; ")))
+    }
+
+    /// How the title stands to its declared rating; none where no rating is declared, or nothing was found yet.
+    pub(super) fn discrepancy(&self) -> Option<Discrepancy> {
+        let rating = self.input.wish.ok()?.rating?;
+        let moderation = self.planned.iter().find(|planned| planned.step() == Step::Moderation)?;
+        (moderation.status.state == StepState::Done).then(|| discrepancy(&rating, &moderation.status.axes))
+    }
+}
+
+/// Where a result is between the worker and the public, and what is told of it; none where nobody is asked.
+fn reviewed(step: Step, status: &StepStatus, wish: &Wish) -> Option<(ReviewState, String)> {
+    let result = status.result.as_deref().filter(|_| status.state == StepState::Done)?;
+    let Review { hold, always, decisions } = &wish.review;
+    let decision = decisions.iter().find(|decision| decision.step.to_string() == step.to_string());
+    if let Some(decision) = decision.filter(|decision| decision.digest == result) {
+        return Some(decided(decision));
+    }
+    let by_rating = || {
+        let rating = wish.rating.filter(|_| step == Step::Moderation && hold.contains(&HoldRule::RatingDiscrepancy))?;
+        let found = discrepancy(&rating, &status.axes);
+        (found.truth != Truth::False).then_some(found.message)
+    };
+    let by_name = || always.contains(&step).then(|| "its results always wait (spec.review.always)".to_owned());
+    let mut why = by_rating().or_else(by_name)?;
+    if decision.is_some() {
+        why.push_str("; the decision in the spec is of another result");
+    }
+    Some((ReviewState::Held, cut(&why)))
+}
+
+fn decided(decision: &ReviewDecision) -> (ReviewState, String) {
+    let state = match decision.action {
+        ReviewAction::Accept => ReviewState::Accepted,
+        ReviewAction::Reject => ReviewState::Rejected,
+    };
+    let reason = decision.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    (state, cut(&format!("by {}{reason}", decision.by)))
+}
+
+fn cut(text: &str) -> String {
+    clean(text).chars().take(MAX_MESSAGE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use showrunner_moderation::System;
+
+    fn axes(levels: [Option<u8>; 3]) -> Vec<AxisStatus> {
+        let axis = |(axis, level): (&str, Option<u8>)| AxisStatus {
+            axis: axis.to_owned(),
+            level,
+            unsupported: level.is_none().then(|| "NoModel".to_owned()),
+            strongest_at: Some("1m2.000s".to_owned()),
+            moments: 1,
+        };
+        ["nudity", "violence", "language"].into_iter().zip(levels).map(axis).collect()
+    }
+
+    #[test]
+    fn only_a_title_of_which_every_axis_was_judged_goes_with_its_rating() {
+        let rating = Rating::known(System::Bbfc, "PG").unwrap();
+        let truth = |levels| discrepancy(&rating, &axes(levels)).truth;
+        assert_eq!(truth([Some(0), Some(0), Some(1)]), Truth::False);
+        assert_eq!(truth([Some(0), Some(0), Some(5)]), Truth::True);
+        assert_eq!(truth([Some(5), None, None]), Truth::True, "what is too strong is, whatever the others are");
+        for nth in 0..3 {
+            let mut levels = [Some(0); 3];
+            levels[nth] = None;
+            assert_eq!(truth(levels), Truth::Unknown);
+        }
+        let not_asked = discrepancy(&rating, &axes([Some(0), Some(0), Some(0)])[..2]);
+        assert_eq!((not_asked.truth, not_asked.message.contains("language was not asked for")), (Truth::Unknown, true));
+    }
+
+    #[test]
+    fn a_discrepancy_names_axis_level_time_and_rating() {
+        let rating = Rating::known(System::Mpa, "PG-13").unwrap();
+        let told = discrepancy(&rating, &axes([Some(0), None, Some(5)])).message;
+        assert!(told.contains("language is 5 of 5 at 1m2.000s, MPA PG-13 goes with 3"), "{told}");
+    }
+}

@@ -1,0 +1,131 @@
+//! Review: what is held is not published, decisions count for the result they name, and none of it redoes work.
+
+use showrunner_contracts::manifest::Withheld;
+use showrunner_contracts::step::Step;
+use showrunner_crds::common::condition;
+use showrunner_crds::title_enrichment::{
+    DeclaredRating, Phase, RatingSystem, ReviewAction, ReviewDecision, ReviewState, ReviewStep, StepState, TitleSpec,
+};
+
+use super::world::{Script, World};
+
+/// Everything, and a rating that the fixture's language (4 of 5) does not go with.
+const RATED: &str = r#"{
+    "source": {"path": "a.mp4"}, "moderation": {"enabled": true},
+    "title": {"declaredRating": {"system": "BBFC", "category": "PG"}}
+}"#;
+
+fn decision(world: &World, action: ReviewAction) -> ReviewDecision {
+    let digest = world.step("moderation").result.clone().unwrap();
+    ReviewDecision { step: ReviewStep::Moderation, digest, action, by: "ops@example.com".into(), reason: None }
+}
+
+fn held() -> World {
+    let mut world = World::new(RATED);
+    world.settle();
+    assert_eq!((world.status.phase, world.reason()), (Some(Phase::NeedsReview), "ReviewNeeded"));
+    world
+}
+
+/// Why a step of what is published last is withheld, and whether it has files.
+fn published(world: &World, step: Step) -> (Option<Withheld>, bool) {
+    let edition = world.editions.last().unwrap();
+    let found = edition.steps.iter().find(|edition| edition.step == step).unwrap();
+    (found.withheld, found.result.is_ok())
+}
+
+#[test]
+fn what_does_not_go_with_the_declared_rating_is_held_and_the_rest_is_published() {
+    let world = held();
+    assert_eq!(published(&world, Step::Moderation), (Some(Withheld::Held), false));
+    assert_eq!(published(&world, Step::Shots), (None, true));
+    assert_eq!(world.step("moderation").state, StepState::Done);
+    let told = world.status.conditions.iter().find(|c| c.type_ == condition::RATING_DISCREPANCY).unwrap();
+    assert_eq!((told.status.as_str(), told.reason.as_str()), ("True", "AboveRating"));
+    let ready = world.status.conditions.iter().find(|c| c.type_ == condition::READY).unwrap();
+    let digest = world.step("moderation").result.clone().unwrap();
+    assert!(ready.message.contains(&digest) && ready.message.contains("spec.review.decisions"), "{}", ready.message);
+    assert!(!world.has(condition::STALLED) && !world.has(condition::RECONCILING));
+}
+
+#[test]
+fn a_decision_is_carried_out_without_a_job_and_can_be_taken_back() {
+    let mut world = held();
+    let accept = decision(&world, ReviewAction::Accept);
+    world.edit(|spec| spec.review.decisions = vec![accept]);
+    world.settle();
+    assert_eq!((world.status.phase, published(&world, Step::Moderation)), (Some(Phase::Published), (None, true)));
+    let reject = decision(&world, ReviewAction::Reject);
+    world.edit(|spec| spec.review.decisions = vec![reject]);
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::Published), "a refused result waits for nobody");
+    assert_eq!(published(&world, Step::Moderation), (Some(Withheld::Rejected), false));
+    world.edit(|spec| spec.review.decisions = Vec::new());
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::NeedsReview));
+    assert_eq!((world.names.len(), world.editions.len()), (1, 4), "one Job, and an edition for each change");
+}
+
+#[test]
+fn a_decision_on_another_result_counts_for_nothing() {
+    let mut world = held();
+    let other = ReviewDecision { digest: format!("sha256:{}", "0".repeat(64)), ..decision(&world, ReviewAction::Accept) };
+    world.edit(|spec| spec.review.decisions = vec![other]);
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::NeedsReview));
+    let review = world.step("moderation").review.clone().unwrap();
+    assert_eq!(review.state, ReviewState::Held);
+    assert!(review.message.contains("is of another result"), "{}", review.message);
+    assert_eq!(world.editions.len(), 1, "nothing else is published by it");
+}
+
+#[test]
+fn a_rating_that_it_goes_with_releases_what_was_held_and_one_axis_unjudged_does_not() {
+    let mut world = held();
+    let rate = |category: &str| {
+        Some(TitleSpec { declared_rating: Some(DeclaredRating { system: RatingSystem::Bbfc, category: category.into() }) })
+    };
+    // Violence has no model in the fixture: nobody knows whether the title goes with any rating.
+    world.edit(|spec| spec.title = rate("18"));
+    world.settle();
+    let told = world.status.conditions.iter().find(|c| c.type_ == condition::RATING_DISCREPANCY).unwrap();
+    assert_eq!((told.status.as_str(), world.status.phase), ("Unknown", Some(Phase::NeedsReview)));
+    world.edit(|spec| spec.title = None);
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::Published));
+    assert!(!world.has(condition::RATING_DISCREPANCY));
+    assert_eq!(published(&world, Step::Moderation), (None, true));
+}
+
+#[test]
+fn a_step_that_always_waits_is_held_and_without_rules_nothing_is() {
+    let mut world = World::new(RATED);
+    world.edit(|spec| {
+        spec.review.hold = Vec::new();
+        spec.review.always = vec![ReviewStep::Subtitles];
+    });
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::NeedsReview));
+    assert_eq!(published(&world, Step::Subtitles), (Some(Withheld::Held), false));
+    assert_eq!(published(&world, Step::Moderation), (None, true));
+}
+
+#[test]
+fn language_is_judged_of_a_title_in_which_nobody_speaks() {
+    let mut world = World::new(RATED);
+    world.scripts = vec![Script::NoSound];
+    world.settle();
+    assert_eq!(world.step("subtitles").state, StepState::Skipped);
+    assert_eq!(world.step("moderation").state, StepState::Done, "{:?}", world.step("moderation"));
+}
+
+#[test]
+fn at_rest_a_held_title_writes_nothing_and_asks_nothing() {
+    let mut world = held();
+    let before = (world.writes, world.reads);
+    for _ in 0..3 {
+        world.now += std::time::Duration::from_hours(1);
+        world.reconcile().unwrap();
+    }
+    assert_eq!((world.writes, world.reads), before);
+}

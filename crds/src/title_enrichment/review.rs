@@ -1,0 +1,186 @@
+//! Review: what is known of a title, which results wait for a person, and what people decided. No I/O.
+
+use crate::common::known_or_none;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use strum::{Display, EnumIter};
+
+/// What is known of the title beside its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TitleSpec {
+    /// The rating that the title is to be shown under. Moderation compares with it, by tables of this project that are named for
+    /// the categories they approximate. Optional.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared_rating: Option<DeclaredRating>,
+}
+
+/// A rating that somebody declared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("self.system != 'BBFC' || self.category in ['U', 'PG', '12A', '12', '15', '18']",
+    "a BBFC category is one of U, PG, 12A, 12, 15 and 18"))]
+#[x_kube(validation = ("self.system != 'MPA' || self.category in ['G', 'PG', 'PG-13', 'R', 'NC-17']",
+    "an MPA category is one of G, PG, PG-13, R and NC-17"))]
+#[x_kube(validation = ("self.system != 'FSK' || self.category in ['0', '6', '12', '16', '18']",
+    "an FSK category is one of 0, 6, 12, 16 and 18"))]
+pub struct DeclaredRating {
+    /// Whose category it is: `BBFC`, `MPA` or `FSK`.
+    pub system: RatingSystem,
+    /// The category as that body writes it, such as `12A`, `PG-13` or `16`.
+    #[schemars(length(min = 1, max = 8))]
+    pub category: String,
+}
+
+/// Whose categories they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display, EnumIter)]
+#[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
+pub enum RatingSystem {
+    /// British Board of Film Classification.
+    Bbfc,
+    /// Motion Picture Association.
+    Mpa,
+    /// Freiwillige Selbstkontrolle der Filmwirtschaft.
+    Fsk,
+}
+
+/// Which results wait for a person, and what people have decided. Changing it redoes no work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReviewSpec {
+    /// Rules that hold a step's result back until a person decides: `RatingDiscrepancy` holds what moderation found where it does
+    /// not go with `title.declaredRating`, or could not be held against it. Default: all rules; `[]` holds nothing by rule.
+    #[serde(default = "default_hold")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[schemars(length(max = 8))]
+    pub hold: Vec<HoldRule>,
+    /// Steps whose results always wait for a person, by name, such as `subtitles`. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[schemars(length(max = 8))]
+    pub always: Vec<ReviewStep>,
+    /// What people decided, one a step. A decision is bound to the result that was looked at: when another takes its place, it
+    /// counts no more. Taking a decision back holds the result again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["step".into()]))]
+    #[schemars(length(max = 8))]
+    pub decisions: Vec<ReviewDecision>,
+}
+
+impl Default for ReviewSpec {
+    fn default() -> Self {
+        Self { hold: default_hold(), always: Vec::new(), decisions: Vec::new() }
+    }
+}
+
+fn default_hold() -> Vec<HoldRule> {
+    vec![HoldRule::RatingDiscrepancy]
+}
+
+/// What holds a result back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display, EnumIter)]
+pub enum HoldRule {
+    /// What moderation found does not go with the declared rating, or could not be held against it.
+    RatingDiscrepancy,
+}
+
+/// A step, by the name that status and manifest have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display, EnumIter)]
+#[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
+pub enum ReviewStep {
+    /// `shots`.
+    Shots,
+    /// `thumbnails`.
+    Thumbnails,
+    /// `subtitles`.
+    Subtitles,
+    /// `chapters`.
+    Chapters,
+    /// `moderation`.
+    Moderation,
+}
+
+/// What somebody decided about a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReviewDecision {
+    /// The step whose result it is.
+    pub step: ReviewStep,
+    /// The result that was looked at: `status.steps[].result`, `sha256:` and 64 hex digits.
+    #[schemars(length(min = 71, max = 71), regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub digest: String,
+    /// `Accept` publishes the result; `Reject` keeps it from being published and asks no more.
+    pub action: ReviewAction,
+    /// Who decided, such as an address; shown in `status.steps[].review`.
+    #[schemars(length(min = 1, max = 128))]
+    pub by: String,
+    /// Why, for those who read it later. Optional.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub reason: Option<String>,
+}
+
+/// What is to become of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display, EnumIter)]
+pub enum ReviewAction {
+    /// Publish it.
+    Accept,
+    /// Do not.
+    Reject,
+}
+
+/// What moderation found on one axis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AxisStatus {
+    /// `nudity`, `violence` or `language`.
+    #[schemars(length(max = 16))]
+    pub axis: String,
+    /// 0 (none) to 5 (very strong); absent when it could not be judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 5))]
+    pub level: Option<u8>,
+    /// Why it could not be judged: `NoModel`, `Language` or `NoPicture`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub unsupported: Option<String>,
+    /// When the strongest moment begins, such as `41m7.000s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub strongest_at: Option<String>,
+    /// How many moments there are.
+    pub moments: i32,
+}
+
+/// Where a result is between the worker and the public.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReviewStatus {
+    /// Where it is. One of a newer version is read as `Held`.
+    #[serde(deserialize_with = "known_or_held")]
+    pub state: ReviewState,
+    /// Why it was held, or who decided.
+    #[schemars(length(max = 512))]
+    pub message: String,
+    /// Since when.
+    pub since: Time,
+}
+
+fn known_or_held<'de, D: Deserializer<'de>>(from: D) -> Result<ReviewState, D::Error> {
+    Ok(known_or_none(from)?.unwrap_or(ReviewState::Held))
+}
+
+/// Where a result is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display, EnumIter)]
+pub enum ReviewState {
+    /// It waits for a person, and is not published.
+    Held,
+    /// A person has let it be published.
+    Accepted,
+    /// A person has refused it; it is not published.
+    Rejected,
+}

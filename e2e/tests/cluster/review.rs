@@ -1,0 +1,106 @@
+//! A title with strong language and a mild rating: what was found waits for a person, and what people decide is carried out.
+
+use anyhow::{Context as _, Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+use showrunner_contracts::{
+    Document as _,
+    documents::{Finding, ModerationDocument},
+    manifest::{TitleManifest, Withheld},
+    step::{Axis, Step},
+};
+use showrunner_crds::{TitleEnrichment, title_enrichment::Phase};
+use showrunner_e2e::{
+    media,
+    published::{of, output, verify},
+    suite::{Suite, trial},
+};
+use std::{sync::Arc, time::Duration};
+
+const A_JOB: Duration = Duration::from_mins(4);
+const SOON: Duration = Duration::from_mins(1);
+
+pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
+    vec![trial(suite, "review::strong_language_under_a_mild_rating_is_held_accepted_and_rejected", held)]
+}
+
+async fn held(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("review").await?;
+    let path = format!("titles/{}/spoken.mp4", here.name);
+    suite.store.put(&path, media::spoken_title("Good evening. He is a stupid bastard. What a bloody disgrace that is.")?).await?;
+    let spec = |decisions: Value| {
+        json!({
+            "source": {"path": path},
+            "title": {"declaredRating": {"system": "BBFC", "category": "U"}},
+            "subtitles": {"language": "en"},
+            "moderation": {"enabled": true},
+            "review": {"decisions": decisions},
+        })
+    };
+    here.apply("strong", spec(json!([]))).await?;
+    let title = here.wait_for("strong", Phase::NeedsReview, A_JOB).await?;
+    let status = title.status.as_ref().context("no status")?;
+    let discrepancy =
+        status.conditions.iter().find(|c| c.type_ == "RatingDiscrepancy").context("nothing is said of the rating")?;
+    ensure!(discrepancy.status == "True" && discrepancy.message.contains("language is"), "{discrepancy:?}");
+    let step = status.steps.iter().find(|step| step.name == "moderation").context("no step")?;
+    let result = step.result.clone().context("no result")?;
+
+    // What is held is told, and cannot be read where titles are published.
+    let manifest = verify(&suite.store, &title).await?;
+    ensure!(withheld(&manifest)? == (Some(Withheld::Held), 0), "{:?}", withheld(&manifest)?);
+    ensure!(manifest.steps.iter().any(|step| step.step == Step::Subtitles && !step.outputs.is_empty()), "no subtitles");
+    let kept = step.folder.as_deref().context("no folder to look at")?;
+    let found = suite.store.read(&format!("{kept}moderation.json")).await?;
+    let hex = showrunner_contracts::Digest::of(&found).hex().to_owned();
+    let blobs = suite.store.list(&format!("{}/blobs/", of(&title)?.folder.trim_end_matches('/'))).await?;
+    ensure!(!blobs.is_empty() && !blobs.iter().any(|key| key.ends_with(&hex)), "what is held lies among what is published");
+    let found = ModerationDocument::from_bytes(&found)?;
+    let language = found.axes.iter().find(|axis| axis.axis == Axis::Language).context("language was not judged")?;
+    let Finding::Judged { level, moments, .. } = &language.finding else { anyhow::bail!("{:?}", language.finding) };
+    ensure!(
+        *level >= 2
+            && moments.iter().any(|moment| moment.word.as_deref().is_some_and(|word| word.eq_ignore_ascii_case("bastard"))),
+        "{language:?}"
+    );
+
+    // A decision on another result counts for nothing.
+    let decide = |digest: &str, action: &str| json!([{"step": "moderation", "digest": digest, "action": action, "by": "e2e"}]);
+    let other = format!("sha256:{}", "0".repeat(64));
+    here.apply("strong", spec(decide(&other, "Accept"))).await?;
+    let title = here.wait_for("strong", Phase::NeedsReview, SOON).await?;
+    ensure!(message(&title).contains("of another result"), "{}", message(&title));
+
+    here.apply("strong", spec(decide(&result, "Accept"))).await?;
+    let title = here.wait_for("strong", Phase::Published, SOON).await?;
+    let manifest = verify(&suite.store, &title).await?;
+    ensure!(withheld(&manifest)? == (None, 1), "{:?}", withheld(&manifest)?);
+    output(&suite.store, &title, &manifest, "moderation.json").await?;
+
+    here.apply("strong", spec(decide(&result, "Reject"))).await?;
+    let title = here
+        .wait("strong", "published without it", SOON, |title| {
+            let status = title.status.as_ref();
+            let rejected = |step: &showrunner_crds::title_enrichment::StepStatus| {
+                step.review
+                    .as_ref()
+                    .is_some_and(|review| review.state == showrunner_crds::title_enrichment::ReviewState::Rejected)
+            };
+            status.is_some_and(|s| s.phase == Some(Phase::Published) && s.steps.iter().any(rejected))
+        })
+        .await?;
+    let manifest = verify(&suite.store, &title).await?;
+    ensure!(withheld(&manifest)? == (Some(Withheld::Rejected), 0), "{:?}", withheld(&manifest)?);
+    ensure!(here.jobs().await?.len() <= 1, "a decision made a Job");
+    here.end().await
+}
+
+/// Why moderation is withheld, and how many files it has.
+fn withheld(manifest: &TitleManifest) -> Result<(Option<Withheld>, usize)> {
+    let step = manifest.steps.iter().find(|step| step.step == Step::Moderation).context("moderation is not in the manifest")?;
+    Ok((step.withheld, step.outputs.len()))
+}
+
+fn message(title: &TitleEnrichment) -> String {
+    showrunner_e2e::titles::ready(title).map(|(_, message)| message).unwrap_or_default()
+}
