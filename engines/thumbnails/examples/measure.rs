@@ -25,9 +25,10 @@ fn main() {
         let (score, faults) = (candidate.quality.overall, candidate.faults);
         let Inputs { blur, noise, blocks, banding, dark, bright, flat } = Inputs::from(&Signs::of(&picture, candidate.content));
         print!(
-            "{{\"about\":{about},\"score\":{score},\"sound\":{},\"rejected\":{}",
+            "{{\"about\":{about},\"score\":{score},\"sound\":{},\"rejected\":{},\"bars\":{}",
             1.0 - faults.together(),
-            candidate.reject.is_some()
+            candidate.reject.is_some(),
+            candidate.content != picture.whole()
         );
         print!(",\"blur\":{blur:?},\"noise\":{noise:?},\"blocks\":{blocks:?},\"banding\":{banding:?},\"dark\":{dark:?}");
         println!(",\"bright\":{bright:?},\"flat\":{flat:?}}}");
