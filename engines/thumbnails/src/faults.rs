@@ -1,5 +1,6 @@
 //! How far each fault of a picture goes, from the signs that it leaves, on scales fitted to pictures of known faults.
 //! Pure arithmetic; no I/O.
+#![expect(clippy::approx_constant, reason = "a fitted number may come close to pi")]
 
 use crate::signs::{SCALES, Signs};
 

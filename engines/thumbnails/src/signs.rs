@@ -183,7 +183,7 @@ fn grain(light: &Plane) -> f32 {
         for left in (1..width.saturating_sub(GRAIN_BLOCK)).step_by(GRAIN_BLOCK) {
             let (mut sum, mut mean) = (0_u32, 0_u32);
             for y in top..top + GRAIN_BLOCK {
-                let line = |y: usize| &light.values[y * width + left - 1..y * width + left + GRAIN_BLOCK + 1];
+                let line = |y: usize| &light.values[y * width + left - 1..=y * width + left + GRAIN_BLOCK];
                 let (up, mid, low) = (line(y - 1), line(y), line(y + 1));
                 for x in 1..=GRAIN_BLOCK {
                     let at = |row: &[u8], x: usize| i32::from(row[x]);
