@@ -46,7 +46,7 @@ fn header(input: &mut impl std::io::BufRead) -> Option<(String, u32, u32)> {
     let mut about = String::from("null");
     let mut size = line()?;
     while let Some(comment) = size.strip_prefix("# ") {
-        about = comment.to_owned();
+        comment.clone_into(&mut about);
         size = line()?;
     }
     let (width, height) = size.split_once(' ')?;
