@@ -1,5 +1,5 @@
 """What is found in a title, by the worker's own steps: shots, on reels whose edit list is known and on films as they were edited;
-chapters, on long titles with planted scenes.
+chapters, on long titles with planted scenes; thumbnails, on pictures spoilt by known amounts and on the same reels and films.
 
 I/O: runs the worker, ffmpeg and the peers; brings the sources of bench/media and makes its reels once, below $SHOWRUNNER_CACHE/bench.
 """
@@ -16,6 +16,7 @@ from harness import ROOT, CannotRun, Goal
 
 MEDIA = ROOT / "bench/media"
 sys.path.insert(0, str(MEDIA))
+import rank  # noqa: E402
 import score  # noqa: E402
 
 THREADS = 2
@@ -226,4 +227,119 @@ def begins(bench, worker, file):
     return [chapter["span"]["start"] * base["num"] / base["den"] for chapter in told["chapters"][1:]]
 
 
-PARTS = {"shots": shots, "chapters": chapters}
+# The film's second half as it is, and between black bars: what nobody tuned on.
+LATER = 5844 / 24
+LEAST_CANDIDATES, PICKS, SHOTS_WANTED, APART = 100, 8, 6, 64
+
+
+def thumbnails(bench):
+    verdicts(bench)
+    picks(bench)
+
+
+def verdicts(bench):
+    """How the score falls as severity rises, ours and the peers', on pictures that nothing was tuned on."""
+    measure = bench.need(bench.target / "release/examples/measure", "build it with 'cargo build --release --workspace --examples'")
+    films, _ = corpus(bench)
+    sources = films.parent / "sources"
+    bench.say("spoiling pictures and judging them, which takes ten minutes")
+    one = judged(bench, sources, [measure], 1)
+    theirs = judged(bench, sources, [bench.python("quality"), ROOT / "bench/peers/quality.py"], 1)
+    version = theirs.pop(0)
+    both = judged(bench, sources, [measure], 2)
+
+    def rows(told, name, keep=lambda about: True, severity=max):
+        """(content, score, severity) of each picture; what was cropped from one photograph is one content."""
+        return [(each["about"]["content"], each[name], severity(each["about"]["severities"] or [0])) for each in told
+                if keep(each["about"])]
+
+    def row(what, pool, told, keep=lambda about: True, goal=None, severity=max, note=""):
+        found, interval, units = pool(rows(told, "score", keep, severity))
+        best, peer = max((pool(rows(theirs, name, keep, severity))[0], name) for name in ("BRISQUE", "Laplacian")) \
+            if told is one else (None, "")
+        named = {"BRISQUE": f"BRISQUE ({version['brisque']})" if version else "", "Laplacian": "variance of the Laplacian"}.get(peer, "")
+        pictures = sum(keep(each["about"]) for each in told)
+        bench.row(f"score and severity, {what}: SRCC", "", [found], named, [] if best is None else [best], goal,
+                  f"{pictures} pictures of {units} contents" + (f"; {note}" if note else ""), interval=interval, n=units)
+
+    goal = Goal(0.95, at_least=True, better_than_peer=True)
+    row("all contents and faults pooled", rank.pooled, one, goal=goal)
+    row("photographs alone, pooled", rank.pooled, one, lambda about: ":" not in about["content"])
+    row("frames of films alone, pooled", rank.pooled, one, lambda about: ":" in about["content"])
+    row("within one content, all faults, median", rank.within, one)
+    for kind in sorted({kind for each in one for kind in each["about"]["kinds"]}):
+        row(f"{kind} and sound, pooled", rank.pooled, one, lambda about, kind=kind: about["kinds"] in ([], [kind]))
+    row("two faults at once, by the worse", rank.pooled, both)
+    lost = [each for each in one if not each["about"]["kinds"] and each["rejected"]]
+    sound = sum(not each["about"]["kinds"] for each in one)
+    bench.row("sound pictures refused", "", [len(lost)], "", [], Goal(0.0), f"of {sound}")
+
+
+def judged(bench, sources, command, faults):
+    """What a judge says of each spoilt picture of the split `score`: its lines of JSON."""
+    ffmpeg = bench.need(bench.artefacts / "bin/ffmpeg", "fetch it with 'make artefacts'")
+    make_them = [bench.python("shots"), MEDIA / "distortions.py", sources, ffmpeg, "score", faults]
+    with subprocess.Popen(list(map(str, make_them)), stdout=subprocess.PIPE) as maker:
+        done = subprocess.run(list(map(str, command)), stdin=maker.stdout, capture_output=True, text=True)
+    if maker.returncode or done.returncode:
+        raise CannotRun(f"failed to judge pictures:\n{done.stderr[-2000:]}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def picks(bench):
+    """What is picked from titles that nothing was tuned on, and whether it may be shown."""
+    worker = bench.need(bench.target / "release/showrunner-worker", "build it with 'make binaries'")
+    measure = bench.need(bench.target / "release/examples/measure", "build it with 'cargo build --release --workspace --examples'")
+    films, reels = corpus(bench)
+    titles = [(path.stem, path.with_suffix(".mkv"), json.loads(path.read_text())) for path in sorted(reels.glob("score-*-10[1-3].json"))]
+    titles += [(name, later(bench, films, filters, name), None) for name, filters in
+               (("film, later half", None), ("film, later half, between bars", "crop=1280:536,pad=1280:720:0:92"))]
+    given = [picked(bench, worker, measure, *title) for title in titles]
+    for what, key, goal in (("candidates", "candidates", Goal(LEAST_CANDIDATES, at_least=True)), ("picks", "picks", Goal(PICKS, at_least=True)),
+                            ("shots that picks are of", "shots", Goal(SHOTS_WANTED, at_least=True)),
+                            ("least PDQ distance of two picks", "distance", Goal(APART, at_least=True)),
+                            ("black, flat, blurred, lost, or in or next to a change of shot", "bad", Goal(0)),
+                            ("picks that follow a worse one", "disorder", Goal(0)), ("picks with a black bar", "bars", Goal(0))):
+        worst = min if goal.at_least else max
+        least = worst(given, key=lambda told: told[key])
+        bench.row(f"thumbnails: {what}, worst title", "", [least[key]], "", [], goal,
+                  ", ".join(f"{told['name']} {told[key]}" for told in given) + (
+                      f"; gave way: {least['relaxed']}" if least["relaxed"] else ""))
+
+
+def later(bench, films, filters, name):
+    file = films / f"{name.replace(', ', '-').replace(' ', '-')}.mkv"
+    if not file.exists():
+        ffmpeg, scratch = bench.need(bench.artefacts / "bin/ffmpeg", "fetch it with 'make artefacts'"), file.with_suffix(".part.mkv")
+        bench.run([ffmpeg, "-v", "error", "-y", "-ss", LATER, "-i", films / "bunny.mkv", *(["-vf", filters] if filters else []), "-c:v",
+                   "libx264", "-preset", "ultrafast", "-qp", "10", "-threads", "2", scratch], name)
+        scratch.replace(file)
+    return file
+
+
+def picked(bench, worker, measure, name, file, truth):
+    with tempfile.TemporaryDirectory() as folder:
+        bench.run([worker, "enrich", file, "--out", folder, "--only", "shots,thumbnails", "--threads", THREADS], f"ours {name}")
+        out = Path(folder)
+        told = json.loads((out / "thumbnails.json").read_text())
+        summaries = [step["summary"]["thumbnails"] for step in json.loads((out / "manifest.json").read_text())["steps"]
+                     if step["step"] == "thumbnails"]
+        ffmpeg = bench.artefacts / "bin/ffmpeg"
+        seen = b"".join(subprocess.run([str(ffmpeg), "-v", "error", "-i", str(out / pick["name"]), "-f", "image2pipe", "-c:v", "ppm",
+                                        "-"], check=True, capture_output=True).stdout for pick in told["picks"])
+        judged = [json.loads(line) for line in subprocess.run([str(measure)], input=seen, capture_output=True,
+                                                              check=True).stdout.splitlines()]
+    second, picks = told["timeBase"]["den"] / told["timeBase"]["num"], told["picks"]
+    bad = sum(each["rejected"] for each in judged)
+    if truth:
+        frames = [round(pick["at"] / second * truth["rate"]) for pick in picks]
+        bad += sum(any(change["from"] - 1 <= at <= change["to"] for change in truth["changes"]) for at in frames)
+    hashes = [int(pick["pdq"], 16) for pick in picks]
+    apart = [bin(a ^ b).count("1") for n, a in enumerate(hashes) for b in hashes[:n]]
+    scores = [pick["score"] for pick in picks]
+    return {"name": name, "candidates": summaries[0]["candidates"], "picks": len(picks), "shots": len({pick["shot"] for pick in picks}),
+            "distance": min(apart, default=256), "bad": bad, "disorder": sum(a < b for a, b in zip(scores, scores[1:])),
+            "bars": sum(each["bars"] for each in judged), "relaxed": told["relaxed"]}
+
+
+PARTS = {"shots": shots, "chapters": chapters, "thumbnails": thumbnails}

@@ -39,8 +39,9 @@ impl Step {
         match self {
             // 2: a still of every shot. 3: whip pans and slow flashes are no changes, faint fades are found whole.
             Self::Shots => 3,
-            // 2: the trick-play index names its sheets by digest.
-            Self::Thumbnails => 2,
+            // 2: the trick-play index names its sheets by digest. 3: faults are measured at full size, on scales fitted to
+            // pictures of known faults; picks come best first.
+            Self::Thumbnails => 3,
             // 2: IMSC styles stand at the elements they apply to; languages written from right to left say so.
             Self::Subtitles => 2,
             Self::Chapters => 1,

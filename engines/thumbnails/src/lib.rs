@@ -7,21 +7,25 @@
 #![forbid(unsafe_code)]
 
 mod category;
+mod faults;
 mod hash;
 mod measure;
 mod picture;
 mod pool;
 mod quality;
 mod select;
+mod signs;
 pub mod trickplay;
 
 pub use category::Category;
+pub use faults::{Faults, Inputs};
 pub use hash::{HASH_BITS, Hash};
 pub use measure::{Candidate, Reject, measure};
 pub use picture::{Crop, Picture, PictureError};
 pub use pool::{Offer, Pool};
 pub use quality::{ClassicalQuality, Quality, QualityError, QualityModel};
 pub use select::{Note, Pick, Selection, Settings, ShotSpan, select};
+pub use signs::Signs;
 
 /// Name of the method. Its version is that of the step in the contracts, raised by hand whenever the same frames could give
 /// other picks.

@@ -3,9 +3,11 @@
 use showrunner_timeline::Ticks;
 
 use crate::{
+    faults::Faults,
     hash::Hash,
     picture::{Crop, Picture, Work},
     quality::{Attention, Quality, QualityError, QualityModel, moments},
+    signs::Signs,
 };
 
 /// Cells along each side of the signature.
@@ -14,8 +16,8 @@ const SIGNATURE_SIDE: usize = 4;
 const BLACK: u8 = 40;
 /// Standard deviation of luma below which there is nothing to see.
 const FLAT_DEVIATION: f32 = 8.0;
-/// Sharpness below which a picture is blurred throughout.
-const BLURRED: f32 = 0.06;
+/// Sharpness below which a picture is blurred throughout: even its steepest edges take some ten pixels.
+const BLURRED: f32 = 0.3;
 /// Share of clipped pixels' exposure below which most of the picture is lost.
 const LOST_EXPOSURE: f32 = 0.02;
 /// Luma up to this counts as dark in a low-key picture.
@@ -45,6 +47,8 @@ pub struct Candidate {
     pub face: Option<f32>,
     /// How good it is.
     pub quality: Quality,
+    /// What is wrong with it.
+    pub faults: Faults,
     /// Why it should not be shown, if so.
     pub reject: Option<Reject>,
     /// The part inside black bars.
@@ -71,7 +75,9 @@ pub fn measure(picture: &Picture<'_>, pts: Ticks, motion: f32, model: &mut dyn Q
     let content = picture.content();
     let work = picture.reduce(content);
     let attention = Attention::of(&work);
-    let mut quality = Quality::of(&work, attention);
+    // Faults are looked for at the picture's full size: what is made smaller hides them.
+    let faults = Faults::from(&Signs::of(picture, content));
+    let mut quality = Quality::of(&work, attention, &faults);
     let score = model.score(picture, content, &quality)?;
     if !(0.0..=1.0).contains(&score) {
         return Err(QualityError::Score(format!("{score} of model {}", model.name())));
@@ -99,6 +105,7 @@ pub fn measure(picture: &Picture<'_>, pts: Ticks, motion: f32, model: &mut dyn Q
         motion: if motion.is_finite() { motion.max(0.0) } else { 0.0 },
         face: None,
         quality,
+        faults,
         reject,
         content,
         size: (picture.width(), picture.height()),

@@ -1,51 +1,40 @@
-//! How good a picture is by itself: sharpness, exposure, contrast, colour, noise and composition, and the model that weighs them.
+//! How good a picture is by itself: freedom from faults, contrast, colour and composition, and the model that weighs them.
 //! Pure arithmetic; no I/O.
 
 use std::fmt;
 
-use crate::picture::{Crop, Picture, PictureError, Work};
+use crate::{
+    faults::Faults,
+    picture::{Crop, Picture, PictureError, Work},
+};
 
-/// Side of the blocks in which sharpness is looked for, in working pixels.
-const BLOCK: usize = 16;
-/// The block whose sharpness counts, from the sharpest, as a share of all: one tenth, so that a sharp subject before a soft
-/// background is a sharp picture.
-const SHARPEST: usize = 10;
-/// Variance of the Laplacian at which sharpness is 0.63 of the scale. Focused footage gives 300 to 3000 in its best blocks.
-const LAPLACIAN_SCALE: f32 = 400.0;
-/// Luma at or below this is lost in shadow.
-const SHADOW: u8 = 8;
-/// Luma at or above this is burnt out.
-const BURNT: u8 = 250;
-/// Share of lost pixels that costs all of the exposure score.
-const MOST_CLIPPED: f32 = 0.4;
-/// Mean luma of a well exposed picture, and how far from it scores nothing.
-const MIDDLE: f32 = 112.0;
-/// Reach of exposure around the middle.
-const EXPOSURE_REACH: f32 = 104.0;
 /// Standard deviation of luma of a picture of full contrast.
 const FULL_CONTRAST: f32 = 64.0;
 /// Hasler and Suesstrunk's M for "highly colourful" is 82, "extremely" 109.
 const FULL_COLOUR: f32 = 82.0;
-/// Noise (standard deviation, levels) that costs all of the noise score.
-const FULL_NOISE: f32 = 14.0;
-/// Weights of the classical model; they add up to 1. Sharpness leads: a soft picture is useless however well composed.
-const WEIGHTS: [f32; 6] = [0.32, 0.18, 0.14, 0.12, 0.10, 0.14];
+/// What a picture without any appeal loses of its soundness. Little: a well composed picture is of no use when it is spoilt,
+/// and how far it is spoilt has to be seen across pictures of all kinds.
+const APPEAL: f32 = 0.08;
+/// Appeal is this much composition, the rest colour and contrast in equal parts.
+const COMPOSITION: f32 = 0.6;
 
 /// What was measured of one picture, each from 0 (bad) to 1 (good).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quality {
     /// The model's verdict, by which pictures are compared.
     pub overall: f32,
-    /// Focus of the sharpest tenth: variance of the Laplacian at a fixed scale.
+    /// Freedom from blur, by the steepest edges: one sharp subject before a soft background is a sharp picture.
     pub sharpness: f32,
-    /// Brightness near the middle and nothing lost in shadow or burnt out.
+    /// Freedom from too little and from too much light.
     pub exposure: f32,
     /// Spread of luma.
     pub contrast: f32,
     /// Hasler and Suesstrunk's colourfulness ("Measuring colourfulness in natural images", 2003).
     pub colourfulness: f32,
-    /// Freedom from noise (Immerkaer, "Fast noise variance estimation", 1996, over the calmer half of the picture).
+    /// Freedom from noise.
     pub cleanness: f32,
+    /// Freedom from what coders leave behind: blocks and bands.
+    pub coding: f32,
     /// How much of what stands out lies near the thirds, rather than at the border.
     pub composition: f32,
 }
@@ -94,13 +83,13 @@ pub trait QualityModel {
     fn score(&mut self, picture: &Picture<'_>, content: Crop, measured: &Quality) -> Result<f32, QualityError>;
 }
 
-/// The classical model: a weighted sum of what is measured, needing no model file.
+/// The classical model: how free of faults a picture is, and a little of how it is composed; it needs no model file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClassicalQuality;
 
 impl QualityModel for ClassicalQuality {
     fn name(&self) -> &'static str {
-        "classical/1"
+        "classical/2"
     }
 
     fn score(&mut self, _: &Picture<'_>, _: Crop, measured: &Quality) -> Result<f32, QualityError> {
@@ -109,18 +98,22 @@ impl QualityModel for ClassicalQuality {
 }
 
 impl Quality {
-    pub(crate) fn of(work: &Work, attention: Attention) -> Self {
-        let sharpness = 1.0 - (-sharpest(work) / LAPLACIAN_SCALE).exp();
-        let (mean, deviation) = moments(work.luma.iter().map(|l| f32::from(*l)));
-        let clipped = work.luma.iter().filter(|l| **l <= SHADOW || **l >= BURNT).count() as f32 / work.luma.len() as f32;
-        let exposure = (1.0 - (mean - MIDDLE).abs() / EXPOSURE_REACH).max(0.0) * (1.0 - clipped / MOST_CLIPPED).max(0.0);
+    pub(crate) fn of(work: &Work, attention: Attention, faults: &Faults) -> Self {
+        let (_, deviation) = moments(work.luma.iter().map(|l| f32::from(*l)));
         let contrast = (deviation / FULL_CONTRAST).min(1.0);
         let colourfulness = (colourfulness(work) / FULL_COLOUR).min(1.0);
-        let cleanness = 1.0 - (noise(work) / FULL_NOISE).min(1.0);
         let composition = attention.thirds;
-        let parts = [sharpness, exposure, contrast, colourfulness, cleanness, composition];
-        let overall = parts.iter().zip(WEIGHTS).map(|(p, w)| p * w).sum();
-        Self { overall, sharpness, exposure, contrast, colourfulness, cleanness, composition }
+        let appeal = COMPOSITION * composition + (1.0 - COMPOSITION) * f32::midpoint(colourfulness, contrast);
+        Self {
+            overall: (1.0 - faults.together()) * (1.0 - APPEAL * (1.0 - appeal)),
+            sharpness: 1.0 - faults.blur,
+            exposure: 1.0 - faults.dark.max(faults.bright),
+            contrast,
+            colourfulness,
+            cleanness: 1.0 - faults.noise,
+            coding: 1.0 - faults.blocks.max(faults.banding),
+            composition,
+        }
     }
 }
 
@@ -132,50 +125,11 @@ pub(crate) fn moments(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
     (mean as f32, variance.sqrt() as f32)
 }
 
-/// Four-neighbour Laplacian at an inner pixel.
-fn laplacian(work: &Work, x: usize, y: usize) -> i32 {
-    let at = |x: usize, y: usize| i32::from(work.luma[y * work.width + x]);
-    at(x - 1, y) + at(x + 1, y) + at(x, y - 1) + at(x, y + 1) - 4 * at(x, y)
-}
-
-/// Variance of the Laplacian of the block that nine tenths of the blocks do not reach.
-fn sharpest(work: &Work) -> f32 {
-    let mut blocks = Vec::new();
-    let starts = |side: usize| (1..side.saturating_sub(1)).step_by(BLOCK);
-    for top in starts(work.height) {
-        for left in starts(work.width) {
-            let (bottom, right) = ((top + BLOCK).min(work.height - 1), (left + BLOCK).min(work.width - 1));
-            let values =
-                (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y))).map(|(x, y)| laplacian(work, x, y) as f32);
-            let (_, deviation) = moments(values);
-            blocks.push(deviation * deviation);
-        }
-    }
-    blocks.sort_by(|a, b| b.total_cmp(a));
-    blocks.get(blocks.len() / SHARPEST).copied().unwrap_or(0.0)
-}
-
 fn colourfulness(work: &Work) -> f32 {
     let rg = work.rgb.iter().map(|p| f32::from(p[0]) - f32::from(p[1]));
     let yb = work.rgb.iter().map(|p| f32::midpoint(f32::from(p[0]), f32::from(p[1])) - f32::from(p[2]));
     let ((mean_rg, dev_rg), (mean_yb, dev_yb)) = (moments(rg), moments(yb));
     dev_rg.hypot(dev_yb) + 0.3 * mean_rg.hypot(mean_yb)
-}
-
-/// Standard deviation of noise in levels, from the mask that no edge or slope excites, over the calmer half of pixels.
-fn noise(work: &Work) -> f32 {
-    let at = |x: usize, y: usize| i32::from(work.luma[y * work.width + x]);
-    let mut responses: Vec<i32> = Vec::with_capacity(work.luma.len());
-    for y in 1..work.height.saturating_sub(1) {
-        for x in 1..work.width.saturating_sub(1) {
-            let corners = at(x - 1, y - 1) + at(x + 1, y - 1) + at(x - 1, y + 1) + at(x + 1, y + 1);
-            let sides = at(x - 1, y) + at(x + 1, y) + at(x, y - 1) + at(x, y + 1);
-            responses.push((corners - 2 * sides + 4 * at(x, y)).abs());
-        }
-    }
-    responses.sort_unstable();
-    // The median of |N(0, 6 sigma)| is 0.6745 * 6 sigma; texture only lifts the upper half.
-    responses.get(responses.len() / 2).map_or(0.0, |median| *median as f32 / (0.6745 * 6.0))
 }
 
 /// Columns and rows of the map of what stands out.

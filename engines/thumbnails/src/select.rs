@@ -22,15 +22,19 @@ const RELAXED: [u32; 3] = [48, 32, 16];
 /// Different shots that picks come from, when there are as many.
 const SHOTS: usize = 6;
 /// Worth is this much quality...
-const QUALITY_WEIGHT: f32 = 0.65;
+const QUALITY_WEIGHT: f32 = 0.7;
 /// ...this much likeness to the rest of the shot...
-const TYPICAL_WEIGHT: f32 = 0.2;
+const TYPICAL_WEIGHT: f32 = 0.15;
+/// ...this much of the title that the shot takes, beside the longest...
+const PRESENT_WEIGHT: f32 = 0.05;
 /// ...and this much stillness.
-const STILL_WEIGHT: f32 = 0.15;
+const STILL_WEIGHT: f32 = 0.1;
 /// Maximal marginal relevance (Carbonell and Goldstein, 1998): weight of worth against unlikeness to what is picked.
 const LAMBDA: f32 = 0.7;
 /// What a second pick from the same shot loses.
 const SAME_SHOT: f32 = 0.12;
+/// What the first pick of its category gains: a set shows what kinds of moment there are.
+const NEW_CATEGORY: f32 = 0.05;
 /// Root mean square colour distance from the shot's mean at which a picture is not typical at all.
 const UNTYPICAL: f32 = 60.0;
 
@@ -91,7 +95,7 @@ pub struct Pick {
     pub category: Category,
     /// How clearly its category's rule was met, 0 to 1; a margin, not a probability.
     pub confidence: f32,
-    /// Worth: quality, likeness to its shot, stillness; 0 to 1.
+    /// Worth: quality, likeness to its shot, the shot's part of the title, stillness; 0 to 1. No pick has more than one before it.
     pub score: f32,
     /// The part to show: inside the title's black bars.
     pub crop: Crop,
@@ -158,6 +162,7 @@ struct Entrant {
     candidate: usize,
     shot: usize,
     worth: f32,
+    category: (Category, f32),
 }
 
 /// Chooses from `candidates` of a title with these `shots` (in order, without gaps). Never empty while there is a candidate
@@ -183,13 +188,14 @@ pub fn select(candidates: &[Candidate], shots: &[ShotSpan], settings: &Settings)
         }
     }
     tell(candidates, &chosen, settings, wanted, shots_wanted, &mut selection.notes);
-    let level = action_level(candidates);
+    // Chosen in the order that serves the set; shown best first.
+    chosen.sort_by(|a, b| b.worth.total_cmp(&a.worth).then(a.candidate.cmp(&b.candidate)));
     let bars = title_bars(candidates);
     selection.picks = chosen
         .into_iter()
         .map(|entrant| {
             let candidate = &candidates[entrant.candidate];
-            let (category, confidence) = categorise(candidate, level);
+            let (category, confidence) = entrant.category;
             let crop = bars.crop(candidate);
             Pick {
                 candidate: entrant.candidate,
@@ -230,14 +236,18 @@ fn enter(candidates: &[Candidate], shots: &[ShotSpan], notes: &mut Vec<Note>) ->
         }
     }
     let level = action_level(candidates);
+    let length = |span: &ShotSpan| span.end.saturating_sub(span.start).0.max(0) as f32;
+    let longest = shots.iter().map(length).fold(1.0, f32::max);
     open.iter()
         .map(|&(candidate, shot)| {
             let c = &candidates[candidate];
             let still = 1.0 - (c.motion / (2.0 * level)).min(1.0);
+            let present = (length(&shots[shot]) / longest).sqrt();
             let worth = QUALITY_WEIGHT * c.quality.overall
                 + TYPICAL_WEIGHT * typical(candidates, &open, candidate, shot)
+                + PRESENT_WEIGHT * present
                 + STILL_WEIGHT * still;
-            Entrant { candidate, shot, worth }
+            Entrant { candidate, shot, worth, category: categorise(c, level) }
         })
         .collect()
 }
@@ -275,7 +285,9 @@ fn best<'a>(
         }
         // Unrelated pictures lie half the bits apart; that is as unlike as it gets.
         let alike = 1.0 - (nearest as f32 / (HASH_BITS / 2) as f32).min(1.0);
-        let value = LAMBDA * entrant.worth - (1.0 - LAMBDA) * alike - SAME_SHOT * used as f32;
+        let new = chosen.iter().all(|c| c.category.0 != entrant.category.0);
+        let value =
+            LAMBDA * entrant.worth - (1.0 - LAMBDA) * alike - SAME_SHOT * used as f32 + if new { NEW_CATEGORY } else { 0.0 };
         if best.is_none_or(|(most, _)| value > most) {
             best = Some((value, entrant));
         }

@@ -51,6 +51,44 @@ fn eight_picks_come_from_eight_shots_and_differ_in_64_bits() {
 }
 
 #[test]
+fn picks_are_told_best_first() {
+    for seed in 0..5 {
+        let mut candidates = title(12);
+        // Some shots are worse than others, in no order.
+        for (n, candidate) in candidates.iter_mut().enumerate() {
+            candidate.quality.overall *= 0.5 + ((n as u64 * 7 + seed * 5) % 11) as f32 / 22.0;
+        }
+        let picks = select(&candidates, &shots(12), &Settings::default()).picks;
+        assert!(picks.len() == 8 && picks.windows(2).all(|pair| pair[0].score >= pair[1].score), "seed {seed}: {picks:?}");
+        assert!(picks[0].score > picks[7].score);
+    }
+}
+
+#[test]
+fn of_two_alike_the_one_of_a_category_not_yet_shown_is_picked() {
+    // Nine shots alike in worth, of which one moves; eight are wanted.
+    let mut candidates: Vec<Candidate> = (0..9).map(|n| candidate(&scene(n), n as i64 * LENGTH + 50, 0.0)).collect();
+    for candidate in &mut candidates {
+        candidate.quality.overall = 0.8;
+        candidate.quality.contrast = 0.5;
+    }
+    candidates[8].motion = 0.009;
+    let selection = select(&candidates, &shots(9), &Settings { count: 4, shots: 4, ..Settings::default() });
+    assert!(selection.picks.iter().any(|p| p.category == Category::Action), "{:?}", selection.picks);
+}
+
+#[test]
+fn of_shots_alike_the_longer_stands_for_the_title() {
+    let candidates = [candidate(&scene(1), 50, 0.0), candidate(&scene(1), 600, 0.0)];
+    let spans = [
+        ShotSpan::new(Ticks(0), Ticks(100), Ticks(0), Ticks(100), Ticks(4)),
+        ShotSpan::new(Ticks(100), Ticks(1_000), Ticks(100), Ticks(1_000), Ticks(4)),
+    ];
+    let selection = select(&candidates, &spans, &Settings { count: 1, ..Settings::default() });
+    assert_eq!(selection.picks[0].shot, 1);
+}
+
+#[test]
 fn picks_from_few_shots_are_spread_over_all_of_them() {
     let mut candidates = Vec::new();
     for n in 0..18 {
