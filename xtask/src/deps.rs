@@ -20,16 +20,23 @@ const fn rule(name: &'static str, may_use: &'static [&'static str], must_not_use
     Rule { name, may_use, must_not_use }
 }
 
-const ENGINES: [&str; 5] =
-    ["showrunner-chapters", "showrunner-shots", "showrunner-subtitles", "showrunner-thumbnails", "showrunner-timeline"];
+const ENGINES: [&str; 6] = [
+    "showrunner-chapters",
+    "showrunner-pdq",
+    "showrunner-shots",
+    "showrunner-subtitles",
+    "showrunner-thumbnails",
+    "showrunner-timeline",
+];
 
 /// Dependency direction, one way only. A crate that is not here fails the check: put it where it belongs.
-const TABLE: [Rule; 13] = [
+const TABLE: [Rule; 14] = [
     rule("showrunner-crds", &[], &["tokio", "reqwest", "axum"]),
     rule("showrunner-contracts", &[], &PURE),
     rule("showrunner-timeline", &[], &PURE),
     rule("showrunner-shots", &["showrunner-timeline"], &PURE),
-    rule("showrunner-thumbnails", &["showrunner-timeline"], &PURE),
+    rule("showrunner-pdq", &[], &PURE),
+    rule("showrunner-thumbnails", &["showrunner-pdq", "showrunner-timeline"], &PURE),
     rule("showrunner-subtitles", &["showrunner-timeline"], &PURE),
     rule("showrunner-chapters", &["showrunner-timeline"], &PURE),
     rule("showrunner-kit", &["showrunner-crds"], &[]),

@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 
 mod category;
-mod hash;
 mod measure;
 mod picture;
 mod pool;
@@ -16,12 +15,12 @@ mod select;
 pub mod trickplay;
 
 pub use category::Category;
-pub use hash::{HASH_BITS, Hash};
 pub use measure::{Candidate, Reject, measure};
 pub use picture::{Crop, Picture, PictureError};
 pub use pool::{Offer, Pool};
 pub use quality::{ClassicalQuality, Quality, QualityError, QualityModel};
 pub use select::{Note, Pick, Selection, Settings, ShotSpan, select};
+pub use showrunner_pdq::{HASH_BITS, Hash};
 
 /// Name of the method. Its version is that of the step in the contracts, raised by hand whenever the same frames could give
 /// other picks.
