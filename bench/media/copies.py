@@ -28,7 +28,7 @@ SEEN = (160, 90)  # what prints are made of
 # Synthetic titles, others to take foreign parts from, distractors in the catalogue, strangers that are looked up; draws of each
 # kind for a synthetic title and for a piece of the film. Seeds.
 SIZES = {"tune": {"titles": 8, "others": 6, "distractors": 200, "strangers": 200, "draws": (1, 2), "seed": 1},
-         "score": {"titles": 24, "others": 12, "distractors": 500, "strangers": 1000, "draws": (1, 3), "seed": 1001}}
+         "score": {"titles": 20, "others": 10, "distractors": 500, "strangers": 800, "draws": (1, 2), "seed": 1001}}
 PIECE = 40  # seconds of the film, at least
 FILM = {"tune": (60, 5844), "score": (5844, 11727)}
 
@@ -194,8 +194,8 @@ class Maker:
         self.run("-threads", "1", "-i", file, *wanted)
         self.make(looked if video else "-", heard if audio else "-", out)
 
-    def make(self, looked, heard, out):
-        subprocess.run([self.prints, "make", str(looked), *map(str, SEEN), str(heard), str(out)], check=True)
+    def make(self, looked, heard, out, verb="make"):
+        subprocess.run([self.prints, verb, str(looked), *map(str, SEEN), str(heard), str(out)], check=True)
         for path in (looked, heard):
             if path != "-":
                 Path(path).unlink()
@@ -210,7 +210,7 @@ class Maker:
             for frame in frames(made, seconds, 1):
                 file.write(cv2.cvtColor(cv2.resize(frame, SEEN, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY).tobytes())
         heard.write_bytes(sound(rng, seconds)[::2].tobytes())
-        self.make(looked, heard, out)
+        self.make(looked, heard, out, "make" if what == "stranger" else "print")
 
     # --- copies
 
@@ -248,7 +248,7 @@ class Recipe:
     def __init__(self, rng, file, other, length):
         self.rng, self.file, self.other, self.length = rng, file, other, length
         self.video, self.audio, self.sound_from, self.picture_from = [], [], 0, 0
-        self.crf, self.bitrate, self.tempo, self.drawn, self.plain, self.before, self.cuts = 24, "128k", 1.0, {}, False, None, None
+        self.quality, self.bitrate, self.tempo, self.drawn, self.plain, self.before, self.cuts = 24, "128k", 1.0, {}, False, None, None
 
     def exact(self):
         self.plain = True
@@ -259,7 +259,7 @@ class Recipe:
         self.video.append(f"scale={wide}:-2")
 
     def crf(self):
-        self.crf = self.drawn["crf"] = int(self.rng.integers(32, 42))
+        self.quality = self.drawn["crf"] = int(self.rng.integers(32, 42))
 
     def crop(self):
         left, top, right, bottom = self.drawn["cut"] = [round(float(v), 3) for v in self.rng.uniform(0.03, 0.12, 4)]
@@ -360,7 +360,7 @@ class Recipe:
                          f"[{self.picture_from}:v]{video},{same}[v1];[{self.sound_from}:a]{audio},{heard}[a1];"
                          "[v0][a0][v1][a1]concat=n=2:v=1:a=1[v][a]")
         return maker.run("-threads", "1", "-i", self.file, "-threads", "1", "-i", self.other, "-filter_complex", graph, "-map", "[v]",
-                         "-map", "[a]", "-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-crf", self.crf, "-pix_fmt", "yuv420p", "-c:a",
+                         "-map", "[a]", "-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-crf", self.quality, "-pix_fmt", "yuv420p", "-c:a",
                          "aac", "-b:a", self.bitrate, "-shortest", out)
 
 
@@ -391,10 +391,9 @@ def task(job):
     number, = rest
     folder = {"distractor": "catalogue", "stranger": "queries"}[what]
     out = MAKER.out / f"{folder}/{what}-{number}.print"
-    if not out.with_suffix(".query").exists():
+    if not out.with_suffix(".query" if what == "stranger" else ".print").exists():
         MAKER.stranger(what, number, out)
     if what == "distractor":
-        out.with_suffix(".query").write_bytes(b"")  # never asked for
         return None
     return {"query": f"stranger-{number}", "kind": "stranger", "title": None, "domain": "synthetic", "steps": [], "drawn": {}, "speed": 1.0}
 

@@ -36,7 +36,7 @@ def placed(truth, match):
 
 class Found:
     def __init__(self):
-        self.kinds = collections.defaultdict(lambda: {"n": 0, "ours": 0, "vpdq": 0, "chromaprint": 0, "either": 0, "called": 0, "placed": [],
+        self.kinds = collections.defaultdict(lambda: {"n": 0, "ours": 0, "vpdq": 0, "chromaprint": 0, "either": 0, "seen": 0, "heard": 0, "called": 0, "placed": [],
                                                       "missed": [], "miscalled": []})
         self.false = {"ours": [], "vpdq": [], "chromaprint": []}
         self.queries = 0
@@ -61,6 +61,9 @@ class Found:
                 count["missed"].append((truth["query"], truth["steps"], truth["drawn"]))
                 continue
             match = ours[truth["title"]]
+            sides = {segment["side"].split()[0] for segment in match["segments"]}
+            count["seen"] += "picture" in sides
+            count["heard"] += "sound" in sides
             right = match["class"] in classes(truth)
             count["called"] += right
             if not right:
@@ -81,10 +84,10 @@ def read(truths, answers):
 def main():
     with open(sys.argv[1]) as truth, open(sys.argv[2]) as answers:
         found = read(json.load(truth), answers)
-    print(f"{'':24}{'n':>5} {'ours':>6} {'vPDQ':>6} {'Chr.':>6} {'either':>6} {'called':>6} {'placed':>6}")
+    print(f"{'':24}{'n':>5} {'ours':>6} {'vPDQ':>6} {'Chr.':>6} {'either':>6} {'seen':>6} {'heard':>6} {'called':>6} {'placed':>6}")
     for (domain, kind), count in sorted(found.kinds.items()):
         n, places = count["n"], count["placed"]
-        shares = [100 * count[name] / n for name in ("ours", "vpdq", "chromaprint", "either", "called")]
+        shares = [100 * count[name] / n for name in ("ours", "vpdq", "chromaprint", "either", "seen", "heard", "called")]
         shares.append(100 * sum(places) / len(places) if places else float("nan"))
         print(f"{domain:10} {kind:12} {n:5} " + " ".join(f"{share:6.1f}" for share in shares))
         if kind != "all" and "-v" in sys.argv:

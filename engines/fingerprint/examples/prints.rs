@@ -2,7 +2,9 @@
 //! files that it is given.
 //!
 //! `prints make FRAMES WIDTH HEIGHT SOUND OUT`: FRAMES are raw luma, one frame a second; SOUND is raw s16le at 11025, one channel;
-//! `-` for none. Writes OUT, the print, and OUT.query, what a lookup needs besides.
+//! `-` for none. Writes OUT, the print, and beside it .query, what a lookup needs besides, and .plain, where there are bars.
+//!
+//! `prints print FRAMES WIDTH HEIGHT SOUND OUT`: the print alone, of a title that has no bars.
 //!
 //! `prints compare CATALOGUE QUERY...`: each query, named by its print, with every print in the folder CATALOGUE; prints a line of
 //! JSON for each query, with what we say and what plain vPDQ and plain Chromaprint would.
@@ -15,7 +17,7 @@ use std::{
 
 use rusty_chromaprint::{Configuration, match_fingerprints};
 use showrunner_fingerprint::{
-    BarFinder, Code, Ear, ITEM_SECONDS, Look, Match, Painter, Print, Query, SPEEDS, Side, compare, file, looks,
+    BarFinder, Bars, Code, Ear, ITEM_SECONDS, Look, Match, Painter, Print, Query, SPEEDS, Side, compare, file, looks,
 };
 
 fn main() {
@@ -24,9 +26,31 @@ fn main() {
         ["make", frames, width, height, sound, out] => {
             make(frames, width.parse().unwrap(), height.parse().unwrap(), sound, Path::new(out));
         }
+        ["print", frames, width, height, sound, out] => {
+            print(frames, width.parse().unwrap(), height.parse().unwrap(), sound, Path::new(out));
+        }
         ["compare", catalogue, queries @ ..] => compare_all(Path::new(catalogue), queries),
-        _ => panic!("usage: prints make FRAMES WIDTH HEIGHT SOUND OUT | prints compare CATALOGUE QUERY..."),
+        _ => panic!("usage: prints make|print FRAMES WIDTH HEIGHT SOUND OUT | prints compare CATALOGUE QUERY..."),
     }
+}
+
+fn samples(sound: &str) -> Vec<i16> {
+    let bytes = if sound == "-" { Vec::new() } else { fs::read(sound).unwrap() };
+    bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+fn heard(samples: &[i16], speed: f32) -> Vec<u32> {
+    let mut ear = Ear::new(speed).unwrap();
+    ear.hear(samples);
+    ear.finish()
+}
+
+fn print(frames: &str, width: usize, height: usize, sound: &str, out: &Path) {
+    let bytes = if frames == "-" { Vec::new() } else { fs::read(frames).unwrap() };
+    let mut painter = Painter::new(Bars::NONE, Vec::new());
+    bytes.chunks_exact(width * height).for_each(|frame| painter.paint(frame, width, height).unwrap());
+    let print = Print { frames: painter.finish().0, sound: heard(&samples(sound), 1.0) };
+    fs::write(out, file::write(&print)).unwrap();
 }
 
 fn make(frames: &str, width: usize, height: usize, sound: &str, out: &Path) {
@@ -37,16 +61,15 @@ fn make(frames: &str, width: usize, height: usize, sound: &str, out: &Path) {
     let mut painter = Painter::new(bars, looks(&bars));
     bytes.chunks_exact(width * height).for_each(|frame| painter.paint(frame, width, height).unwrap());
     let (frames, looks) = painter.finish();
-    let bytes = if sound == "-" { Vec::new() } else { fs::read(sound).unwrap() };
-    let samples: Vec<i16> = bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-    let sounds: Vec<(f32, Vec<u32>)> = SPEEDS
-        .iter()
-        .map(|speed| {
-            let mut ear = Ear::new(*speed).unwrap();
-            ear.hear(&samples);
-            (*speed, ear.finish())
-        })
-        .collect();
+    if bars != Bars::NONE {
+        // Plain vPDQ knows of no bars.
+        let mut painter = Painter::new(Bars::NONE, Vec::new());
+        bytes.chunks_exact(width * height).for_each(|frame| painter.paint(frame, width, height).unwrap());
+        let plain = Print { frames: painter.finish().0, sound: Vec::new() };
+        fs::write(out.with_extension("plain"), file::write(&plain)).unwrap();
+    }
+    let samples = samples(sound);
+    let sounds: Vec<(f32, Vec<u32>)> = SPEEDS.iter().map(|speed| (*speed, heard(&samples, *speed))).collect();
     let print = Print { frames, sound: sounds[0].1.clone() };
     fs::write(out, file::write(&print)).unwrap();
     fs::write(query_path(out), pack(&Query { print, looks, sounds })).unwrap();
@@ -107,18 +130,23 @@ fn compare_all(catalogue: &Path, queries: &[&str]) {
     let mut titles: Vec<PathBuf> = fs::read_dir(catalogue).unwrap().map(|entry| entry.unwrap().path()).collect();
     titles.retain(|path| path.extension().is_some_and(|end| end == "print"));
     titles.sort();
-    let prints: Vec<(String, Print)> = titles
+    let prints: Vec<(String, Print, Print)> = titles
         .iter()
-        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), file::read(&fs::read(path).unwrap()).unwrap()))
+        .map(|path| {
+            let print = file::read(&fs::read(path).unwrap()).unwrap();
+            let plain = plain(path, &print);
+            (path.file_stem().unwrap().to_str().unwrap().to_owned(), print, plain)
+        })
         .collect();
     for path in queries {
         let query = load(Path::new(path));
+        let query_plain = plain(Path::new(path), &query.print);
         let (mut ours, mut vpdq, mut chromaprint) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, print) in &prints {
+        for (name, print, without) in &prints {
             if let Some(found) = compare(&query, print) {
                 ours.push(told(name, &found));
             }
-            if plain_vpdq(&query.print, print) {
+            if plain_vpdq(&query_plain, without) {
                 vpdq.push(format!("\"{name}\""));
             }
             if plain_chromaprint(&query.print.sound, &print.sound) {
@@ -160,6 +188,11 @@ fn told(name: &str, found: &Match) -> String {
         found.of_other,
         segments.join(",")
     )
+}
+
+/// A print whose bars are left where they are.
+fn plain(path: &Path, print: &Print) -> Print {
+    fs::read(path.with_extension("plain")).map_or_else(|_| print.clone(), |bytes| file::read(&bytes).unwrap())
 }
 
 /// vPDQ as published: of the query's frames of quality 50 and more, 80 % have one within 31 bits.
