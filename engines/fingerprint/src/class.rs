@@ -22,6 +22,10 @@ const EXACT: f32 = 0.004;
 /// An excerpt that is longer than this, in seconds, or more than this share of the other, is another cut.
 const TRAILER: f32 = 300.0;
 const TRAILER_SHARE: f32 = 0.5;
+/// From so many steps back on, pieces are in no order.
+const RETURNS: usize = 2;
+/// Seconds by which the segments of one line may lie beside each other.
+const STRAIGHT: f32 = 3.0;
 
 /// `[start, end)` of a title, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -210,8 +214,11 @@ fn class(
     [of_query, of_other]: [f32; 2],
 ) -> Class {
     let lengths = [query.seconds(), other.seconds()];
-    if of_query <= SMALL && of_other <= SMALL {
-        return Class::SharedSegment(shared(segments, lengths));
+    let part = shared(segments, lengths);
+    // What lies at an end of both and is followed by other things is no cut of the title, unless it is most of one.
+    let edge = part != SharedPart::Other && of_query.max(of_other) < MOST && one_line(segments, |_| true);
+    if edge || of_query.max(of_other) <= SMALL {
+        return Class::SharedSegment(part);
     }
     // Where one can be heard, does it also sound the same, and the other way round?
     let ((dubbed, audible), (also_seen, visible)) = (seen.also(heard), heard.also(seen));
@@ -221,7 +228,9 @@ fn class(
     if no_picture && heard.share().max(heard_there.share()) > SMALL && visible >= ENOUGH && also_seen < ALSO * visible {
         return Class::AudioOnlyReuse;
     }
-    let excerpt = |share: f32, of: f32, length: f32| share >= MOST && of < TRAILER_SHARE && length <= TRAILER;
+    // What goes to and fro is a trailer even where it shows more than half.
+    let most = if returns(segments) >= RETURNS { MOST } else { TRAILER_SHARE };
+    let excerpt = |share: f32, of: f32, length: f32| share >= MOST && of < most && length <= TRAILER;
     if excerpt(of_query, of_other, lengths[0]) {
         return Class::TrailerOf;
     }
@@ -232,14 +241,8 @@ fn class(
     if both_sound && dubbed < ALSO * audible && seen.share().max(seen_there.share()) > SMALL {
         return Class::Dub;
     }
-    let one_line = |is: fn(&Side) -> bool| {
-        let mut same = segments.iter().filter(|one| is(&one.side));
-        let first = same.next();
-        first.is_none_or(|first| {
-            same.all(|one| (one.speed * one.query.start + one.offset - first.speed * one.query.start - first.offset).abs() <= 3.0)
-        })
-    };
-    let straight = one_line(|side| matches!(side, Side::Picture { .. })) && one_line(|side| matches!(side, Side::Sound { .. }));
+    let straight = one_line(segments, |side| matches!(side, Side::Picture { .. }))
+        && one_line(segments, |side| matches!(side, Side::Sound { .. }));
     let complete = whole || (of_query.min(of_other) >= WHOLE);
     if !complete || !straight {
         return Class::AlternateCut;
@@ -248,6 +251,21 @@ fn class(
         && seen.share().min(seen_there.share()) >= WHOLE
         && (!both_sound || dubbed >= WHOLE * audible);
     if exact { Class::Exact } else { Class::ReEncode }
+}
+
+/// Whether all segments of a side have one offset.
+fn one_line(segments: &[Segment], is: fn(&Side) -> bool) -> bool {
+    let mut same = segments.iter().filter(|one| is(&one.side));
+    same.next().is_none_or(|first| {
+        let at = |one: &Segment, second: f32| one.speed * second + one.offset;
+        same.all(|one| (at(one, one.query.start) - at(first, one.query.start)).abs() <= STRAIGHT)
+    })
+}
+
+/// How often the picture goes back in the other title while it goes on in this one.
+fn returns(segments: &[Segment]) -> usize {
+    let pictures: Vec<_> = segments.iter().filter(|one| matches!(one.side, Side::Picture { .. })).collect();
+    pictures.windows(2).filter(|pair| pair[1].other.start < pair[0].other.start).count()
 }
 
 fn shared(segments: &[Segment], [length, their_length]: [f32; 2]) -> SharedPart {

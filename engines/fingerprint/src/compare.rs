@@ -3,7 +3,7 @@
 
 use crate::{
     Code, ITEM_SECONDS, Match, Print, Query, Segment, Side, Span,
-    align::{Hit, Line, lines},
+    align::{self, Hit, Line, lines},
     class,
     evidence::{self, Evidence, Strip},
     sound,
@@ -20,13 +20,20 @@ const ITEM_TOLERANCE: f32 = 0.4;
 /// Votes of a line that is looked at more closely.
 const FRAME_VOTES: f32 = 0.9;
 const ITEM_VOTES: f32 = 3.0;
-/// Evidence that stands alone, and such as counts with others of the same title only.
+/// Evidence that stands alone between titles of a minute, and such as counts with others of the same title only.
 const FRAME_STRONG: f32 = 2.2;
 const FRAME_WEAK: f32 = 0.75;
 const FRAME_TOGETHER: f32 = 4.0;
 const SOUND_STRONG: f32 = 3.0;
-/// Share of a line's telling moments that must agree.
-const AGREED: f32 = 0.5;
+/// How much more is asked for each doubling of the moments that could meet by chance.
+const FRAME_STRONG_MORE: f32 = 0.12;
+const FRAME_TOGETHER_MORE: f32 = 0.9;
+const SOUND_STRONG_MORE: f32 = 0.25;
+/// Share of bits that may differ over all of a line of sound.
+const SOUND_ERROR: f32 = 0.235;
+/// Share of a line's telling moments that must agree, for frames and for sound.
+const FRAMES_AGREED: f32 = 0.5;
+const SOUND_AGREED: f32 = 0.65;
 /// Every so many of the query's items are looked for.
 const ITEM_STEP: usize = 2;
 /// Bits of an item that may differ, and of the one a second later.
@@ -81,15 +88,23 @@ fn pictures(query: &Query, other: &Print, looks: &[usize]) -> Vec<Segment> {
         let ours = Strip { codes, telling: &telling, runs: &runs };
         for line in lines(&frame_hits(&ours, &theirs), FRAME_VOTES, FRAME_TOLERANCE) {
             if let Some(evidence) = evidence::seen(&ours, &theirs, &line) {
-                if evidence.weight >= FRAME_WEAK && evidence.agreed >= AGREED * evidence.telling && evidence.agreed >= 2.0 {
+                if evidence.weight >= FRAME_WEAK && evidence.agreed >= FRAMES_AGREED * evidence.telling && evidence.agreed >= 2.0
+                {
                     found.push((n, segment(Side::Picture { look: *look }, &line, &evidence, 1.0)));
                 }
             }
         }
     }
     let chosen = choose(found);
+    let doublings = doublings(query, other);
     let together: f32 = chosen.iter().map(|one| one.weight).sum();
-    chosen.into_iter().filter(|one| one.weight >= FRAME_STRONG || together >= FRAME_TOGETHER).collect()
+    let enough = together >= FRAME_TOGETHER + FRAME_TOGETHER_MORE * doublings;
+    chosen.into_iter().filter(|one| enough || one.weight >= FRAME_STRONG + FRAME_STRONG_MORE * doublings).collect()
+}
+
+/// How many times two titles of a minute have to be doubled to be as long as these.
+fn doublings(query: &Query, other: &Print) -> f32 {
+    (query.print.seconds() / 60.0).max(1.0).log2() + (other.seconds() / 60.0).max(1.0).log2()
 }
 
 fn frame_hits(query: &Strip<'_>, other: &Strip<'_>) -> Vec<Hit> {
@@ -120,12 +135,14 @@ fn frame_hits(query: &Strip<'_>, other: &Strip<'_>) -> Vec<Hit> {
 }
 
 fn sound(query: &Query, other: &Print, sounds: &[usize]) -> Vec<Segment> {
+    let strong = SOUND_STRONG + SOUND_STRONG_MORE * doublings(query, other);
     let alike = [0, 16].map(|shift| by_half(&other.sound, shift));
     let mut found = Vec::new();
     for (n, (speed, items)) in sounds.iter().filter_map(|n| query.sounds.get(*n).map(|sound| (*n, sound))) {
         for line in lines(&item_hits(items, &other.sound, &alike), ITEM_VOTES, ITEM_TOLERANCE) {
             if let Some(evidence) = evidence::heard(items, &other.sound, &line, speed.recip()) {
-                if evidence.weight >= SOUND_STRONG && evidence.agreed >= AGREED * evidence.telling {
+                let sure = evidence.weight >= strong && evidence.error <= SOUND_ERROR;
+                if sure && evidence.agreed >= SOUND_AGREED * evidence.telling && align::SPEED.contains(&(line.speed * speed)) {
                     found.push((n, segment(Side::Sound { speed: *speed }, &line, &evidence, *speed)));
                 }
             }
@@ -134,35 +151,27 @@ fn sound(query: &Query, other: &Print, sounds: &[usize]) -> Vec<Segment> {
     choose(found)
 }
 
-/// Where each half of an item occurs: starts by half, then places.
-type ByHalf = (Vec<u32>, Vec<u32>);
+/// Where each half of an item occurs, in order.
+type ByHalf = Vec<(u16, u32)>;
 
 fn by_half(items: &[u32], shift: u32) -> ByHalf {
-    let half = |item: u32| (item >> shift & 0xffff) as usize;
-    let mut starts = vec![0u32; 0x1_0001];
-    items.iter().for_each(|item| starts[half(*item) + 1] += 1);
-    for n in 1..starts.len() {
-        starts[n] += starts[n - 1];
-    }
-    let (mut next, mut places) = (starts.clone(), vec![0; items.len()]);
-    for (at, item) in items.iter().enumerate() {
-        places[next[half(*item)] as usize] = at as u32;
-        next[half(*item)] += 1;
-    }
-    (starts, places)
+    let mut places: ByHalf = items.iter().enumerate().map(|(at, item)| ((item >> shift) as u16, at as u32)).collect();
+    places.sort_unstable();
+    places
 }
 
 fn item_hits(query: &[u32], other: &[u32], alike: &[ByHalf; 2]) -> Vec<Hit> {
     let mut hits: Vec<Hit> = Vec::new();
     for at in (0..query.len().saturating_sub(LATER)).step_by(ITEM_STEP).filter(|at| sound::is_telling(query, *at)) {
         let first = hits.len();
-        for ((starts, places), shift) in alike.iter().zip([0, 16]) {
-            let half = (query[at] >> shift & 0xffff) as usize;
-            let same = &places[starts[half] as usize..starts[half + 1] as usize];
+        for (places, shift) in alike.iter().zip([0, 16]) {
+            let half = (query[at] >> shift) as u16;
+            let same = &places[places.partition_point(|place| place.0 < half)..];
+            let same = &same[..same.iter().take(MOST_ALIKE + 1).take_while(|place| place.0 == half).count()];
             if same.len() > MOST_ALIKE {
                 continue;
             }
-            for there in same.iter().map(|place| *place as usize) {
+            for there in same.iter().map(|place| place.1 as usize) {
                 let Some(later) = other.get(there + LATER) else { continue };
                 let distance = (query[at] ^ other[there]).count_ones();
                 if distance <= ITEM_DISTANCE && (query[at + LATER] ^ later).count_ones() <= LATER_DISTANCE {

@@ -9,7 +9,7 @@ const RUN_DISTANCE: u32 = 10;
 /// Items of sound are judged over so many at a time.
 const SOUND_WINDOW: usize = 24;
 /// Share of bits that may differ over such a window where two titles sound the same.
-const SOUND_ERROR: f32 = 0.31;
+const SOUND_ERROR: f32 = 0.27;
 /// Beyond the ends of a line, its continuation is looked for until it is lost for so long, in seconds.
 const LOST: f32 = 8.0;
 

@@ -11,6 +11,11 @@ pub const ITEM_SECONDS: f32 = 1365.0 / SAMPLE_RATE as f32;
 /// The speeds that a query's sound is tried at: an item bears half a step between them.
 pub const SPEEDS: [f32; 11] = [1.0, 0.99, 1.01, 0.98, 1.02, 0.97, 1.03, 0.96, 1.04, 0.95, 1.05];
 
+/// Items in half a second.
+const HALF_SECOND: usize = 4;
+/// A sound that stands still changes this many bits of an item in a second at most; speech and music change eight and more.
+const STEADY: u32 = 4;
+
 /// The speed asked for is none that a title is played at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EarError(pub f32);
@@ -58,8 +63,8 @@ impl Ear {
     }
 }
 
-/// Whether the item at `at` says something: silence and steady tones repeat theirs.
+/// Whether the item at `at` says something: silence, hum and steady tones repeat theirs, but for a bit here and there.
 pub(crate) fn is_telling(items: &[u32], at: usize) -> bool {
-    let next = items.get(at + 1..at + 3).unwrap_or(&[]);
-    next.len() == 2 && next.iter().any(|item| *item != items[at])
+    let moves = |later: usize| items.get(at + later).is_some_and(|item| (item ^ items[at]).count_ones() > STEADY);
+    moves(HALF_SECOND) || moves(2 * HALF_SECOND)
 }

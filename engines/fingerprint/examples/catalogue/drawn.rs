@@ -125,10 +125,11 @@ impl Drawn {
         (print, stock)
     }
 
-    /// Whether a match with this title would be right: it is the one, of its series, or has the same stock footage.
-    pub(crate) fn related(&self, title: usize, of: Option<usize>) -> bool {
-        let Some(of) = of else { return false };
-        title / SERIES == of / SERIES || !self.drawn(title).1.is_disjoint(&self.drawn(of).1)
+    /// Whether a match of a title that was made of these with this one would be right: it is one of them, of the same series, or has
+    /// the same stock footage.
+    pub(crate) fn related(&self, title: usize, made_of: &[usize]) -> bool {
+        let stock = &self.drawn(title).1;
+        made_of.iter().any(|of| title / SERIES == of / SERIES || !self.drawn(*of).1.is_disjoint(stock))
     }
 
     fn stretch(&self, seed: [u64; 3], seconds: usize, stock: &mut HashSet<u64>) -> Print {
@@ -149,7 +150,8 @@ impl Drawn {
                 _ => Dice::new([5, dice.roll(), 0]),
             };
             let shot = &self.shots[shot_dice.below(self.shots.len())];
-            let mask = shot_dice.hash(&Hash([0; 32]), 18);
+            // Two titles' frames of one real shot then differ in 120 of 256 bits, as unrelated ones of one film do.
+            let mask = shot_dice.hash(&Hash([0; 32]), 24);
             // Real shots here are short: some stand longer, as people who talk do.
             let times = 1 + shot_dice.below(3);
             for seen in shot.iter().flat_map(|seen| std::iter::repeat_n(seen, times)) {
@@ -162,7 +164,7 @@ impl Drawn {
         let items = (seconds as f32 / ITEM_SECONDS) as usize;
         while print.sound.len() < items {
             let sound = &self.sounds[dice.below(self.sounds.len())];
-            let mask = if dice.roll() % 40 == 0 { None } else { Some(dice.bits(16) as u32) };
+            let mask = if dice.roll() % 40 == 0 { None } else { Some(dice.bits(22) as u32) };
             // Silence repeats itself.
             print.sound.extend(sound.iter().map(|item| mask.map_or(0x2560_1a3b, |mask| item ^ mask)));
         }
@@ -170,16 +172,17 @@ impl Drawn {
         print
     }
 
-    /// The `n`-th query of a kind, and the title that it is of.
-    pub(crate) fn query(&self, kind: Kind, n: usize, titles: usize) -> (Query, Option<usize>) {
+    /// The `n`-th query of a kind, the title that it is of, and all that it was made of.
+    pub(crate) fn query(&self, kind: Kind, n: usize, titles: usize) -> (Query, Option<usize>, [usize; 2]) {
         let mut dice = Dice::new([6, kind as u64, n as u64]);
         let of = if kind == Kind::Stranger { None } else { Some(dice.below(titles)) };
         // A stranger is of a series of its own.
-        let whole = self.title(of.unwrap_or(titles + SERIES + n * SERIES));
-        let foreign = self.title(titles + (1000 + n) * SERIES);
+        let made_of = [of.unwrap_or(titles + SERIES + n * SERIES), titles + (1000 + n) * SERIES];
+        let [whole, foreign] = made_of.map(|title| self.title(title));
+        let item = |second: usize| (second as f32 / ITEM_SECONDS) as usize;
         let cut = |print: &Print, from: usize, to: usize| Print {
             frames: print.frames[from..to].to_vec(),
-            sound: print.sound[(from as f32 / ITEM_SECONDS) as usize..(to as f32 / ITEM_SECONDS) as usize].to_vec(),
+            sound: print.sound[item(from).min(print.sound.len())..item(to).min(print.sound.len())].to_vec(),
         };
         let join = |a: Print, b: Print| Print { frames: [a.frames, b.frames].concat(), sound: [a.sound, b.sound].concat() };
         // Bits flipped in frames and in sound, of 64; which look and which speed undoes what was done.
@@ -242,6 +245,6 @@ impl Drawn {
             })
             .collect();
         print.sound = noisy;
-        (Query { print, looks: looked, sounds }, of)
+        (Query { print, looks: looked, sounds }, of, made_of)
     }
 }

@@ -82,7 +82,7 @@ fn search(drawn: &Drawn, out: &Path, titles: usize, each: usize) {
         let (mut found, mut oracle, mut both, mut false_titles) = (0, 0, 0, 0);
         let (mut seconds, mut looking, mut processor): (Vec<f32>, Vec<f32>, Vec<f32>) = (Vec::new(), Vec::new(), Vec::new());
         for n in 0..each {
-            let (query, of) = drawn.query(kind, n, titles);
+            let (query, of, made_of) = drawn.query(kind, n, titles);
             let (begun, used) = (Instant::now(), processor_seconds());
             let candidates = candidates(&Probes::new(&query), out, parts);
             looking.push(begun.elapsed().as_secs_f32());
@@ -99,7 +99,7 @@ fn search(drawn: &Drawn, out: &Path, titles: usize, each: usize) {
             processor.push(processor_seconds() - used + index_used);
             seconds.push(begun.elapsed().as_secs_f32() + looking[looking.len() - 1]);
             let matches = matches.into_inner().unwrap();
-            false_titles += matches.iter().filter(|title| !drawn.related(**title, of)).count();
+            false_titles += matches.iter().filter(|title| !drawn.related(**title, &made_of)).count();
             if let Some(of) = of {
                 let by_index = matches.contains(&of);
                 let by_oracle = compare(&query, &drawn.title(of)).is_some();
