@@ -98,7 +98,9 @@ fn pack(query: &Query) -> Vec<u8> {
     for (speed, items) in &query.sounds {
         number(speed.to_bits());
         number(items.len() as u32);
-        items.iter().for_each(|item| number(*item));
+        for item in items {
+            number(*item);
+        }
     }
     out
 }

@@ -42,7 +42,7 @@ impl Span {
         (self.end - self.start).max(0.0)
     }
 
-    pub(crate) fn overlap(&self, other: &Self) -> f32 {
+    pub(crate) fn overlap(self, other: Self) -> f32 {
         (self.end.min(other.end) - self.start.max(other.start)).max(0.0)
     }
 }

@@ -87,11 +87,9 @@ fn pictures(query: &Query, other: &Print, looks: &[usize]) -> Vec<Segment> {
         let runs = evidence::runs(codes);
         let ours = Strip { codes, telling: &telling, runs: &runs };
         for line in lines(&frame_hits(&ours, &theirs), FRAME_VOTES, FRAME_TOLERANCE) {
-            if let Some(evidence) = evidence::seen(&ours, &theirs, &line) {
-                if evidence.weight >= FRAME_WEAK && evidence.agreed >= FRAMES_AGREED * evidence.telling && evidence.agreed >= 2.0
-                {
-                    found.push((n, segment(Side::Picture { look: *look }, &line, &evidence, 1.0)));
-                }
+            let Some(evidence) = evidence::seen(&ours, &theirs, &line) else { continue };
+            if evidence.weight >= FRAME_WEAK && evidence.agreed >= (FRAMES_AGREED * evidence.telling).max(2.0) {
+                found.push((n, segment(Side::Picture { look: *look }, &line, &evidence, 1.0)));
             }
         }
     }
@@ -210,7 +208,7 @@ fn choose(mut found: Vec<(usize, Segment)>) -> Vec<Segment> {
     let mut chosen: Vec<Segment> = Vec::new();
     for (_, segment) in found {
         let length = segment.query.length().max(1.0);
-        let covered: f32 = chosen.iter().map(|one| one.query.overlap(&segment.query)).sum();
+        let covered: f32 = chosen.iter().map(|one| one.query.overlap(segment.query)).sum();
         if covered <= 0.4 * length {
             chosen.push(segment);
         }

@@ -53,7 +53,9 @@ pub(crate) fn runs(codes: &[Code]) -> Vec<u32> {
 /// How many frames each frame's run has.
 pub(crate) fn run_lengths(runs: &[u32]) -> Vec<u32> {
     let mut counts = vec![0; runs.last().map_or(0, |last| *last as usize + 1)];
-    runs.iter().for_each(|run| counts[*run as usize] += 1);
+    for run in runs {
+        counts[*run as usize] += 1;
+    }
     runs.iter().map(|run| counts[*run as usize]).collect()
 }
 

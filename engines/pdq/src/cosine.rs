@@ -50,7 +50,7 @@ impl Coefficients {
     /// Of the picture seen in a mirror: waves that are odd about its middle turn their sign.
     #[must_use]
     pub fn mirrored(&self) -> Self {
-        Self(self.0.iter().enumerate().map(|(i, value)| if i % KEPT % 2 == 0 { -value } else { *value }).collect())
+        Self(self.0.iter().enumerate().map(|(i, value)| if (i % KEPT).is_multiple_of(2) { -value } else { *value }).collect())
     }
 
     /// Each coefficient against the median.

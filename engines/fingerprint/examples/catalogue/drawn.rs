@@ -164,7 +164,7 @@ impl Drawn {
         let items = (seconds as f32 / ITEM_SECONDS) as usize;
         while print.sound.len() < items {
             let sound = &self.sounds[dice.below(self.sounds.len())];
-            let mask = if dice.roll() % 40 == 0 { None } else { Some(dice.bits(22) as u32) };
+            let mask = if dice.roll().is_multiple_of(40) { None } else { Some(dice.bits(22) as u32) };
             // Silence repeats itself.
             print.sound.extend(sound.iter().map(|item| mask.map_or(0x2560_1a3b, |mask| item ^ mask)));
         }

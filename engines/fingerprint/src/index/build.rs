@@ -24,16 +24,18 @@ pub fn build(titles: &[(u64, &Print)]) -> Vec<u8> {
     bytes.extend([0; 2]);
     bytes.extend((titles.len() as u32).to_le_bytes());
     bytes.extend((TABLES as u32).to_le_bytes());
-    titles.iter().for_each(|(number, _)| bytes.extend(number.to_le_bytes()));
+    bytes.extend(titles.iter().flat_map(|(number, _)| number.to_le_bytes()));
     let mut postings = Vec::new();
     for table in 0..TABLES {
         let of = table_of(titles, table);
         let mut starts = vec![0u32; KEYS + 1];
-        of.iter().for_each(|(key, ..)| starts[usize::from(*key) + 1] += 1);
+        for (key, ..) in &of {
+            starts[usize::from(*key) + 1] += 1;
+        }
         for n in 1..starts.len() {
             starts[n] += starts[n - 1];
         }
-        starts.iter().for_each(|start| bytes.extend(start.to_le_bytes()));
+        bytes.extend(starts.iter().flat_map(|start| start.to_le_bytes()));
         postings.push(of);
     }
     bytes.reserve_exact(postings.iter().map(Vec::len).sum::<usize>() * POSTING);

@@ -1,8 +1,9 @@
 //! Which titles match, where, and what they are to each other.
 
-use showrunner_fingerprint::{Class, Match, Print, Query, SharedPart, Side, compare};
+use showrunner_fingerprint::{Class, Code, Look, Match, Print, Query, Seen, SharedPart, Side, compare};
+use showrunner_pdq::Hash;
 
-use crate::draw::Title;
+use crate::draw::{Dice, Title};
 
 fn found(query: &Title, other: &Title) -> Match {
     compare(&query.query(), &other.print()).expect("a match")
@@ -172,4 +173,49 @@ fn what_is_empty_matches_nothing() {
     let title = Title::new(29, 30);
     assert_eq!(compare(&Query::default(), &title.print()), None);
     assert_eq!(compare(&title.query(), &Print::default()), None);
+}
+
+/// Frames of which no two are alike, and items likewise.
+fn random(seed: u64, seconds: usize) -> Print {
+    let mut dice = Dice(seed);
+    let hash = |dice: &mut Dice| Hash(std::array::from_fn(|_| dice.roll() as u8));
+    Print {
+        frames: (0..seconds).map(|_| Seen { hash: hash(&mut dice), quality: 100 }).collect(),
+        sound: (0..seconds * 8).map(|_| dice.roll() as u32).collect(),
+    }
+}
+
+fn asked(print: &Print) -> Query {
+    let codes = print.frames.iter().map(|seen| Code::of(&seen.hash)).collect();
+    Query { print: print.clone(), looks: vec![(Look::PLAIN, codes)], sounds: vec![(1.0, print.sound.clone())] }
+}
+
+#[test]
+fn what_tells_in_a_minute_does_not_in_two_hours() {
+    for (seconds, matches) in [(60, true), (7200, false)] {
+        let (mut one, other) = (random(1, seconds), random(2, seconds));
+        one.frames[20..23].copy_from_slice(&other.frames[30..33]);
+        assert_eq!(compare(&asked(&one), &other).is_some(), matches, "{seconds} s");
+    }
+    let (mut one, other) = (random(1, 7200), random(2, 7200));
+    one.frames[20..28].copy_from_slice(&other.frames[30..38]);
+    assert!(compare(&asked(&one), &other).is_some());
+}
+
+#[test]
+fn a_tone_that_stands_still_matches_no_other_though_single_bits_of_it_change() {
+    let tone = |seed: u64| {
+        let mut dice = Dice(seed);
+        let sound = (0..400).map(|_| 0x2560_1a3b ^ if dice.below(3) == 0 { 1 << dice.below(32) } else { 0 }).collect();
+        Print { frames: Vec::new(), sound }
+    };
+    assert_eq!(compare(&asked(&tone(1)), &tone(2)), None);
+}
+
+#[test]
+fn what_two_lines_say_of_the_same_seconds_counts_once() {
+    let title = Title::new(30, 60);
+    let found = found(&title.clone().coded(8), &title.clone().then(&title));
+    let pictures: Vec<_> = found.segments.iter().filter(|one| matches!(one.side, Side::Picture { .. })).collect();
+    assert_eq!(pictures.len(), 1, "{pictures:?}");
 }

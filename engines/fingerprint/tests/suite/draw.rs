@@ -106,7 +106,9 @@ impl Title {
     pub fn coded(mut self, seed: u64) -> Self {
         let mut dice = Dice(seed);
         for frame in &mut self.frames {
-            frame.iter_mut().for_each(|v| *v = (f32::from(*v) * 0.92 + 6.0 + dice.unit() * 10.0) as u8);
+            for v in frame {
+                *v = (f32::from(*v) * 0.92 + 6.0 + dice.unit() * 10.0) as u8;
+            }
         }
         self.samples.iter_mut().for_each(|v| *v = (f32::from(*v) * 0.8 + dice.unit() * 160.0 - 80.0) as i16);
         self

@@ -1,4 +1,4 @@
-//! What PyPI `pdqhash` 0.2.8 (MIT, around the BSD-licensed reference in C++) says of `scene(seed)` with all values shifted right by so
+//! What the Python package `pdqhash` 0.2.8 (MIT, around the BSD-licensed reference in C++) says of `scene(seed)` with all values shifted right by so
 //! many bits: seed, bits, quality, hash.
 
 pub const PUBLISHED: [(u64, u32, u8, &str); 32] = [
