@@ -229,9 +229,7 @@ def begins(bench, worker, file):
 
 def fingerprints(bench):
     """Recall by kind of copy, beside plain vPDQ and plain Chromaprint over the same prints; and what is found that is no copy."""
-    prints, catalogue = (bench.need(bench.target / f"release/examples/{name}",
-                                    "build it with 'cargo build --release --examples -p showrunner-fingerprint'")
-                         for name in ("prints", "catalogue"))
+    prints = example(bench, "prints")
     bench.say("making copies, which takes half an hour the first time")
     folder = make(bench, "copies.py", "copies", "score", prints) / "score"
     truths = json.loads((folder / "truth.json").read_text())
@@ -250,13 +248,16 @@ def fingerprints(bench):
         bench.row(f"queries that match what is none of theirs{', ' + peer if peer else ''}", "%", [100 * wrong / found.queries], "", [],
                   None if peer else Goal(0.1), f"{wrong} of {found.queries}, each against the whole catalogue",
                   interval=percent(score.wilson(wrong, found.queries)), n=found.queries)
-    lookups(bench, catalogue, make(bench, "copies.py", "copies", "tune", prints) / "tune/catalogue")
+
+
+def example(bench, name):
+    return bench.need(bench.target / f"release/examples/{name}", "build it with 'cargo build --release --examples -p showrunner-fingerprint'")
 
 
 # Queries that one run compares with the whole catalogue.
 BATCH = 100
 # Titles of two hours in the index, and queries of each kind.
-TITLES, EACH = 10_000, 6
+TITLES, EACH = 10_000, 3
 
 
 def percent(interval):
@@ -275,7 +276,10 @@ def copies_row(bench, what, count, judged):
               interval=percent(score.wilson(count["ours"], n)), n=n)
 
 
-def lookups(bench, catalogue, pool):
+def lookups(bench):
+    """Lookups of whole titles in an index of many: time, memory, and what the index loses of what comparing finds."""
+    catalogue = example(bench, "catalogue")
+    pool = make(bench, "copies.py", "copies", "tune", example(bench, "prints")) / "tune/catalogue"
     index = bench.cache / "bench/media/copies/index"
     bench.say(f"building an index of {TITLES} titles of two hours, and looking copies up in it")
     built = json.loads(bench.run([catalogue, "build", pool, index, TITLES], "building").output)
@@ -290,4 +294,4 @@ def lookups(bench, catalogue, pool):
               Goal(99.5, at_least=True), f"{both} of {oracle}", interval=percent(score.wilson(both, oracle)), n=oracle)
 
 
-PARTS = {"shots": shots, "chapters": chapters, "fingerprints": fingerprints}
+PARTS = {"shots": shots, "chapters": chapters, "fingerprints": fingerprints, "lookups": lookups}

@@ -13,12 +13,18 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rusty_chromaprint::{Configuration, match_fingerprints};
 use showrunner_fingerprint::{
     BarFinder, Bars, Code, Ear, ITEM_SECONDS, Look, Match, Painter, Print, Query, SPEEDS, Side, compare, file, looks,
 };
+
+const THREADS: usize = 2;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -132,7 +138,7 @@ fn compare_all(catalogue: &Path, queries: &[&str]) {
     let mut titles: Vec<PathBuf> = fs::read_dir(catalogue).unwrap().map(|entry| entry.unwrap().path()).collect();
     titles.retain(|path| path.extension().is_some_and(|end| end == "print"));
     titles.sort();
-    let prints: Vec<(String, Print, Print)> = titles
+    let prints: Vec<Title> = titles
         .iter()
         .map(|path| {
             let print = file::read(&fs::read(path).unwrap()).unwrap();
@@ -140,29 +146,46 @@ fn compare_all(catalogue: &Path, queries: &[&str]) {
             (path.file_stem().unwrap().to_str().unwrap().to_owned(), print, plain)
         })
         .collect();
-    for path in queries {
-        let query = load(Path::new(path));
-        let query_plain = plain(Path::new(path), &query.print);
-        let (mut ours, mut vpdq, mut chromaprint) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, print, without) in &prints {
-            if let Some(found) = compare(&query, print) {
-                ours.push(told(name, &found));
-            }
-            if plain_vpdq(&query_plain, without) {
-                vpdq.push(format!("\"{name}\""));
-            }
-            if plain_chromaprint(&query.print.sound, &print.sound) {
-                chromaprint.push(format!("\"{name}\""));
-            }
+    let next = AtomicUsize::new(0);
+    let lines = Mutex::new(vec![String::new(); queries.len()]);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some((n, path)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, queries.get(n)?))) {
+                    let line = compared(&prints, Path::new(path));
+                    lines.lock().unwrap()[n] = line;
+                }
+            });
         }
-        println!(
-            "{{\"query\":\"{}\",\"ours\":[{}],\"vpdq\":[{}],\"chromaprint\":[{}]}}",
-            Path::new(path).file_stem().unwrap().to_str().unwrap(),
-            ours.join(","),
-            vpdq.join(","),
-            chromaprint.join(",")
-        );
+    });
+    lines.into_inner().unwrap().iter().for_each(|line| println!("{line}"));
+}
+
+/// Name, print, and the print with its bars.
+type Title = (String, Print, Print);
+
+fn compared(prints: &[Title], path: &Path) -> String {
+    let query = load(path);
+    let query_plain = plain(path, &query.print);
+    let (mut ours, mut vpdq, mut chromaprint) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, print, without) in prints {
+        if let Some(found) = compare(&query, print) {
+            ours.push(told(name, &found));
+        }
+        if plain_vpdq(&query_plain, without) {
+            vpdq.push(format!("\"{name}\""));
+        }
+        if plain_chromaprint(&query.print.sound, &print.sound) {
+            chromaprint.push(format!("\"{name}\""));
+        }
     }
+    format!(
+        "{{\"query\":\"{}\",\"ours\":[{}],\"vpdq\":[{}],\"chromaprint\":[{}]}}",
+        path.file_stem().unwrap().to_str().unwrap(),
+        ours.join(","),
+        vpdq.join(","),
+        chromaprint.join(",")
+    )
 }
 
 fn told(name: &str, found: &Match) -> String {

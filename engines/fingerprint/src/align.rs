@@ -12,7 +12,7 @@ const REACH: f32 = 45.0;
 const SPEED_SPAN: f32 = 12.0;
 /// Most lines between two titles.
 const MOST_LINES: usize = 48;
-/// Most seeds that are tried.
+/// Most seeds that are tried; such as are used up do not count.
 const MOST_SEEDS: usize = 400;
 
 /// A moment of the query that looks or sounds like one of the other title. Seconds.
@@ -46,10 +46,16 @@ impl Line {
 pub(crate) fn lines(hits: &[Hit], least: f32, tolerance: f32) -> Vec<Line> {
     let mut free = vec![true; hits.len()];
     let mut found = Vec::new();
-    for seed in seeds(hits, least).into_iter().take(MOST_SEEDS) {
-        if found.len() == MOST_LINES {
+    let mut tried = 0;
+    for seed in seeds(hits, least) {
+        // A long line has seeds all along it, which are used up once it is found.
+        if left(hits, &free, &seed) < least {
+            continue;
+        }
+        if found.len() == MOST_LINES || tried == MOST_SEEDS {
             break;
         }
+        tried += 1;
         let line = grow(hits, &free, &seed, tolerance);
         if line.votes < least {
             continue;
@@ -98,6 +104,14 @@ fn seeds(hits: &[Hit], least: f32) -> Vec<Seed> {
     }
     seeds.sort_by(|a, b| b.votes.total_cmp(&a.votes).then((a.window, a.offset).cmp(&(b.window, b.offset))));
     seeds
+}
+
+/// The weights of a seed's hits that no line has taken.
+fn left(hits: &[Hit], free: &[bool], seed: &Seed) -> f32 {
+    let from = seed.window as f32 * WINDOW / 2.0;
+    let (first, last) = (hits.partition_point(|hit| hit.query < from), hits.partition_point(|hit| hit.query < from + WINDOW));
+    let near = |hit: &Hit| ((hit.other - hit.query).floor() as i32 - seed.offset).abs() <= 1;
+    (first..last).filter(|n| free[*n] && near(&hits[*n])).map(|n| hits[n].weight).sum()
 }
 
 /// The line through a seed, grown along the query as long as there are hits on it.

@@ -67,7 +67,7 @@ fn crops_of_3_to_12_percent_on_each_side_are_found_by_picture_alone() {
 #[test]
 fn a_title_that_shows_more_than_the_catalogues_is_found() {
     let title = Title::new(7, 50);
-    let found = found(&silent(title.clone()), &title.clone().cropped([0.05; 4]));
+    let found = found(&silent(title.clone()), &title.clone().cropped([0.1; 4]));
     assert!(found.of_query > 0.8, "{found:?}");
 }
 
@@ -200,6 +200,25 @@ fn what_tells_in_a_minute_does_not_in_two_hours() {
     let (mut one, other) = (random(1, 7200), random(2, 7200));
     one.frames[20..28].copy_from_slice(&other.frames[30..38]);
     assert!(compare(&asked(&one), &other).is_some());
+}
+
+#[test]
+fn a_short_part_is_found_beside_one_of_an_hour() {
+    let (hour, part, other) = (random(3, 3600), random(4, 40), random(5, 100));
+    let row = |prints: &[&Print]| Print {
+        frames: prints.iter().flat_map(|print| print.frames.clone()).collect(),
+        sound: prints.iter().flat_map(|print| print.sound.clone()).collect(),
+    };
+    let (one, other) = (row(&[&hour, &part]), row(&[&part, &other, &hour]));
+    let found = compare(&asked(&one), &other).unwrap();
+    let mut offsets: Vec<i32> = found
+        .segments
+        .iter()
+        .filter(|one| matches!(one.side, Side::Picture { .. }))
+        .map(|one| one.offset.round() as i32)
+        .collect();
+    offsets.dedup();
+    assert_eq!(offsets, [140, -3600]);
 }
 
 #[test]
