@@ -85,6 +85,19 @@ fn what_was_cut_off_can_be_guessed_from_the_edge() {
 }
 
 #[test]
+fn beyond_its_edge_a_picture_goes_on_mirrored() {
+    // 64 pixels a side are not blurred, so that both ways see the same values.
+    let value = |x: usize, y: usize| ((x * 37 + y * 11 + x * y) % 251) as f32;
+    let picture: Vec<f32> = (0..64 * 64).map(|n| value(n % 64, n / 64)).collect();
+    let across = |n: usize| if n < 64 { 63 - n } else { n - 64 };
+    let extended = (0..64 * 128).map(|n| value(across(n % 128), n / 128)).collect();
+    let part = Part { left: -1.0, ..Part::WHOLE };
+    let wide = hash_of(&Smooth::new(extended, 128, 64), Part { left: 0.0, top: 0.0, right: 1.0, bottom: 1.0 });
+    let beyond = hash_of(&Smooth::new(picture, 64, 64), part);
+    assert!(wide.distance(&beyond) <= 20, "{}", wide.distance(&beyond));
+}
+
+#[test]
 fn a_hash_is_64_hex_digits_and_half_of_its_bits_are_set() {
     let (hash, _) = hash(luma(&scene(3)), WIDTH, HEIGHT);
     assert_eq!(hash.to_string().len(), 64);
