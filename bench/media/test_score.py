@@ -4,6 +4,7 @@
 import unittest
 
 import score
+import score_copies
 
 TRUTH = {
     "changes": [{"kind": "cut", "from": 100, "to": 100, "unit": "a"}, {"kind": "dissolve12", "from": 200, "to": 213, "unit": "b"},
@@ -49,6 +50,39 @@ class Scored(unittest.TestCase):
         self.assertTrue(low <= f1 <= high and n == 1)
         few, many = score.wilson(0, 10), score.wilson(0, 400)
         self.assertTrue(few[0] == many[0] == 0 and many[1] < 0.01 < few[1])
+
+
+
+class Copies(unittest.TestCase):
+    TRUTH = {"query": "q", "kind": "intro", "title": "t", "domain": "real", "steps": ["intro"], "drawn": {"intro": 10.0}, "speed": 1.0}
+
+    @staticmethod
+    def answer(**match):
+        ours = [{"title": "t", "class": "AlternateCut", "offset": -10.4, "speed": 1.0, "ofQuery": 0.8, "ofOther": 1.0,
+                 "segments": [{"side": "picture"}]} | match]
+        return {"query": "q", "ours": ours, "vpdq": [], "chromaprint": ["t", "other"]}
+
+    def counted(self, truth, answer):
+        found = score_copies.Found()
+        found.add(truth, answer)
+        return found
+
+    def test_a_copy_counts_where_it_was_made_of_and_a_foreign_title_is_false(self):
+        found = self.counted(self.TRUTH, self.answer())
+        count = found.kinds["real", "intro"]
+        self.assertEqual((count["n"], count["ours"], count["vpdq"], count["chromaprint"], count["called"]), (1, 1, 0, 1, 1))
+        self.assertEqual((count["placed"], count["seen"], count["heard"]), ([True], 1, 0))
+        self.assertEqual((found.false["ours"], found.false["chromaprint"]), ([], [("q", ["other"])]))
+
+    def test_an_offset_that_is_wrong_and_a_class_that_is_wrong_are_told_apart_from_recall(self):
+        count = self.counted(self.TRUTH, self.answer(offset=0.0) | {"vpdq": ["t"]}).kinds["real", "intro"]
+        self.assertEqual((count["ours"], count["placed"]), (1, [False]))
+        count = self.counted(self.TRUTH, self.answer(**{"class": "Dub"})).kinds["real", "intro"]
+        self.assertEqual((count["ours"], count["called"]), (1, 0))
+
+    def test_whatever_a_stranger_matches_is_false(self):
+        found = self.counted(self.TRUTH | {"title": None, "kind": "stranger"}, self.answer())
+        self.assertEqual((found.false["ours"], dict(found.kinds)), ([("q", ["t"])], {}))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What is found in a title, by the worker's own steps: shots, on reels whose edit list is known and on films as they were edited;
-chapters, on long titles with planted scenes; thumbnails, on pictures spoilt by known amounts and on the same reels and films.
+chapters, on long titles with planted scenes; thumbnails, on pictures spoilt by known amounts and on the same reels and films;
+fingerprints, on copies made with parameters drawn at random.
 
 I/O: runs the worker, ffmpeg and the peers; brings the sources of bench/media and makes its reels once, below $SHOWRUNNER_CACHE/bench.
 """
@@ -18,6 +19,7 @@ MEDIA = ROOT / "bench/media"
 sys.path.insert(0, str(MEDIA))
 import rank  # noqa: E402
 import score  # noqa: E402
+import score_copies  # noqa: E402
 
 THREADS = 2
 # A bound of 99 in 100 is judged from so many on; with fewer, even no fault at all would not show it.
@@ -342,4 +344,72 @@ def picked(bench, worker, measure, name, file, truth):
             "bars": sum(each["bars"] for each in judged), "relaxed": told["relaxed"]}
 
 
-PARTS = {"shots": shots, "chapters": chapters, "thumbnails": thumbnails}
+
+def fingerprints(bench):
+    """Recall by kind of copy, beside plain vPDQ and plain Chromaprint over the same prints; and what is found that is no copy."""
+    prints = example(bench, "prints")
+    bench.say("making copies, which takes half an hour the first time")
+    folder = make(bench, "copies.py", "copies", "score", prints) / "score"
+    truths = json.loads((folder / "truth.json").read_text())
+    answers = []
+    for begin in range(0, len(truths), BATCH):
+        queries = [folder / f"queries/{truth['query']}.print" for truth in truths[begin:begin + BATCH]]
+        answers += bench.run([prints, "compare", folder / "catalogue", *queries], "ours and the peers").output.splitlines()
+    found = score_copies.read(truths, answers)
+    for (domain, kind), count in sorted(found.kinds.items()):
+        copies_row(bench, f"{domain}: {'copies of all kinds' if kind == 'all' else kind.replace('_', ' ')}", count, kind == "all" and count["n"] >= ENOUGH)
+    places = [right for (_, kind), count in found.kinds.items() if kind == "all" for right in count["placed"]]
+    bench.row("offset within 1.5 s and speed within 1 %, of what is found", "%", [100 * sum(places) / len(places)], "", [], None,
+              interval=percent(score.wilson(sum(places), len(places))), n=len(places))
+    for name, peer in (("ours", ""), ("vpdq", "plain vPDQ"), ("chromaprint", "plain Chromaprint")):
+        wrong = len(found.false[name])
+        bench.row(f"queries that match what is none of theirs{', ' + peer if peer else ''}", "%", [100 * wrong / found.queries], "", [],
+                  None if peer else Goal(0.1), f"{wrong} of {found.queries}, each against the whole catalogue",
+                  interval=percent(score.wilson(wrong, found.queries)), n=found.queries)
+
+
+def example(bench, name):
+    return bench.need(bench.target / f"release/examples/{name}", "build it with 'cargo build --release --examples -p showrunner-fingerprint'")
+
+
+# Queries that one run compares with the whole catalogue.
+BATCH = 100
+# Titles of two hours in the index, and queries of each kind.
+TITLES, EACH = 10_000, 2
+
+
+def percent(interval):
+    return tuple(100 * end for end in interval)
+
+
+def copies_row(bench, what, count, judged):
+    n = count["n"]
+    share = {name: 100 * count[name] / n for name in ("ours", "vpdq", "chromaprint", "called", "seen", "heard")}
+    peer, best = max((("plain vPDQ", share["vpdq"]), ("plain Chromaprint", share["chromaprint"])), key=lambda one: one[1])
+    note = (f"vPDQ {share['vpdq']:.1f}, Chromaprint {share['chromaprint']:.1f}; by picture {share['seen']:.1f}, by sound {share['heard']:.1f}; "
+            f"class right {share['called']:.1f}")
+    # No worse than either, and better where the better one leaves something.
+    goal = Goal(99.0 if judged else 0.0, at_least=True, as_good_as_peer=best >= 99, better_than_peer=best < 99)
+    bench.row(f"{what}, recall", "%", [share["ours"]], peer, [best], goal, note + ("" if judged else f"; too few for a bound of 99 ({n})"),
+              interval=percent(score.wilson(count["ours"], n)), n=n)
+
+
+def lookups(bench):
+    """Lookups of whole titles in an index of many: time, memory, and what the index loses of what comparing finds."""
+    catalogue = example(bench, "catalogue")
+    pool = make(bench, "copies.py", "copies", "tune", example(bench, "prints")) / "tune/catalogue"
+    index = bench.cache / "bench/media/copies/index"
+    bench.say(f"building an index of {TITLES} titles of two hours, and looking copies up in it")
+    built = json.loads(bench.run([catalogue, "build", pool, index, TITLES], "building").output)
+    told = [json.loads(line) for line in bench.run([catalogue, "search", pool, index, TITLES, EACH], "looking up", timeout=3600).output.splitlines()
+            if line.startswith("{")]
+    bench.row(f"index of {TITLES} titles of two hours", "GB", [built["bytes"] / 1e9], "", [], Goal(3.0))
+    bench.row("whole-title lookup, two cores: slowest", "s", [max(one["mostSeconds"] for one in told)], "", [], Goal(30.0),
+              "; ".join(f"{one['kind']} {one['seconds']:.1f} s, {one['processor']:.1f} s of processor" for one in told))
+    bench.row("resident at its peak, query and candidates included", "MiB", [max(one["residentMiB"] for one in told)], "", [], Goal(512.0))
+    both, oracle = sum(one["both"] for one in told), sum(one["oracle"] for one in told)
+    bench.row("found by index, of what comparing with the title itself finds", "%", [100 * both / oracle], "", [],
+              Goal(99.5, at_least=True), f"{both} of {oracle}", interval=percent(score.wilson(both, oracle)), n=oracle)
+
+
+PARTS = {"shots": shots, "chapters": chapters, "thumbnails": thumbnails, "fingerprints": fingerprints, "lookups": lookups}

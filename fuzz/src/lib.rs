@@ -9,6 +9,7 @@ mod documents;
 mod jobs;
 mod markup;
 mod messages;
+mod prints;
 mod report;
 mod settings;
 mod store;
@@ -27,7 +28,7 @@ pub struct Target {
 }
 
 /// Every reader that is a library of its own or part of one. Names are those of `fuzz/libfuzzer/fuzz_targets/`.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "document", run: documents::document },
     Target { name: "termination", run: documents::termination },
     Target { name: "step_result", run: documents::step_result },
@@ -43,6 +44,8 @@ pub const TARGETS: [Target; 15] = [
     Target { name: "imsc", run: subtitles::imsc },
     Target { name: "timeline", run: time::timeline },
     Target { name: "word", run: words::word },
+    Target { name: "print", run: prints::print },
+    Target { name: "index", run: prints::index },
 ];
 
 /// Hands an input to the reader of this name.

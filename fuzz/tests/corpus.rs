@@ -1,7 +1,7 @@
 //! Every reader of `showrunner_fuzz` over its corpus and over seeded mutations of it. Reads the corpus.
 
 /// Texts that some reader looks for.
-const WORDS: [&str; 30] = [
+const WORDS: [&str; 31] = [
     "WEBVTT",
     "\n\n",
     " --> ",
@@ -32,6 +32,7 @@ const WORDS: [&str; 30] = [
     "http://user:secret@s3.example",
     "{namespace}",
     "..",
+    "SRFP\x01\0\0\0",
 ];
 
 macro_rules! readers {
@@ -54,4 +55,5 @@ macro_rules! readers {
 
 readers! {
     document termination step_result title_spec job message report settings store_answer store_path cues webvtt imsc timeline word
+    print index
 }

@@ -20,9 +20,11 @@ const fn rule(name: &'static str, may_use: &'static [&'static str], must_not_use
     Rule { name, may_use, must_not_use }
 }
 
-const ENGINES: [&str; 6] = [
+const ENGINES: [&str; 8] = [
     "showrunner-chapters",
+    "showrunner-fingerprint",
     "showrunner-moderation",
+    "showrunner-pdq",
     "showrunner-shots",
     "showrunner-subtitles",
     "showrunner-thumbnails",
@@ -30,12 +32,14 @@ const ENGINES: [&str; 6] = [
 ];
 
 /// Dependency direction, one way only. A crate that is not here fails the check: put it where it belongs.
-const TABLE: [Rule; 14] = [
+const TABLE: [Rule; 16] = [
     rule("showrunner-crds", &[], &["tokio", "reqwest", "axum"]),
     rule("showrunner-contracts", &[], &PURE),
     rule("showrunner-timeline", &[], &PURE),
     rule("showrunner-shots", &["showrunner-timeline"], &PURE),
-    rule("showrunner-thumbnails", &["showrunner-timeline"], &PURE),
+    rule("showrunner-pdq", &[], &PURE),
+    rule("showrunner-fingerprint", &["showrunner-pdq"], &PURE),
+    rule("showrunner-thumbnails", &["showrunner-pdq", "showrunner-timeline"], &PURE),
     rule("showrunner-subtitles", &["showrunner-timeline"], &PURE),
     rule("showrunner-chapters", &["showrunner-timeline"], &PURE),
     rule("showrunner-moderation", &["showrunner-timeline"], &PURE),

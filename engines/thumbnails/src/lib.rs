@@ -8,7 +8,6 @@
 
 mod category;
 mod faults;
-mod hash;
 mod measure;
 mod picture;
 mod pool;
@@ -19,12 +18,12 @@ pub mod trickplay;
 
 pub use category::Category;
 pub use faults::{Faults, Inputs};
-pub use hash::{HASH_BITS, Hash};
 pub use measure::{Candidate, Reject, measure};
 pub use picture::{Crop, Picture, PictureError};
 pub use pool::{Offer, Pool};
 pub use quality::{ClassicalQuality, Quality, QualityError, QualityModel};
 pub use select::{Note, Pick, Selection, Settings, ShotSpan, select};
+pub use showrunner_pdq::{HASH_BITS, Hash};
 pub use signs::Signs;
 
 /// Name of the method. Its version is that of the step in the contracts, raised by hand whenever the same frames could give

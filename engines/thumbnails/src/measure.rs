@@ -3,8 +3,8 @@
 use showrunner_timeline::Ticks;
 
 use crate::{
+    Hash,
     faults::Faults,
-    hash::Hash,
     picture::{Crop, Picture, Work},
     quality::{Attention, Quality, QualityError, QualityModel, moments},
     signs::Signs,
@@ -109,7 +109,8 @@ pub fn measure(picture: &Picture<'_>, pts: Ticks, motion: f32, model: &mut dyn Q
         reject,
         content,
         size: (picture.width(), picture.height()),
-        hash: Hash::of(&work),
+        hash: showrunner_pdq::hash(work.rgb.iter().map(|pixel| showrunner_pdq::luma(*pixel)).collect(), work.width, work.height)
+            .0,
         signature: signature(&work),
         dark: work.luma.iter().filter(|l| **l <= DARK).count() as f32 / work.luma.len() as f32,
         highlight: rank(20),

@@ -5,8 +5,8 @@ use std::fmt;
 use showrunner_timeline::Ticks;
 
 use crate::{
+    HASH_BITS,
     category::{Category, action_level, categorise},
-    hash::HASH_BITS,
     measure::Candidate,
     picture::Crop,
 };
