@@ -457,6 +457,11 @@ pub struct AttemptStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub ending: Option<String>,
+    /// Accelerator class, seconds to start and seconds to run that the job is made with, such as `cpu 900 7200`: what the spec says
+    /// by the time it is made may be something else already. Absent in attempts of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub limits: Option<String>,
     /// Digests of what is kept of the job's pods on the job. Written before a pod is let go; what has none counts for nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 32)))]

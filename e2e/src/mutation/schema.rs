@@ -1,7 +1,7 @@
 //! What can be changed in a spec, read from the kind's schema. No I/O.
 //!
-//! Enums, booleans and bounded numbers say themselves what they take; strings are looked up, by path where the kind knows
-//! better, else by pattern. A field that nobody has a value for is an error: it would never be changed.
+//! Enums, lists of them, booleans and bounded numbers say themselves what they take; strings, lists of objects and objects that are
+//! good only as a whole are looked up, by path where the kind knows better, else by pattern. A field that nobody has a value for is an error: it would never be changed.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -49,7 +49,8 @@ fn walk(schema: &Value, at: &[String], words: &dyn Fn(&str) -> Option<Vec<Value>
         let path: Vec<String> = at.iter().cloned().chain([name.clone()]).collect();
         let mut values = if field["type"] == "object" {
             walk(field, &path, words, found)?;
-            Vec::new()
+            // Some are good only as a whole.
+            words(&path.join(".")).unwrap_or_default()
         } else {
             values(field, &path.join("."), words)?
         };
@@ -71,6 +72,14 @@ fn values(field: &Value, name: &str, words: &dyn Fn(&str) -> Option<Vec<Value>>)
         return Ok(all.clone());
     }
     match field["type"].as_str() {
+        Some("array") => {
+            let all = field["items"]["enum"]
+                .as_array()
+                .with_context(|| format!("no value is known for the list spec.{name}: give the kind's file some for it"))?;
+            let one = all.first().cloned().into_iter().collect::<Vec<_>>();
+            // The first may be too short.
+            Ok(vec![json!([]), one.into(), all.clone().into()])
+        }
         Some("boolean") => Ok(vec![true.into(), false.into()]),
         Some("integer") => {
             let bound = |word: &str| field[word].as_f64().with_context(|| format!("spec.{name} has no {word}"));
@@ -154,11 +163,18 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_words_is_empty_has_one_of_them_or_all() {
+        let list = json!({ "type": "array", "items": { "enum": ["A", "B"] } });
+        assert_eq!(of(&list).unwrap()[1].values, [json!([]), json!(["A"]), json!(["A", "B"])]);
+    }
+
+    #[test]
     fn a_field_that_nobody_has_a_value_for_is_named() {
         for (field, word) in [
             (json!({ "type": "string", "pattern": "^x+$" }), "spec.must (pattern \"^x+$\")"),
             (json!({ "type": "integer" }), "spec.must has no minimum"),
-            (json!({ "type": "array" }), "spec.must is Some(\"array\")"),
+            (json!({ "type": "array" }), "the list spec.must"),
+            (json!({ "type": "null" }), "spec.must is Some(\"null\")"),
         ] {
             let error = of(&field).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

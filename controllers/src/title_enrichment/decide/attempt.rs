@@ -139,6 +139,7 @@ impl Draft<'_> {
             seal: Some(Seal::PENDING.to_owned()),
             admitted: None,
             ending: None,
+            limits: None,
             records: Vec::new(),
         };
         for index in open.clone() {
@@ -157,6 +158,7 @@ impl Draft<'_> {
         };
         let estimate = build::estimate(&order, self.input.settings, self.input.config);
         attempt.cost_estimate = Some(price(estimate, &self.input.config.currency));
+        attempt.limits = Some(limits(&order));
         order.attempt = attempt.clone();
         let message = planned_message(&attempt);
         self.status.attempt = Some(attempt);
@@ -218,8 +220,13 @@ impl Draft<'_> {
                 }
             }
         }
-        let Ok(class) = validate::class(wish, self.fallen_back(wish), self.input.config) else { return Err(None) };
-        let deadlines = Deadlines { run: wish.run, start: wish.start, wall: wish.start + wish.run + GRACE + GUARD, grace: GRACE };
+        let intended = attempt.limits.as_deref().and_then(read_limits);
+        let class = match &intended {
+            Some((name, ..)) => self.input.config.class(name).ok_or(None)?,
+            None => validate::class(wish, self.fallen_back(wish), self.input.config).map_err(|_| None)?,
+        };
+        let (start, run) = intended.as_ref().map_or((wish.start, wish.run), |(_, start, run)| (*start, *run));
+        let deadlines = Deadlines { run, start, wall: start + run + GRACE + GUARD, grace: GRACE };
         Ok(Order {
             attempt,
             unit,
@@ -232,6 +239,18 @@ impl Draft<'_> {
             deadlines,
         })
     }
+}
+
+/// What an attempt's Job is made with, as the status has it: the Job that is made after a crash is the same one.
+fn limits(order: &Order) -> String {
+    let Deadlines { start, run, .. } = order.deadlines;
+    format!("{} {} {}", order.class.name, start.as_secs(), run.as_secs())
+}
+
+fn read_limits(text: &str) -> Option<(String, Duration, Duration)> {
+    let mut words = text.split(' ');
+    let (class, start, run) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some((class.to_owned(), Duration::from_secs(start), Duration::from_secs(run)))
 }
 
 pub(super) fn planned_message(attempt: &AttemptStatus) -> String {

@@ -211,7 +211,6 @@ impl Draft<'_> {
             return self.suspended();
         }
         self.settle_dependents();
-        self.review(wish);
         if let Some(published) = self.publication(wish) {
             return published;
         }
@@ -290,6 +289,8 @@ impl Draft<'_> {
 
     /// Publishes when every step is done; tells of failure when some step failed and none is open.
     fn publication(&mut self, wish: &Wish) -> Option<Decision> {
+        // Whoever comes here: a result that was just found ready is held like one that was just made.
+        self.review(wish);
         if self.planned.iter().any(Planned::is_open) || self.status.attempt.is_some() {
             return None;
         }
@@ -347,7 +348,8 @@ impl Draft<'_> {
 
     fn publish(&mut self, wish: &Wish, contents: Digest) -> Decision {
         let overdue = self.status.deadline_at.as_ref().is_some_and(|at| self.now >= at.0);
-        if overdue {
+        // What is told anew of a title that was done in time is not late.
+        if overdue && self.status.published.is_none() {
             return self.overdue();
         }
         if let Some(trouble) = &self.input.facts.trouble {

@@ -16,6 +16,9 @@ use crate::title_enrichment::validate::{Review, Wish};
 /// Longest message of a review.
 const MAX_MESSAGE: usize = 512;
 
+/// Longest reason in the message of a title.
+const MAX_TOLD: usize = 200;
+
 /// How a title stands to its declared rating.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discrepancy {
@@ -70,9 +73,10 @@ impl Draft<'_> {
     /// Finds for every result whether it waits for a person.
     pub(super) fn review(&mut self, wish: &Wish) {
         let now = Time(self.now);
-        for planned in &mut self.planned {
-            let (step, status) = (planned.step(), &mut planned.status);
-            let wanted = reviewed(step, status, wish);
+        let mut found: Vec<_> = self.planned.iter().map(|planned| reviewed(planned.step(), &planned.status, wish)).collect();
+        self.hold_readers(&mut found);
+        for (planned, wanted) in self.planned.iter_mut().zip(found) {
+            let status = &mut planned.status;
             let same =
                 |old: &&ReviewStatus, (state, message): &(ReviewState, String)| old.state == *state && old.message == *message;
             status.review = wanted.map(|wanted| match status.review.as_ref().filter(|old| same(old, &wanted)) {
@@ -82,13 +86,27 @@ impl Draft<'_> {
         }
     }
 
+    /// What a step made of a result that is held back would show it: it is held, too, unless a person accepted it for itself.
+    fn hold_readers(&self, found: &mut [Option<(ReviewState, String)>]) {
+        for at in 0..found.len() {
+            let planned = &self.planned[at];
+            let held = self.planned.iter().zip(found.iter()).find(|(other, review)| {
+                let held_back = review.as_ref().is_some_and(|(state, _)| *state != ReviewState::Accepted);
+                held_back && planned.params.needs().contains(&other.step())
+            });
+            if let (Some((other, _)), None, StepState::Done) = (held, &found[at], planned.status.state) {
+                found[at] = Some((ReviewState::Held, format!("it is made of {}, which is held back", other.step())));
+            }
+        }
+    }
+
     /// What people have to decide, and how; none where nothing waits.
     pub(super) fn awaits(&self) -> Option<String> {
         let held: Vec<_> = self.planned.iter().filter(|planned| withheld(&planned.status) == Some(Withheld::Held)).collect();
         let first = held.first()?;
         let told = held.iter().map(|planned| {
             let why = planned.status.review.as_ref().map_or("", |review| review.message.as_str());
-            format!("{} is held: {why}", planned.step())
+            format!("{} is held: {}", planned.step(), why.chars().take(MAX_TOLD).collect::<String>())
         });
         let cure = format!(
             "look at {}, then add to spec.review.decisions {{step: {}, digest: \"{}\", action: Accept or Reject, by: you}}",
@@ -96,7 +114,8 @@ impl Draft<'_> {
             first.step(),
             first.status.result.as_deref().unwrap_or_default()
         );
-        Some(format!("{}; {cure}", told.collect::<Vec<_>>().join("; ")))
+        // What to do comes first: a message that is too long is cut at its end.
+        Some(format!("{cure}. {}", told.collect::<Vec<_>>().join("; ")))
     }
 
     /// How the title stands to its declared rating; none where no rating is declared, or nothing was found yet.

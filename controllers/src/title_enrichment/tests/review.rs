@@ -107,7 +107,46 @@ fn a_step_that_always_waits_is_held_and_without_rules_nothing_is() {
     world.settle();
     assert_eq!(world.status.phase, Some(Phase::NeedsReview));
     assert_eq!(published(&world, Step::Subtitles), (Some(Withheld::Held), false));
-    assert_eq!(published(&world, Step::Moderation), (None, true));
+    // What was made of it would show it.
+    assert_eq!(published(&world, Step::Moderation), (Some(Withheld::Held), false));
+    assert_eq!(published(&world, Step::Thumbnails), (None, true));
+    let accept = decision(&world, ReviewAction::Accept);
+    world.edit(|spec| spec.review.decisions = vec![accept]);
+    world.settle();
+    assert_eq!(published(&world, Step::Moderation), (None, true), "but a person may accept it for itself");
+    world.edit(|spec| {
+        spec.review.always = Vec::new();
+        spec.review.decisions = Vec::new();
+    });
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::Published), "without rules nothing is held");
+}
+
+#[test]
+fn what_is_held_is_held_when_it_is_found_ready_too() {
+    let mut world = held();
+    world.edit(|spec| spec.moderation.enabled = false);
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::Published));
+    let before = world.editions.len();
+    world.edit(|spec| spec.moderation.enabled = true);
+    world.settle();
+    assert_eq!((world.status.phase, world.names.len()), (Some(Phase::NeedsReview), 1), "its result is found by its key");
+    for edition in &world.editions[before..] {
+        let found = edition.steps.iter().find(|step| step.step == Step::Moderation).unwrap();
+        assert!(found.result.is_err(), "no edition ever had it");
+    }
+}
+
+#[test]
+fn a_decision_after_the_deadline_is_carried_out() {
+    let mut world = held();
+    world.now += std::time::Duration::from_hours(100);
+    world.status.deadline_at =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(world.now - std::time::Duration::from_hours(1)));
+    world.status.steps.iter_mut().filter(|step| step.name == "moderation").for_each(|step| step.axes[2].level = Some(0));
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::NeedsReview), "{}", world.reason());
 }
 
 #[test]
