@@ -271,7 +271,7 @@ mod tests {
         ended(process.pid()).await;
         wait_for(&file);
         let daemon: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
-        assert!(usage::variable(daemon, MARK).is_some());
+        assert_eq!(usage::variable(daemon, MARK).as_deref(), Some("daemon/c"));
         assert_eq!(process.bury(), 0);
         let gone = |pid| usage::table().get(&pid).is_none_or(|process| process.ended);
         assert!(gone(daemon));

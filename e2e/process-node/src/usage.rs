@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 
 use nix::sys::signal::Signal;
 
@@ -52,10 +53,54 @@ pub(crate) fn catches(pid: i32, signal: Signal) -> bool {
 }
 
 /// A variable that a process was started with; none when it is not ours to read.
+///
+/// While a process becomes another program, the kernel says nothing of its variables: asked again until it does. One
+/// that was missed in that moment would outlive its container.
 pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    // A program is loaded in microseconds, and as late as a full machine lets it go on. One that was started with no
+    // variables at all looks, at the end, like one whose are just being put in place.
+    const ROUNDS: usize = 10_000;
+    const PLACED: usize = 100;
+    // One read: between two of them the program may have become another, which ends the file.
+    const LONGEST: usize = 1 << 18;
+    let (mut environment, mut placed) = (Vec::with_capacity(LONGEST), 0);
+    for _ in 0..ROUNDS {
+        environment.resize(LONGEST, 0);
+        let length = fs::File::open(format!("/proc/{pid}/environ")).ok()?.read(&mut environment).ok()?;
+        environment.truncate(length);
+        if !environment.is_empty() || placed > PLACED {
+            break;
+        }
+        match stage(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?) {
+            Stage::NoProgram => return None,
+            Stage::Loading => placed = 0,
+            Stage::Placed => placed += 1,
+        }
+        std::thread::yield_now();
+    }
     let mut entries = environment.split(|byte| *byte == 0).filter_map(|entry| std::str::from_utf8(entry).ok());
     entries.find_map(|entry| entry.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+}
+
+/// How far a process has its program.
+enum Stage {
+    /// A thread of the kernel's, or ended: no memory of its own.
+    NoProgram,
+    Loading,
+    /// It is known where its variables stand.
+    Placed,
+}
+
+fn stage(stat: &str) -> Stage {
+    const SIZE: usize = 20; // proc(5), counted from the state, which is 0
+    const END_OF_VARIABLES: usize = 48;
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let is_zero = |index| fields.split_ascii_whitespace().nth(index).is_none_or(|field| field == "0");
+    match (is_zero(SIZE), is_zero(END_OF_VARIABLES)) {
+        (true, _) => Stage::NoProgram,
+        (false, true) => Stage::Loading,
+        (false, false) => Stage::Placed,
+    }
 }
 
 /// Memory of this machine, bytes.
@@ -91,6 +136,18 @@ mod tests {
         child.kill().unwrap();
         let _ = child.wait(); // a test beside this one may have taken it for an orphan
         assert!(variable(pid, "MARKED").is_none() && memory(pid) == 0);
+    }
+
+    #[test]
+    fn who_becomes_another_program_again_and_again_is_seen_each_time() {
+        const LOOKS: usize = 2_000;
+        let mut script = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut script, b"exec /bin/sh \"$0\"\n").unwrap();
+        let mut child = Command::new("/bin/sh").arg(script.path()).env("MARKED", "again").spawn().unwrap();
+        let missed = (0..LOOKS).filter(|_| variable(child.id() as i32, "MARKED").is_none()).count();
+        child.kill().unwrap();
+        let _ = child.wait(); // as above
+        assert_eq!(missed, 0, "of {LOOKS}");
     }
 
     #[test]
