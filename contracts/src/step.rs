@@ -147,6 +147,17 @@ pub enum Axis {
     Language,
 }
 
+impl Axis {
+    /// The catalogue's name of the model for an axis that pictures show; none for one that they do not.
+    pub const fn model(self) -> Option<&'static str> {
+        match self {
+            Self::Nudity => Some("moderation-nudity"),
+            Self::Violence => Some("moderation-violence"),
+            Self::Language => None,
+        }
+    }
+}
+
 impl StepParams {
     /// The step these belong to.
     pub const fn step(&self) -> Step {

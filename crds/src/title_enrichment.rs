@@ -161,7 +161,7 @@ pub struct ModerationSpec {
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[schemars(length(min = 1, max = 3))]
     pub axes: Vec<ModerationAxis>,
-    /// Pictures looked at a second, 1 to 4: what is shown for less than that may be missed. Costs 12 ms of a core each. Default: 1.
+    /// Pictures looked at a second, 1 to 4: what is shown for less than that may be missed. Costs about 17 ms of a core each. Default: 1.
     #[serde(default = "default_sample_fps")]
     #[schemars(range(min = 1, max = 4))]
     pub sample_fps: u8,
@@ -622,6 +622,8 @@ pub enum TitleReason {
     WithinRating,
     /// An axis could not be judged, or was not asked for; none of the others is too strong.
     AxisNotJudged,
+    /// Moderation is not done: whether the title goes with its declared rating is not known yet.
+    NotJudgedYet,
     /// A newer algorithm or model would give another result.
     NewerVersionAvailable,
     /// Results are of the newest algorithms and models.

@@ -28,8 +28,12 @@ pub async fn verify(store: &Store, title: &TitleEnrichment) -> Result<TitleManif
             output.name
         );
     }
-    for beside in ["report.html", "run.json"] {
-        store.read(&format!("{folder}/{beside}")).await?;
+    for (extension, name) in [("html", "report.html"), ("run.json", "run.json")] {
+        let moved = store.read(&format!("{folder}/{name}")).await?;
+        // The first version had them by their names alone.
+        if let Ok(of_this) = store.read(&format!("{folder}/{}.{extension}", digest.hex())).await {
+            ensure!(moved == of_this, "{name} is that of another manifest");
+        }
     }
     if manifest.steps.iter().flat_map(|step| &step.outputs).any(|output| output.name == "sprite.vtt") {
         plays(store, title, &manifest).await?;

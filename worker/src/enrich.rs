@@ -10,7 +10,7 @@ use crate::{
     pipeline::{self, Done, Given, Work},
     progress::Tracker,
     sandbox::{Sandbox, Source},
-    steps::{moderation, pretty, quality},
+    steps::{pretty, quality},
 };
 use clap::Args;
 use sha2::{Digest as _, Sha256};
@@ -183,7 +183,7 @@ fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Arte
     let chapters = order(StepParams::Chapters {}, Vec::new(), std::slice::from_ref(&shots.key));
     // Without subtitles, language is not asked for.
     let axes: Vec<Axis> = Axis::iter().filter(|axis| *axis != Axis::Language || wanted(Step::Subtitles)).collect();
-    let watching = axes.iter().filter_map(|axis| moderation::model_of(*axis));
+    let watching = axes.iter().filter_map(|axis| axis.model());
     let watching = watching.filter(|name| artefacts.model_names().any(|known| known == *name)).map(model);
     let watching = if wanted(Step::Moderation) { watching.collect::<Result<_, _>>()? } else { Vec::new() };
     let params = StepParams::Moderation { axes, sample_fps: arguments.sample_fps };

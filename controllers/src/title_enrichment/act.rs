@@ -30,7 +30,7 @@ use super::build::{self, Sign};
 use super::decide::{Act, Edition, Facts, Order, Trouble, Whereabouts};
 use super::dereference::{self, held_pods};
 use super::layout;
-use super::publish::{AliasRead, PublishError, Publisher};
+use super::publish::{Move, PublishError, Publisher};
 use super::settings::TitleSettings;
 use super::{FINALIZER, decide::DELETE_WITHIN};
 
@@ -69,8 +69,8 @@ pub(super) struct Actor<'a> {
     pub(super) found: Option<Arc<Job>>,
     /// What first failed of what nothing else waits for.
     pub(super) failed: Option<ReconcileError>,
-    /// What [`Publisher::read_alias`] said of a manifest that was published in this reconcile.
-    pub(super) alias: Option<(Digest, AliasRead)>,
+    /// What [`Publisher::read_moves`] said of a manifest that was published in this reconcile.
+    pub(super) moves: Option<(Digest, Vec<Move>)>,
 }
 
 impl Actor<'_> {
@@ -308,14 +308,14 @@ impl Actor<'_> {
             let (namespace, name) = (self.title.namespace().unwrap_or_default(), self.title.name_any());
             let publisher = Publisher { store: &store, namespace: &namespace, name: &name, uid: &self.uid };
             let (published, digest) = publisher.publish(edition, self.now).await?;
-            let alias = publisher.read_alias(&digest).await?;
-            Ok::<_, PublishError>((published, (digest, alias)))
+            let moves = publisher.read_moves(&digest).await?;
+            Ok::<_, PublishError>((published, (digest, moves)))
         };
         match published.await {
-            Ok((published, alias)) => {
+            Ok((published, moves)) => {
                 facts.published = Some(published);
                 // The title is current after this once its status is written.
-                (self.alias, self.fresh) = (Some(alias), false);
+                (self.moves, self.fresh) = (Some(moves), false);
             }
             Err(error) => facts.trouble = Some(error.trouble(&self.uid, self.now)),
         }
@@ -339,27 +339,27 @@ impl Actor<'_> {
         let (namespace, name) = (self.title.namespace().unwrap_or_default(), self.title.name_any());
         for _ in 0..ALIAS_TRIES {
             let publisher = Publisher { store: &store, namespace: &namespace, name: &name, uid: &self.uid };
-            let already = self.alias.take().filter(|(of, _)| self.fresh && of == digest);
+            let already = self.moves.take().filter(|(of, _)| self.fresh && of == digest);
             let is_current = already.is_some();
             let read = match already {
-                Some((_, read)) => Ok(read),
-                None => publisher.read_alias(digest).await,
+                Some((_, moves)) => Ok(moves),
+                None => publisher.read_moves(digest).await,
             };
-            let (body, precondition) = match read {
-                Ok(None) => return Ok(Ok(())),
-                Ok(Some(write)) => write,
+            let moves = match read {
+                Ok(moves) if moves.is_empty() => return Ok(Ok(())),
+                Ok(moves) => moves,
                 Err(error) => return Ok(Err(error)),
             };
             if !is_current {
                 self.kit.writer.patch_versioned(&self.title, json!({})).await?;
             }
-            match publisher.write_alias(body, &precondition).await {
+            match publisher.write_moves(moves).await {
                 Ok(true) => return Ok(Ok(())),
                 Ok(false) => {}
                 Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(Err(PublishError::Invalid("somebody else writes manifest.json too".to_owned())))
+        Ok(Err(PublishError::Invalid("somebody else writes manifest.json, report.html or run.json too".to_owned())))
     }
 }
 

@@ -64,6 +64,11 @@ pub fn manifest(folder: &str, digest: &Digest) -> String {
     format!("{folder}/{}.json", digest.hex())
 }
 
+/// What is told beside a manifest: a page for people, and what it took. Named by the manifest they belong to.
+pub fn beside(folder: &str, digest: &Digest, extension: &str) -> String {
+    format!("{folder}/{}.{extension}", digest.hex())
+}
+
 /// The manifest that was published last: derived from `status.published`, never the truth.
 pub fn alias(folder: &str) -> String {
     format!("{folder}/manifest.json")
@@ -74,12 +79,12 @@ pub fn blob(folder: &str, digest: &Digest) -> String {
     format!("{folder}/blobs/{}", digest.hex())
 }
 
-/// What it took.
+/// What the manifest that was published last took.
 pub fn run(folder: &str) -> String {
     format!("{folder}/run.json")
 }
 
-/// The page for people.
+/// The page of the manifest that was published last.
 pub fn report(folder: &str) -> String {
     format!("{folder}/report.html")
 }

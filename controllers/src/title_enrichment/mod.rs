@@ -143,7 +143,7 @@ impl TitleReconciler {
             now,
             touched: BTreeSet::new(),
             fresh: false,
-            alias: None,
+            moves: None,
             found: None,
             failed: None,
         };

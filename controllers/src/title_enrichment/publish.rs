@@ -1,5 +1,6 @@
-//! Publishes a title: checks what the worker committed, copies it under its digests, writes manifest, report and run
-//! record, and at the very end the alias.
+//! Publishes a title: checks what the worker committed, copies it under its digests, writes manifest, page and run record
+//! under the manifest's digest, and at the very end, when the status names that manifest, moves what has a name of its own:
+//! `run.json`, `report.html` and the alias.
 //!
 //! Reads and writes the store. Everything may be repeated: files are named by their digests, so who comes second finds
 //! what the first one wrote.
@@ -16,7 +17,7 @@ use showrunner_contracts::{
 };
 use showrunner_crds::title_enrichment::{PublishedStatus, TitleReason};
 use showrunner_kit::planted;
-use showrunner_kit::store::{Precondition, Store, StoreError};
+use showrunner_kit::store::{Location, Precondition, Store, StoreError};
 use strum::IntoEnumIterator as _;
 
 use super::decide::{Edition, EditionStep, Trouble};
@@ -55,8 +56,14 @@ impl PublishError {
     }
 }
 
-/// What to write to the alias, and under which precondition; none when it shows what it should.
-pub type AliasRead = Option<(Bytes, Precondition)>;
+/// One file with a name of its own, to be moved to what is published now.
+#[derive(Debug)]
+pub struct Move {
+    at: Location,
+    body: Bytes,
+    media_type: &'static str,
+    precondition: Precondition,
+}
 
 /// Whose results are published, and where.
 #[derive(Clone, Copy, Debug)]
@@ -73,9 +80,17 @@ pub struct Publisher<'a> {
 
 /// Most bytes of a title that are held at once for its report.
 const MAX_HELD_BYTES: usize = 24 << 20;
+/// Largest page that is moved, bytes: what it holds in text form, and its words.
+const MAX_PAGE_BYTES: usize = 2 * MAX_HELD_BYTES;
+
+/// What is told beside a manifest, by the end of its name.
+const RUN: &str = "run.json";
+const PAGE: &str = "html";
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
 
 impl Publisher<'_> {
-    /// Puts everything but the alias into the store, and says what `status.published` shall say, and the manifest's digest.
+    /// Puts everything that is named by a digest into the store, and says what `status.published` shall say, and the manifest's digest.
     pub async fn publish(&self, edition: &Edition, now: Timestamp) -> Result<(PublishedStatus, Digest), PublishError> {
         let folder = layout::title_folder(self.namespace, self.name);
         let mut files = BTreeMap::new();
@@ -87,18 +102,17 @@ impl Publisher<'_> {
             });
         }
         let attempts = self.attempts(edition).await?;
-        let media = self.media(&results, &attempts)?;
+        let media = self.media(edition, &results, &attempts).await?;
         let manifest = manifest(edition, &results, media);
         let bytes = manifest.to_bytes();
         let digest = Digest::of(&bytes);
         if !planted!("published-before-manifest") {
-            self.put_once(&layout::manifest(&folder, &digest), bytes.into(), "application/json").await?;
+            self.put_once(&layout::manifest(&folder, &digest), bytes.into(), JSON).await?;
         }
         let run = RunDocument {
             schema: RunDocument::SCHEMA.to_owned(),
             attempts: attempts.into_iter().map(|(record, _)| record).collect(),
         };
-        self.put(&layout::run(&folder), run.to_bytes().into(), "application/json").await?;
         let page = Page {
             namespace: self.namespace,
             name: self.name,
@@ -108,7 +122,8 @@ impl Publisher<'_> {
             files: &files,
             currency: &edition.currency,
         };
-        self.put(&layout::report(&folder), report::html(&page).into(), "text/html; charset=utf-8").await?;
+        self.put_once(&layout::beside(&folder, &digest, RUN), run.to_bytes().into(), JSON).await?;
+        self.put_once(&layout::beside(&folder, &digest, PAGE), report::html(&page).into(), HTML).await?;
         let published = PublishedStatus {
             digest: digest.to_string(),
             contents: edition.contents.to_string(),
@@ -118,14 +133,30 @@ impl Publisher<'_> {
         Ok((published, digest))
     }
 
-    /// What to write to the alias, and under which precondition, so that it shows the manifest with this digest; none
-    /// when it does already. Between this and [`Publisher::write_alias`] the title is to be proved current: whoever
-    /// publishes something newer after that is seen by the precondition, so that the alias never moves backwards.
-    pub async fn read_alias(&self, digest: &Digest) -> Result<AliasRead, PublishError> {
+    /// What to write so that everything with a name of its own shows the manifest with this digest. Between this and
+    /// [`Publisher::write_moves`] the title is to be proved current: whoever publishes something newer after that is seen by
+    /// the preconditions, so that nothing ever moves backwards.
+    ///
+    /// Page and run record are moved even where the alias is right: who was stopped on the way to something else may have
+    /// moved them already.
+    pub async fn read_moves(&self, digest: &Digest) -> Result<Vec<Move>, PublishError> {
         let folder = &layout::title_folder(self.namespace, self.name);
+        let mut moves = Vec::new();
+        for (extension, name, media_type) in [(RUN, layout::run(folder), JSON), (PAGE, layout::report(folder), HTML)] {
+            let from = self.store.locate(self.namespace, &layout::beside(folder, digest, extension))?;
+            // An older version wrote them by their names alone, before the status was stored.
+            let Some(there) = self.store.get_if_exists(&from, MAX_PAGE_BYTES).await? else { continue };
+            let at = self.store.locate(self.namespace, &name)?;
+            let precondition = match self.store.head(&at).await {
+                Ok(info) => Precondition::Matches(info.etag),
+                Err(StoreError::NotFound { .. }) => Precondition::Absent,
+                Err(error) => return Err(error.into()),
+            };
+            moves.push(Move { at, body: there.body, media_type, precondition });
+        }
         let at = self.store.locate(self.namespace, &layout::alias(folder))?;
         let precondition = match self.store.get_if_exists(&at, MAX_MANIFEST_BYTES).await? {
-            Some(fetched) if Digest::of(&fetched.body) == *digest => return Ok(None),
+            Some(fetched) if Digest::of(&fetched.body) == *digest => return Ok(moves),
             Some(fetched) => Precondition::Matches(fetched.info.etag),
             None => Precondition::Absent,
         };
@@ -134,22 +165,21 @@ impl Publisher<'_> {
         if Digest::of(&manifest.body) != *digest {
             return Err(PublishError::Invalid(format!("the published manifest {digest} has other bytes now")));
         }
-        Ok(Some((manifest.body, precondition)))
+        moves.push(Move { at, body: manifest.body, media_type: JSON, precondition });
+        Ok(moves)
     }
 
-    /// Writes the alias; false when somebody else wrote it since it was read.
-    pub async fn write_alias(&self, body: Bytes, precondition: &Precondition) -> Result<bool, PublishError> {
-        let precondition = if planted!("alias-unconditional") { &Precondition::None } else { precondition };
-        let folder = layout::title_folder(self.namespace, self.name);
-        match self
-            .store
-            .put(&self.store.locate(self.namespace, &layout::alias(&folder))?, body, "application/json", precondition)
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(StoreError::PreconditionFailed { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
+    /// Writes them, the alias last; false when somebody else wrote one of them since it was read.
+    pub async fn write_moves(&self, moves: Vec<Move>) -> Result<bool, PublishError> {
+        for Move { at, body, media_type, precondition } in moves {
+            let precondition = if planted!("alias-unconditional") { &Precondition::None } else { &precondition };
+            match self.store.put(&at, body, media_type, precondition).await {
+                Ok(_) => {}
+                Err(StoreError::PreconditionFailed { .. }) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(true)
     }
 
     /// Checks one step's result and copies its files under their digests.
@@ -160,20 +190,10 @@ impl Publisher<'_> {
         digest: &Digest,
         files: &mut BTreeMap<String, Bytes>,
     ) -> Result<StepResult, PublishError> {
-        let known = [digest.to_string()];
-        let whose = Whose { namespace: self.namespace, uid: self.uid, known: &known };
-        let found = dereference::result(self.store, whose, step.step, &step.key).await?;
-        let committed = match found {
-            Some(Ok(committed)) if committed.digest == *digest => committed,
-            Some(Ok(_)) => {
-                return Err(PublishError::Invalid(format!("the result of {} is another one than was harvested", step.step)));
-            }
-            Some(Err(wrong)) => return Err(PublishError::Invalid(wrong)),
-            None => return Err(PublishError::Invalid(format!("the result of {} is gone from the store", step.step))),
-        };
+        let result = self.result(step, digest).await?;
         let root = dereference::root_of(self.store, self.namespace)?;
-        let from = committed.result.folder.strip_prefix(&root).unwrap_or_default().to_owned();
-        for output in &committed.result.outputs {
+        let from = result.folder.strip_prefix(&root).unwrap_or_default().to_owned();
+        for output in &result.outputs {
             let body = self.copy(folder, &from, output).await?;
             // A result is a worker's word: however much it names, only so much of it is held for the report.
             let held = files.values().map(Bytes::len).sum::<usize>();
@@ -181,7 +201,20 @@ impl Publisher<'_> {
                 files.insert(output.name.clone(), body);
             }
         }
-        Ok(committed.result)
+        Ok(result)
+    }
+
+    /// One step's result, checked.
+    async fn result(&self, step: &EditionStep, digest: &Digest) -> Result<StepResult, PublishError> {
+        let known = [digest.to_string()];
+        let whose = Whose { namespace: self.namespace, uid: self.uid, known: &known };
+        let wrong = match dereference::result(self.store, whose, step.step, &step.key).await? {
+            Some(Ok(committed)) if committed.digest == *digest => return Ok(committed.result),
+            Some(Ok(_)) => format!("the result of {} is another one than was harvested", step.step),
+            Some(Err(wrong)) => wrong,
+            None => format!("the result of {} is gone from the store", step.step),
+        };
+        Err(PublishError::Invalid(wrong))
     }
 
     /// One file under its digest.
@@ -230,21 +263,24 @@ impl Publisher<'_> {
         Ok(attempts)
     }
 
-    fn media(
+    /// What the source is, by what is published; or by an attempt; or, where neither tells, by a result that is withheld.
+    async fn media(
         &self,
+        edition: &Edition,
         results: &[Option<StepResult>],
         attempts: &[(AttemptRecord, Option<MediaSummary>)],
     ) -> Result<MediaSummary, PublishError> {
         let by_step = results.iter().flatten().map(|result| &result.media).next();
         let by_attempt = || attempts.iter().rev().find_map(|(_, media)| media.as_ref());
-        by_step.or_else(by_attempt).cloned().ok_or_else(|| {
-            PublishError::Invalid(format!("no result of {}/{} says what the source is", self.namespace, self.name))
-        })
-    }
-
-    async fn put(&self, path: &str, body: Bytes, media_type: &str) -> Result<(), PublishError> {
-        self.store.put(&self.store.locate(self.namespace, path)?, body, media_type, &Precondition::None).await?;
-        Ok(())
+        if let Some(media) = by_step.or_else(by_attempt) {
+            return Ok(media.clone());
+        }
+        for step in &edition.steps {
+            if let Some(digest) = &step.held {
+                return Ok(self.result(step, digest).await?.media);
+            }
+        }
+        Err(PublishError::Invalid(format!("no result of {}/{} says what the source is", self.namespace, self.name)))
     }
 
     async fn put_once(&self, path: &str, body: Bytes, media_type: &str) -> Result<(), PublishError> {

@@ -6,7 +6,7 @@ use showrunner_crds::title_enrichment::{Phase, StepState, TitleEnrichmentStatus,
 use showrunner_kit::conditions::{self, Change, Truth, Want};
 use showrunner_kit::events::Severity;
 
-use super::decide::Verdict;
+use super::decide::{Verdict, review::Rated};
 
 /// Progress is shown in steps of this many percent.
 const PROGRESS_STEP: usize = 10;
@@ -74,11 +74,15 @@ fn outdated(status: &mut TitleEnrichmentStatus, verdict: &Verdict, generation: i
     conditions::set(&mut status.conditions, want, generation, now);
 }
 
-/// Whether a title goes with its declared rating; nothing is said of it before that was looked at.
+/// Whether a title goes with its declared rating.
 fn discrepancy(status: &mut TitleEnrichmentStatus, verdict: &Verdict, generation: i64, now: Timestamp) {
-    let Some(found) = &verdict.discrepancy else {
-        conditions::remove(&mut status.conditions, condition::RATING_DISCREPANCY);
-        return;
+    let found = match &verdict.rated {
+        Rated::AsBefore => return,
+        Rated::NotAsked => {
+            conditions::remove(&mut status.conditions, condition::RATING_DISCREPANCY);
+            return;
+        }
+        Rated::Is(found) => found,
     };
     let (type_, reason, message) = (condition::RATING_DISCREPANCY, found.reason.to_string(), found.message.clone());
     conditions::set(&mut status.conditions, Want { type_, status: found.truth, reason: &reason, message }, generation, now);

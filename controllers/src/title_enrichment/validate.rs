@@ -24,9 +24,6 @@ pub const VOICE_ACTIVITY_MODEL: &str = "silero-vad";
 /// The model that scores thumbnails, where the catalogue has it; else the classical scores are used.
 pub const THUMBNAIL_MODEL: &str = "thumbnail-quality";
 
-/// Models that moderation looks at pictures with, by axis, where the catalogue has them; without one its axis is not judged.
-pub const MODERATION_MODELS: [(Axis, &str); 2] = [(Axis::Nudity, "moderation-nudity"), (Axis::Violence, "moderation-violence")];
-
 /// Longest time that anything may be given; the schema's longest, for a server that does not check it.
 const LONGEST: Duration = Duration::from_hours(720);
 
@@ -230,8 +227,8 @@ pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<Model
         StepParams::Subtitles { .. } => vec![VOICE_ACTIVITY_MODEL],
         StepParams::Thumbnails { .. } if settings.model(THUMBNAIL_MODEL).is_some() => vec![THUMBNAIL_MODEL],
         StepParams::Moderation { axes, .. } => {
-            let asked = MODERATION_MODELS.iter().filter(|(axis, name)| axes.contains(axis) && settings.model(name).is_some());
-            asked.map(|(_, name)| *name).collect()
+            // An axis of which the catalogue has no model is not judged.
+            axes.iter().filter_map(|axis| axis.model()).filter(|name| settings.model(name).is_some()).collect()
         }
         StepParams::Shots {} | StepParams::Thumbnails { .. } | StepParams::Chapters {} => Vec::new(),
     };

@@ -427,8 +427,7 @@ fn preconditions(record: &Record) -> Vec<String> {
             "delete" => {
                 ["uid", "resourceVersion"].iter().any(|name| entry.body["preconditions"][name].as_str().is_none_or(str::is_empty))
             }
-            // Derived pages, the same bytes whoever writes them; everything else in the store is written once or compared.
-            "put" => entry.condition.is_none() && !(entry.path.ends_with("/run.json") || entry.path.ends_with("/report.html")),
+            "put" => entry.condition.is_none(),
             _ => false,
         };
         if missing {

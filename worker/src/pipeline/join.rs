@@ -87,7 +87,7 @@ fn chapters_of(probed: &Probe, left: &Left<'_>) -> Answer {
 fn moderation_of(work: Work<'_>, probed: &Probe, order: &StepOrder, left: &Left<'_>) -> Answer {
     let (axes, _) = moderation::asked(order)?;
     let (mut watched, mut used): (Option<&Watched>, Meter) = (None, Meter::default());
-    if axes.iter().any(|axis| moderation::model_of(*axis).is_some())
+    if axes.iter().any(|axis| axis.model().is_some())
         && let Some(seen) = left.seen.as_ref().map_err(Clone::clone)?
     {
         let (samples, watching) = taken(seen.watch.as_ref(), "nobody watched for moderation")?;

@@ -189,9 +189,8 @@ impl<'a> Joint<'a> {
     /// What these steps take from the passes.
     fn others(self) -> Others<'a> {
         let Self { chapters, moderation } = self;
-        let looks = |order: &&StepOrder| {
-            moderation::asked(order).is_ok_and(|(axes, _)| axes.iter().any(|axis| moderation::model_of(*axis).is_some()))
-        };
+        let looks =
+            |order: &&StepOrder| moderation::asked(order).is_ok_and(|(axes, _)| axes.iter().any(|axis| axis.model().is_some()));
         Others { sight: chapters.is_some(), watch: moderation.filter(looks), ear: chapters.is_some() }
     }
 }

@@ -30,15 +30,6 @@ const MAX_MOMENTS: usize = 200;
 /// Longest word of a moment, characters.
 const MAX_WORD: usize = 64;
 
-/// The catalogue's name of the model for an axis that pictures show; none for one that they do not.
-pub const fn model_of(axis: Axis) -> Option<&'static str> {
-    match axis {
-        Axis::Nudity => Some("moderation-nudity"),
-        Axis::Violence => Some("moderation-violence"),
-        Axis::Language => None,
-    }
-}
-
 /// What is said in a title, as another step heard it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Spoken {
@@ -76,7 +67,7 @@ impl Watch {
     pub fn new(order: &StepOrder, base: TimeBase, longest: Longest, artefacts: &Artefacts) -> Result<Self, Failure> {
         let (axes, fps) = asked(order)?;
         let mut models = Vec::new();
-        for (axis, name) in axes.iter().filter_map(|axis| Some((*axis, model_of(*axis)?))) {
+        for (axis, name) in axes.iter().filter_map(|axis| Some((*axis, axis.model()?))) {
             if let Some(model) = order.models.iter().find(|model: &&ModelRef| model.name == name) {
                 models.push((axis, PictureModel::load(artefacts, model)?));
             }

@@ -25,6 +25,7 @@ use showrunner_worker::{
         Longest,
         moderation::{Spoken, Watch},
         picture_model::PictureModel,
+        quality::OnnxQuality,
     },
 };
 use std::{path::Path, process::Command};
@@ -84,19 +85,31 @@ fn number(number: u8, value: u8) -> Vec<u8> {
     vec![number << 3, value]
 }
 
-/// An ONNX model that fires on white: the least of a picture of 8 x 8, `[1, 3, 8, 8]`, in its upper left corner pixel's place.
-fn fires_on_white() -> Vec<u8> {
+/// An ONNX model that makes one number of a picture `[1, 3, 8, -]`, by this operation; its width is left open by a name.
+fn reduced_by(operation: &[u8]) -> Vec<u8> {
     let side = |value: u8| field(1, &number(1, value));
-    let shape = [side(1), side(3), side(8), side(8)].concat();
+    let shape = [side(1), side(3), side(8), field(1, &field(2, b"w"))].concat();
     let value = |name: &[u8], shape: &[u8]| {
         let tensor = [number(1, 1), field(2, shape)].concat();
         [field(1, name), field(2, &field(1, &tensor))].concat()
     };
     // An attribute's type is field 20, whose tag takes two bytes; 2 is "integer".
     let keep = [field(1, b"keepdims"), number(3, 0), vec![0xa0, 0x01, 2]].concat();
-    let node = [field(1, b"x"), field(2, b"y"), field(4, b"ReduceMax"), field(5, &keep)].concat();
+    let node = [field(1, b"x"), field(2, b"y"), field(4, operation), field(5, &keep)].concat();
     let graph = [field(1, &node), field(2, b"g"), field(11, &value(b"x", &shape)), field(12, &value(b"y", &[]))].concat();
     [number(1, 8), field(7, &graph), field(8, &[field(1, b""), number(2, 13)].concat())].concat()
+}
+
+#[test]
+fn a_quality_model_in_onnx_scores_what_it_is_shown() {
+    let studio = Studio::new();
+    let file = studio.write("model.onnx", reduced_by(b"ReduceMean"));
+    let model = PictureModel::open(&Artefacts::from_environment(), "mean", &file).expect("a model");
+    let mut model = OnnxQuality::of("mean".to_owned(), model).expect("fits");
+    let rgb = [51_u8; 8 * 4 * 3];
+    let picture = showrunner_thumbnails::Picture::new(&rgb, 8, 4).expect("a picture");
+    let score = showrunner_thumbnails::measure(&picture, Ticks(0), 0.0, &mut model).expect("a score").quality.overall;
+    assert!((score - 0.2).abs() < 1e-5, "{score}");
 }
 
 #[test]
@@ -109,7 +122,7 @@ fn a_marked_patch_is_found_at_its_time_whatever_the_frame_rate_and_the_container
             &format!("marked.{container}"),
             &format!("-f lavfi -i color=0x282828:s=320x180:r={rate}:d=12,{patch} -c:v libx264 -bf 2 -pix_fmt yuv420p -qp 18"),
         );
-        let model = studio.write("model.onnx", fires_on_white());
+        let model = studio.write("model.onnx", reduced_by(b"ReduceMax"));
         let model = PictureModel::open(&Artefacts::from_environment(), "stub", &model).expect("a model");
         let (sandbox, probe, source) = (sandbox(), look(&clip), Source::open(&clip).expect("opens"));
         let longest = Longest { ticks: Ticks(i64::MAX), seconds: u32::MAX };

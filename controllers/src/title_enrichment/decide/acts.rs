@@ -174,6 +174,8 @@ pub struct EditionStep {
     pub result: Result<Digest, String>,
     /// Why its result is not published although there is one.
     pub withheld: Option<Withheld>,
+    /// That result: it is read for what it says of the source, and for nothing else.
+    pub held: Option<Digest>,
     /// Wall time as the status has it.
     pub took: Option<String>,
 }

@@ -19,6 +19,7 @@ use showrunner_kit::conditions::clean;
 use showrunner_kit::jobs::{CancelStep, Cause, JobState, PodRecord, Seal};
 
 use super::failure::{Class, Failing, MAX_LOST, SUCCEEDED, of_pod, of_result, of_worker, wait_after};
+use super::review::Rated;
 use super::{Act, Answer, Committed, Decision, Draft, Need, SeenJob, Steps, Trouble, Verdict, failure, plan::is_newer};
 use crate::title_enrichment::layout;
 
@@ -143,7 +144,7 @@ impl Draft<'_> {
             stalled: false,
             percent: 0,
             outdated: None,
-            discrepancy: None,
+            rated: Rated::AsBefore,
             answers: false,
         })
     }

@@ -10,7 +10,7 @@ mod guard;
 mod harvest;
 mod in_hand;
 pub mod plan;
-mod review;
+pub mod review;
 pub mod types;
 mod words;
 
@@ -361,12 +361,10 @@ impl Draft<'_> {
         let steps = self.planned.iter().filter_map(|planned| {
             let key = planned.key.clone()?;
             let withheld = review::withheld(&planned.status);
-            let result = planned.status.result.as_deref().filter(|_| withheld.is_none());
-            let result = match result.and_then(|digest| digest.parse().ok()) {
-                Some(digest) => Ok(digest),
-                None => Err(planned.status.reason.clone().unwrap_or_default()),
-            };
-            Some(EditionStep { step: planned.step(), key, result, withheld, took: planned.status.took.clone() })
+            let there_is = planned.status.result.as_deref().and_then(|digest| digest.parse::<Digest>().ok());
+            let (shown, held) = if withheld.is_some() { (None, there_is) } else { (there_is, None) };
+            let result = shown.ok_or_else(|| planned.status.reason.clone().unwrap_or_default());
+            Some(EditionStep { step: planned.step(), key, result, withheld, held, took: planned.status.took.clone() })
         });
         let mut steps: Vec<EditionStep> = steps.collect();
         if planted!("old-steps-published") {
@@ -389,7 +387,7 @@ impl Draft<'_> {
             let (Some(step), Ok(key)) = (step, old.key.parse()) else { continue };
             let result = old.result.as_deref().and_then(|digest| digest.parse().ok());
             if let Some(result) = result.filter(|_| steps.iter().all(|wanted| wanted.step != step)) {
-                steps.push(EditionStep { step, key, result: Ok(result), withheld: None, took: None });
+                steps.push(EditionStep { step, key, result: Ok(result), withheld: None, held: None, took: None });
             }
         }
     }

@@ -30,6 +30,17 @@ pub struct Discrepancy {
     pub message: String,
 }
 
+/// What is told of a title and its declared rating.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rated {
+    /// What was told before: the steps were not looked at.
+    AsBefore,
+    /// Nothing: no rating is declared, or nothing is to be judged.
+    NotAsked,
+    /// This.
+    Is(Discrepancy),
+}
+
 /// Why a step's result is not published although there is one.
 pub(super) fn withheld(step: &StepStatus) -> Option<Withheld> {
     match step.review.as_ref().filter(|_| step.state == StepState::Done)?.state {
@@ -118,11 +129,20 @@ impl Draft<'_> {
         Some(format!("{cure}. {}", told.collect::<Vec<_>>().join("; ")))
     }
 
-    /// How the title stands to its declared rating; none where no rating is declared, or nothing was found yet.
-    pub(super) fn discrepancy(&self) -> Option<Discrepancy> {
-        let rating = self.input.wish.ok()?.rating?;
-        let moderation = self.planned.iter().find(|planned| planned.step() == Step::Moderation)?;
-        (moderation.status.state == StepState::Done).then(|| discrepancy(&rating, &moderation.status.axes))
+    /// How the title stands to its declared rating.
+    pub(super) fn rated(&self) -> Rated {
+        if self.planned.is_empty() {
+            return Rated::AsBefore;
+        }
+        let rating = self.input.wish.ok().and_then(|wish| wish.rating);
+        let moderation = self.planned.iter().find(|planned| planned.step() == Step::Moderation);
+        let (Some(rating), Some(moderation)) = (rating, moderation) else { return Rated::NotAsked };
+        if moderation.status.state == StepState::Done {
+            return Rated::Is(discrepancy(&rating, &moderation.status.axes));
+        }
+        let state = moderation.status.state.to_string().to_lowercase();
+        let message = format!("moderation is {state}: whether the title goes with {rating} is not known");
+        Rated::Is(Discrepancy { truth: Truth::Unknown, reason: TitleReason::NotJudgedYet, message })
     }
 }
 

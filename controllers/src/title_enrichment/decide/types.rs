@@ -14,7 +14,7 @@ use showrunner_kit::Next;
 use showrunner_kit::jobs::{CancelStep, JobState, JobsConfig, Overdue, Seal};
 
 use super::acts::Act;
-use super::review::Discrepancy;
+use super::review::Rated;
 use crate::title_enrichment::settings::TitleSettings;
 use crate::title_enrichment::status::Note;
 use crate::title_enrichment::validate::{Refusal, Wish};
@@ -269,8 +269,8 @@ pub struct Verdict {
     pub percent: u8,
     /// What is outdated; none where nothing is done yet.
     pub outdated: Option<Vec<String>>,
-    /// How the title stands to its declared rating; none where that is not asked, or not known yet.
-    pub discrepancy: Option<Discrepancy>,
+    /// How the title stands to its declared rating.
+    pub rated: Rated,
     /// Whether it answers the spec as it is now.
     pub answers: bool,
 }

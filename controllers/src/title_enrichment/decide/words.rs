@@ -67,8 +67,8 @@ impl Draft<'_> {
         if !self.planned.is_empty() {
             self.status.steps = self.steps();
         }
-        let (outdated, discrepancy, answers) = (self.outdated(), self.discrepancy(), self.answers);
-        let verdict = Verdict { phase, reason, message, stalled, percent, outdated, discrepancy, answers };
+        let (outdated, rated, answers) = (self.outdated(), self.rated(), self.answers);
+        let verdict = Verdict { phase, reason, message, stalled, percent, outdated, rated, answers };
         let acts = std::mem::take(&mut self.acts);
         let terminal = stalled || matches!(phase, Phase::Published | Phase::NeedsReview | Phase::Suspended);
         let next = if terminal { next } else { next.min(self.deadline()) };

@@ -4,7 +4,7 @@ use showrunner_contracts::manifest::Withheld;
 use showrunner_contracts::step::Step;
 use showrunner_crds::common::condition;
 use showrunner_crds::title_enrichment::{
-    DeclaredRating, Phase, RatingSystem, ReviewAction, ReviewDecision, ReviewState, ReviewStep, StepState, TitleSpec,
+    DeclaredRating, Phase, RatingSystem, ReviewAction, ReviewDecision, ReviewState, ReviewStep, StepState, TitleReason, TitleSpec,
 };
 
 use super::world::{Script, World};
@@ -142,11 +142,41 @@ fn what_is_held_is_held_when_it_is_found_ready_too() {
 fn a_decision_after_the_deadline_is_carried_out() {
     let mut world = held();
     world.now += std::time::Duration::from_hours(100);
-    world.status.deadline_at =
-        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(world.now - std::time::Duration::from_hours(1)));
-    world.status.steps.iter_mut().filter(|step| step.name == "moderation").for_each(|step| step.axes[2].level = Some(0));
+    // A newer table of levels, say: the review changes, and the spec with its deadline does not.
+    let moderation = world.status.steps.iter_mut().find(|step| step.name == "moderation").unwrap();
+    moderation.axes.iter_mut().for_each(|axis| axis.level = Some(0));
     world.settle();
-    assert_eq!(world.status.phase, Some(Phase::NeedsReview), "{}", world.reason());
+    assert_eq!((world.status.phase, world.reason()), (Some(Phase::Published), "Published"));
+    assert_eq!(published(&world, Step::Moderation), (None, true));
+}
+
+#[test]
+fn what_an_older_operator_forgot_of_a_result_is_read_again_without_a_job() {
+    let mut world = held();
+    let moderation = world.status.steps.iter_mut().find(|step| step.name == "moderation").unwrap();
+    moderation.axes.clear();
+    (moderation.folder, moderation.review) = (None, None);
+    world.settle();
+    assert_eq!((world.status.phase, world.names.len()), (Some(Phase::NeedsReview), 1));
+    assert_eq!(discrepancy(&world), ("True", "AboveRating"));
+    assert_eq!(world.editions.len(), 1, "and nothing else is published");
+}
+
+#[test]
+fn of_a_title_that_is_done_again_it_is_not_known_and_while_the_store_is_away_it_stays() {
+    let mut world = World::new(RATED);
+    world.reconcile().unwrap();
+    assert_eq!(discrepancy(&world), ("Unknown", "NotJudgedYet"));
+    let mut world = held();
+    world.edit(|spec| spec.refresh = Some("again".into()));
+    world.source = Err(TitleReason::StoreUnavailable);
+    world.reconcile().unwrap();
+    assert_eq!((world.reason(), discrepancy(&world)), ("StoreUnavailable", ("True", "AboveRating")));
+}
+
+fn discrepancy(world: &World) -> (&str, &str) {
+    let told = world.status.conditions.iter().find(|c| c.type_ == condition::RATING_DISCREPANCY).unwrap();
+    (told.status.as_str(), told.reason.as_str())
 }
 
 #[test]
