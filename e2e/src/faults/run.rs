@@ -34,7 +34,7 @@ pub const SOURCE: &str = "ingest/clip.mp4";
 /// How often the operator is made to look again when everything is at its end.
 const NUDGES: u32 = 3;
 /// How long anything may take that comes after the story: fail-overs, settling, deletion. A machine may be busy.
-pub(super) const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(40);
 /// Time between two looks at something that cannot be watched.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 

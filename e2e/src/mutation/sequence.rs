@@ -126,7 +126,12 @@ fn change(dice: &mut Dice, fields: &[Field]) -> Change {
 
 fn set(dice: &mut Dice, fields: &[Field], group: &str) -> Value {
     let of: Vec<&Field> = fields.iter().filter(|field| field.path[0] == group).collect();
-    let field = dice.pick(&of);
+    // What turns a group on and off changes more than any of the rest, which are the more the finer it can be set.
+    let switch = of.iter().find(|field| field.path.last().is_some_and(|name| name == "enabled"));
+    let field = match switch {
+        Some(switch) if dice.below(2) == 0 => *switch,
+        _ => dice.pick(&of),
+    };
     field.set(dice.pick(&field.values))
 }
 

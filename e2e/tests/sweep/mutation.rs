@@ -25,7 +25,7 @@ const SEQUENCES: (u64, u64) = (24, 500);
 /// Runs that a failing sequence is given to become shorter.
 const SHORTENINGS: usize = 12;
 /// Sequences that a planted bug is told before it counts as not caught.
-const PATIENCE: u64 = 40;
+const PATIENCE: u64 = 80;
 /// Bugs that single faults do not show, planted in a build of their own.
 const BUGS: [&str; 4] = ["generation-in-unit-key", "old-steps-published", "first-spec-kept", "results-not-looked-up"];
 
