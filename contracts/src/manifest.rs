@@ -39,12 +39,25 @@ pub struct PublishedStep {
     /// Set when there is a result that is not published: a person has to decide, or has refused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
+    /// Who made what is published of it.
+    #[serde(default)]
+    pub origin: Origin,
     /// Files, each at `blobs/<hex digest>` beside the manifest.
     pub outputs: Vec<Output>,
     /// Figures.
     pub summary: Option<StepSummary>,
     /// Models used.
     pub models: Vec<ModelRef>,
+}
+
+/// Who made a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::Display, strum::EnumIter)]
+pub enum Origin {
+    /// A worker, from the source.
+    #[default]
+    Machine,
+    /// A person, in the place of what a worker made.
+    Human,
 }
 
 /// Why a result is not published.

@@ -616,6 +616,8 @@ pub enum TitleReason {
     SpecInvalid,
     /// A result waits for a person: decide in `spec.review.decisions`.
     ReviewNeeded,
+    /// The file that is to take a result's place cannot be published as it is.
+    ReplacementInvalid,
     /// An axis is stronger than what goes with the declared rating.
     AboveRating,
     /// All axes were judged, and none is stronger than what goes with the declared rating.

@@ -16,7 +16,7 @@ use clap::Args;
 use sha2::{Digest as _, Sha256};
 use showrunner_contracts::{
     Digest, Document as _, MAX_DOCUMENT_BYTES,
-    manifest::{AxisSummary, PublishedStep, StepSummary, TitleManifest},
+    manifest::{AxisSummary, Origin, PublishedStep, StepSummary, TitleManifest},
     result::{Failure, Outcome, Reason, RunRecord, StepResult, UnitResult},
     step::{Axis, ModelRef, SourceIdentity, Step, StepParams, step_key, unit_key},
     work_order::{Limits, StepOrder},
@@ -238,6 +238,7 @@ fn manifest(done: &Done, source: &SourceIdentity, out: &Path) -> Result<TitleMan
             key: outcome.key.clone(),
             skipped: if let Outcome::Skipped(reason) = outcome.outcome { Some(reason) } else { None },
             withheld: None,
+            origin: Origin::Machine,
             outputs: result.as_ref().map(|result| result.outputs.clone()).unwrap_or_default(),
             summary: result.as_ref().map(|result| result.summary.clone()),
             models: result.map(|result| result.models).unwrap_or_default(),

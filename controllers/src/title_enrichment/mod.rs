@@ -10,6 +10,7 @@ pub mod decide;
 pub mod dereference;
 pub mod layout;
 pub mod publish;
+pub mod replace;
 pub mod report;
 pub mod settings;
 pub mod status;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{
     Digest, Document as _,
-    manifest::{AttemptRecord, MediaSummary, PublishedStep, RunDocument, TitleManifest},
+    manifest::{AttemptRecord, MediaSummary, Origin, PublishedStep, RunDocument, TitleManifest},
     result::{Output, Reason, StepResult},
 };
 use showrunner_crds::title_enrichment::{PublishedStatus, TitleReason};
@@ -20,9 +20,10 @@ use showrunner_kit::planted;
 use showrunner_kit::store::{Location, Precondition, Store, StoreError};
 use strum::IntoEnumIterator as _;
 
-use super::decide::{Edition, EditionStep, Trouble};
+use super::decide::{Edition, EditionStep, Replacement, Trouble};
 use super::dereference::{self, MAX_OUTPUT_BYTES, Whose};
 use super::layout;
+use super::replace;
 use super::report::{self, Page};
 
 /// Largest manifest that is read back for the alias, bytes.
@@ -39,6 +40,9 @@ pub enum PublishError {
     /// What lies in the store is not what was committed.
     #[error("{0}")]
     Invalid(String),
+    /// A person's file cannot take a result's place as it is.
+    #[error("{0}")]
+    Replacement(String),
 }
 
 impl PublishError {
@@ -49,6 +53,11 @@ impl PublishError {
             Self::Store(StoreError::NotFound { .. }) | Self::Invalid(_) => Trouble {
                 reason: TitleReason::ResultInvalid,
                 message: format!("failed to publish: {self}; change spec.refresh once it is deleted or restored"),
+                retry_at: now + dereference::jittered(LOOK_AGAIN, salt),
+            },
+            Self::Replacement(what) => Trouble {
+                reason: TitleReason::ReplacementInvalid,
+                message: format!("{what}; correct the file, or the decision in spec.review.decisions"),
                 retry_at: now + dereference::jittered(LOOK_AGAIN, salt),
             },
             Self::Store(error) => dereference::trouble(error, salt, now),
@@ -96,9 +105,10 @@ impl Publisher<'_> {
         let mut files = BTreeMap::new();
         let mut results = Vec::new();
         for step in &edition.steps {
-            results.push(match &step.result {
-                Ok(digest) => Some(self.collect(&folder, step, digest, &mut files).await?),
-                Err(_) => None,
+            results.push(match (&step.result, &step.replacement, &step.held) {
+                (Ok(digest), ..) => Some(self.collect(&folder, step, digest, &mut files).await?),
+                (Err(_), Some(by), Some(held)) => Some(self.replace(&folder, step, by, held, &mut files).await?),
+                (Err(_), ..) => None,
             });
         }
         let attempts = self.attempts(edition).await?;
@@ -204,6 +214,45 @@ impl Publisher<'_> {
         Ok(result)
     }
 
+    /// A person's file in the place of one step's result.
+    async fn replace(
+        &self,
+        folder: &str,
+        step: &EditionStep,
+        by: &Replacement,
+        held: &Digest,
+        files: &mut BTreeMap<String, Bytes>,
+    ) -> Result<StepResult, PublishError> {
+        let mut result = self.result(step, held).await?;
+        let wrong = |what: &dyn std::fmt::Display| {
+            PublishError::Replacement(format!("failed to publish {} in place of {}: {what}", by.path, step.step))
+        };
+        let at = self.store.locate(self.namespace, &by.path).map_err(|error| wrong(&error))?;
+        let file = match self.store.get(&at, replace::MAX_FILE).await {
+            Ok(fetched) => fetched.body,
+            Err(error @ (StoreError::NotFound { .. } | StoreError::TooLarge { .. })) => return Err(wrong(&error)),
+            Err(error) => return Err(error.into()),
+        };
+        let found = Digest::of(&file);
+        if found != by.digest {
+            return Err(wrong(&format!("its SHA-256 is {}, and the decision says {}", found.hex(), by.digest.hex())));
+        }
+        let (made, summary) = replace::subtitles(file, &result).map_err(|what| wrong(&what))?;
+        result.outputs.clear();
+        for (name, media_type, body) in made {
+            let sha256 = Digest::of(&body);
+            let blob = layout::blob(folder, &sha256);
+            let output =
+                Output { name: name.to_owned(), media_type: media_type.to_owned(), sha256, size_bytes: body.len() as u64 };
+            self.put_once(&blob, body.clone(), &self::media_type(&output)).await?;
+            result.outputs.push(output);
+            files.insert(name.to_owned(), body);
+        }
+        // No model made it.
+        (result.summary, result.models) = (summary, Vec::new());
+        Ok(result)
+    }
+
     /// One step's result, checked.
     async fn result(&self, step: &EditionStep, digest: &Digest) -> Result<StepResult, PublishError> {
         let known = [digest.to_string()];
@@ -297,11 +346,12 @@ pub fn manifest(edition: &Edition, results: &[Option<StepResult>], media: MediaS
         step: step.step,
         key: step.key.clone(),
         withheld: step.withheld,
+        origin: if step.replacement.is_some() { Origin::Human } else { Origin::Machine },
         skipped: step
             .result
             .as_ref()
             .err()
-            .filter(|_| step.withheld.is_none())
+            .filter(|_| step.withheld.is_none() && step.replacement.is_none())
             .and_then(|word| Reason::iter().find(|reason| reason.to_string() == *word)),
         outputs: result.as_ref().map(|result| result.outputs.clone()).unwrap_or_default(),
         summary: result.as_ref().map(|result| result.summary.clone()),

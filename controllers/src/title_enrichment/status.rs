@@ -127,5 +127,6 @@ fn needs_a_person(reason: TitleReason) -> bool {
             | TitleReason::JobRefused
             | TitleReason::ResultInvalid
             | TitleReason::ReviewNeeded
+            | TitleReason::ReplacementInvalid
     )
 }

@@ -10,7 +10,8 @@ use showrunner_contracts::{
 };
 use showrunner_crds::common::{Accelerator, parse_duration};
 use showrunner_crds::title_enrichment::{
-    DeclaredRating, HoldRule, ModerationAxis, RatingSystem, ReviewDecision, TitleEnrichmentSpec, TitleReason,
+    DeclaredRating, HoldRule, ModerationAxis, RatingSystem, ReviewAction, ReviewDecision, ReviewStep, TitleEnrichmentSpec,
+    TitleReason,
 };
 use showrunner_kit::jobs::{AcceleratorClass, JobsConfig};
 use showrunner_moderation::{Rating, System};
@@ -138,9 +139,27 @@ pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
             always: Step::iter()
                 .filter(|step| spec.review.always.iter().any(|name| name.to_string() == step.to_string()))
                 .collect(),
-            decisions: spec.review.decisions.clone(),
+            decisions: spec.review.decisions.iter().map(checked).collect::<Result<_, _>>()?,
         },
     })
+}
+
+/// A decision, for a server that does not check the schema's rules.
+fn checked(decision: &ReviewDecision) -> Result<ReviewDecision, Refusal> {
+    let replaces = decision.action == ReviewAction::Replace;
+    let fits = match (&decision.path, &decision.sha256) {
+        (Some(_), Some(hex)) => replaces && format!("sha256:{hex}").parse::<showrunner_contracts::Digest>().is_ok(),
+        (None, None) => !replaces,
+        _ => false,
+    };
+    if fits && (!replaces || decision.step == ReviewStep::Subtitles) {
+        return Ok(decision.clone());
+    }
+    let message = format!(
+        "spec.review.decisions: {} of {}: path and sha256 go with Replace, and only subtitles can be replaced",
+        decision.action, decision.step
+    );
+    Err(Refusal::new(TitleReason::SpecInvalid, message))
 }
 
 fn rating(declared: &DeclaredRating) -> Result<Rating, Refusal> {

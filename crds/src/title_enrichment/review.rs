@@ -105,16 +105,32 @@ pub enum ReviewStep {
 }
 
 /// What somebody decided about a result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("self.action == 'Replace' ? has(self.path) && has(self.sha256) : !has(self.path) && !has(self.sha256)",
+    "path and sha256 name the file that takes the result's place: both with the action Replace, neither with another"))]
+#[x_kube(validation = ("self.action != 'Replace' || self.step == 'subtitles'",
+    "only subtitles can be replaced: use Accept or Reject for other steps"))]
 pub struct ReviewDecision {
     /// The step whose result it is.
     pub step: ReviewStep,
     /// The result that was looked at: `status.steps[].result`, `sha256:` and 64 hex digits.
     #[schemars(length(min = 71, max = 71), regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
     pub digest: String,
-    /// `Accept` publishes the result; `Reject` keeps it from being published and asks no more.
+    /// `Accept` publishes the result; `Reject` keeps it from being published and asks no more; `Replace` publishes the WebVTT
+    /// file at `path` in its place, once that keeps the rules that the step's own cues keep. Only subtitles can be replaced.
     pub action: ReviewAction,
+    /// `Replace`: path of the file in `source.store`, without a leading slash, such as `corrected/tt-4711.vtt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = ("!self.startsWith('/') && !self.matches('(^|/)[.]{1,2}(/|$)') && !self.contains('//')",
+        "path is relative to the store profile: no leading slash, no empty, '.' or '..' parts"))]
+    #[x_kube(validation = ("!self.matches('[\\\\x00-\\\\x1f\\\\x7f]')", "path must not hold control characters"))]
+    pub path: Option<String>,
+    /// `Replace`: SHA-256 of that file, 64 hex digits in lower case, as `sha256sum` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
+    pub sha256: Option<String>,
     /// Who decided, such as an address; shown in `status.steps[].review`.
     #[schemars(length(min = 1, max = 128))]
     pub by: String,
@@ -131,6 +147,8 @@ pub enum ReviewAction {
     Accept,
     /// Do not.
     Reject,
+    /// Publish a file of a person's in its place.
+    Replace,
 }
 
 /// What moderation found on one axis.
@@ -166,6 +184,10 @@ pub struct ReviewStatus {
     /// Why it was held, or who decided.
     #[schemars(length(max = 512))]
     pub message: String,
+    /// Digest of the file that is published in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub replacement: Option<String>,
     /// Since when.
     pub since: Time,
 }
@@ -183,4 +205,6 @@ pub enum ReviewState {
     Accepted,
     /// A person has refused it; it is not published.
     Rejected,
+    /// A file of a person's is published in its place.
+    Replaced,
 }

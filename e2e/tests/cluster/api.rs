@@ -39,6 +39,21 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("/moderation", r#"{"sampleFps":5}"#, "spec.moderation.sampleFps"),
     ("/review", r#"{"hold":["Everything"]}"#, "spec.review.hold"),
     ("/review", r#"{"always":["credits"]}"#, "spec.review.always"),
+    (
+        "/review",
+        r#"{"decisions":[{"step":"moderation","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","path":"a.vtt","sha256":"0000000000000000000000000000000000000000000000000000000000000000","by":"me"}]}"#,
+        "only subtitles can be replaced",
+    ),
+    (
+        "/review",
+        r#"{"decisions":[{"step":"subtitles","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","path":"a.vtt","by":"me"}]}"#,
+        "both with the action Replace, neither with another",
+    ),
+    (
+        "/review",
+        r#"{"decisions":[{"step":"subtitles","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","path":"../a.vtt","sha256":"0000000000000000000000000000000000000000000000000000000000000000","by":"me"}]}"#,
+        "path is relative to the store profile",
+    ),
     ("/review", r#"{"decisions":[{"step":"moderation","digest":"sha256:00","action":"Accept","by":"me"}]}"#, "digest"),
     ("/execution", r#"{"accelerator":"Required"}"#, "execution.class names the accelerator class"),
     ("/execution", r#"{"accelerator":"Sometimes"}"#, "spec.execution.accelerator"),

@@ -1,4 +1,5 @@
-//! A title with strong language and a mild rating: what was found waits for a person, and what people decide is carried out.
+//! A title with strong language and a mild rating: what was found waits for a person, and what people decide is carried out;
+//! subtitles are published as a person corrected them.
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use showrunner_contracts::{
     Document as _,
     documents::{Finding, ModerationDocument},
-    manifest::{TitleManifest, Withheld},
+    manifest::{Origin, TitleManifest, Withheld},
     step::{Axis, Step},
 };
 use showrunner_crds::{TitleEnrichment, title_enrichment::Phase};
@@ -14,6 +15,7 @@ use showrunner_e2e::{
     media,
     published::{of, output, verify},
     suite::{Suite, trial},
+    titles::Namespaced,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +23,11 @@ const A_JOB: Duration = Duration::from_mins(4);
 const SOON: Duration = Duration::from_mins(1);
 
 pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
-    vec![trial(suite, "review::strong_language_under_a_mild_rating_is_held_accepted_and_rejected", held)]
+    vec![trial(
+        suite,
+        "review::strong_language_under_a_mild_rating_is_held_accepted_and_rejected_and_subtitles_are_replaced",
+        held,
+    )]
 }
 
 async fn held(suite: Arc<Suite>) -> Result<()> {
@@ -91,8 +97,46 @@ async fn held(suite: Arc<Suite>) -> Result<()> {
         .await?;
     let manifest = verify(&suite.store, &title).await?;
     ensure!(withheld(&manifest)? == (Some(Withheld::Rejected), 0), "{:?}", withheld(&manifest)?);
+    replaced(&suite, &here, &title, &spec).await?;
     ensure!(here.jobs().await?.len() <= 1, "a decision made a Job");
     here.end().await
+}
+
+/// A person's subtitles are refused with what is wrong, and published as they are once nothing is.
+async fn replaced(suite: &Suite, here: &Namespaced, title: &TitleEnrichment, spec: &impl Fn(Value) -> Value) -> Result<()> {
+    const CORRECTED: &str = "WEBVTT\n\n00:00.500 --> 00:02.000 line:0\nGood evening, everybody.\n";
+    let steps = title.status.iter().flat_map(|status| &status.steps);
+    let heard =
+        steps.clone().find(|step| step.name == "subtitles").and_then(|step| step.result.clone()).context("no subtitles")?;
+    let path = format!("titles/{}/corrected.vtt", here.name);
+    let decide = |text: &str| {
+        let sha256 = showrunner_contracts::Digest::of(text.as_bytes()).hex().to_owned();
+        json!([{"step": "subtitles", "digest": heard, "action": "Replace", "path": path, "sha256": sha256, "by": "e2e"}])
+    };
+    let backwards = CORRECTED.replace("00:02.000", "00:00.100");
+    suite.store.put(&path, backwards.clone().into_bytes()).await?;
+    here.apply("strong", spec(decide(CORRECTED))).await?;
+    let told = here.wait_reason("strong", "ReplacementInvalid", SOON).await?;
+    ensure!(told.contains("its SHA-256 is"), "{told}");
+    here.apply("strong", spec(decide(&backwards))).await?;
+    let title = here
+        .wait("strong", "a cue that ends before it begins is named", SOON, |title| message(title).contains("TooShort"))
+        .await?;
+    ensure!(
+        verify(&suite.store, &title).await?.steps.iter().all(|step| step.origin == Origin::Machine),
+        "something took its place"
+    );
+
+    suite.store.put(&path, CORRECTED.as_bytes().to_vec()).await?;
+    here.apply("strong", spec(decide(CORRECTED))).await?;
+    let title = here.wait_for("strong", Phase::NeedsReview, SOON).await?;
+    let manifest = verify(&suite.store, &title).await?;
+    let of = |wanted: Step| manifest.steps.iter().find(|step| step.step == wanted).map(|step| step.origin);
+    ensure!(of(Step::Subtitles) == Some(Origin::Human) && of(Step::Shots) == Some(Origin::Machine), "{:?}", manifest.steps);
+    ensure!(output(&suite.store, &title, &manifest, "subtitles.vtt").await? == CORRECTED, "it was changed on its way");
+    let imsc = output(&suite.store, &title, &manifest, "subtitles.imsc1.xml").await?;
+    ensure!(std::str::from_utf8(&imsc)?.contains("Good evening, everybody."), "the IMSC file says something else");
+    Ok(())
 }
 
 /// Why moderation is withheld, and how many files it has.

@@ -2,6 +2,9 @@
 
 use crate::{Cue, Picture, Style, TICKS_PER_SECOND};
 
+/// Most misses that a document lists: beyond that they are only counted.
+pub const MAX_TOLD: usize = 200;
+
 /// One miss of the style.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -68,6 +71,16 @@ impl ViolationKind {
     }
 }
 
+/// Misses as people read them, the first so many.
+pub fn told(violations: &[Violation], most: usize) -> Vec<String> {
+    let mut told: Vec<String> = violations.iter().take(most).map(|v| format!("cue {}: {:?}", v.cue + 1, v.kind)).collect();
+    let left = violations.len().saturating_sub(most);
+    if left > 0 {
+        told.push(format!("and {left} more"));
+    }
+    told
+}
+
 /// All misses of all cues, in order.
 pub fn check(cues: &[Cue], picture: &Picture<'_>, style: &Style) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -111,4 +124,16 @@ pub fn check(cues: &[Cue], picture: &Picture<'_>, style: &Style) -> Vec<Violatio
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_violations_is_bounded() {
+        let many = vec![Violation { cue: 0, kind: ViolationKind::Empty }; MAX_TOLD + 5];
+        assert_eq!(told(&many, MAX_TOLD).len(), MAX_TOLD + 1);
+        assert_eq!(told(&many, MAX_TOLD).last().map(String::as_str), Some("and 5 more"));
+    }
 }

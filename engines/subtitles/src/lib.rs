@@ -22,7 +22,7 @@ mod timing;
 pub mod webvtt;
 pub mod wer;
 
-pub use check::{Violation, ViolationKind, check};
+pub use check::{MAX_TOLD, Violation, ViolationKind, check, told};
 pub use read::{MAX_BYTES, MAX_CUES, MsCue, ReadError};
 pub use shape::shape;
 pub use style::Style;

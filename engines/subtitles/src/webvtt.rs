@@ -36,7 +36,14 @@ fn unescape(line: &str) -> String {
     line.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&")
 }
 
-/// The cues of a WebVTT file; settings, styles, regions and comments are passed over.
+/// A line without its tags: `<i>`, `<v Name>`, times. One that is not closed takes the rest of the line, as in players.
+fn untagged(line: &str) -> String {
+    let mut parts = line.split('<');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('>').map_or("", |(_, after)| after))
+}
+
+/// The cues of a WebVTT file as text; settings, tags, styles, regions and comments are passed over.
 pub fn read(file: &str) -> Result<Vec<MsCue>, ReadError> {
     if file.len() > MAX_BYTES {
         return Err(ReadError::TooLarge);
@@ -62,7 +69,7 @@ pub fn read(file: &str) -> Result<Vec<MsCue>, ReadError> {
         if cues.len() == MAX_CUES {
             return Err(ReadError::TooLarge);
         }
-        cues.push(MsCue { start, end, lines: lines.map(unescape).collect() });
+        cues.push(MsCue { start, end, lines: lines.map(|line| unescape(&untagged(line))).collect() });
     }
     Ok(cues)
 }
@@ -85,6 +92,12 @@ mod tests {
         let cues = read(&file).expect("our own file");
         assert_eq!(cues.len(), 1);
         assert_eq!(cues[0].lines, [clean_line(evil)]);
+    }
+
+    #[test]
+    fn tags_are_no_text() {
+        let file = "WEBVTT\n\n00:01.000 --> 00:02.000 line:0\n<v Ann>I <i>am</i> &lt;b&gt; <00:01.500>here\na < b\n";
+        assert_eq!(read(file).expect("WebVTT")[0].lines, ["I am <b> here", "a "]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use showrunner_contracts::{
     result::{Failure, Reason},
     step::{ModelRef, Step, StepParams},
 };
-use showrunner_subtitles::{Picture, Style, Violation, check, imsc, joined, shape, webvtt};
+use showrunner_subtitles::{MAX_TOLD, Picture, Style, check, imsc, joined, shape, told, webvtt};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The document's file name.
@@ -30,8 +30,6 @@ pub const FILE: &str = "subtitles.json";
 const WHISPER: &str = "whisper-";
 /// The voice activity model, and its file.
 const VAD: (&str, &str) = ("silero-vad", "silero_vad.onnx");
-/// Most violations that a document lists: beyond that they are only counted.
-const MAX_VIOLATIONS: usize = 200;
 
 /// Hears the whole title.
 pub struct Subtitles {
@@ -122,7 +120,7 @@ fn made(transcript: &Transcript, settings: &Settings, style: &Style, end: i64) -
         language: language.to_owned(),
         language_detected: transcript.language_detected,
         cues: cues.iter().map(cue).collect(),
-        violations: told(&check(&cues, &picture, style)),
+        violations: told(&check(&cues, &picture, style), MAX_TOLD),
     };
     let speech: i64 = transcript.speech.iter().map(|span| span.end - span.start).sum();
     let file = |name: &str, media_type, bytes| StepFile { name: name.to_owned(), media_type, bytes };
@@ -151,16 +149,6 @@ fn cue(cue: &showrunner_subtitles::Cue) -> Cue {
     let (start, end) = cue.milliseconds();
     // Sound before the first picture is not handed over, so no cue starts before zero.
     Cue { start_ms: start.max(0).unsigned_abs(), end_ms: end.max(0).unsigned_abs(), lines: cue.lines.clone() }
-}
-
-fn told(violations: &[Violation]) -> Vec<String> {
-    let mut told: Vec<String> =
-        violations.iter().take(MAX_VIOLATIONS).map(|v| format!("cue {}: {:?}", v.cue + 1, v.kind)).collect();
-    let left = violations.len().saturating_sub(MAX_VIOLATIONS);
-    if left > 0 {
-        told.push(format!("and {left} more"));
-    }
-    told
 }
 
 #[cfg(test)]
@@ -195,12 +183,5 @@ mod tests {
     fn people_can_ask_for_slower_cues_and_never_for_faster_ones_than_the_language_has() {
         assert_eq!(style("en", 17).reading_speed, 17);
         assert_eq!(style("ja", 20).reading_speed, Style::for_language("ja").reading_speed);
-    }
-
-    #[test]
-    fn a_list_of_violations_is_bounded() {
-        let many = vec![Violation { cue: 0, kind: showrunner_subtitles::ViolationKind::Empty }; MAX_VIOLATIONS + 5];
-        assert_eq!(told(&many).len(), MAX_VIOLATIONS + 1);
-        assert_eq!(told(&many).last().map(String::as_str), Some("and 5 more"));
     }
 }

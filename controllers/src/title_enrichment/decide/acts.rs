@@ -176,8 +176,19 @@ pub struct EditionStep {
     pub withheld: Option<Withheld>,
     /// That result: it is read for what it says of the source, and for nothing else.
     pub held: Option<Digest>,
+    /// A file of a person's that is published in the place of `held`.
+    pub replacement: Option<Replacement>,
     /// Wall time as the status has it.
     pub took: Option<String>,
+}
+
+/// A file of a person's that takes a result's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// Path in the source's store profile.
+    pub path: String,
+    /// Digest that it has to have.
+    pub digest: Digest,
 }
 
 /// An upper bound as the status shows it.

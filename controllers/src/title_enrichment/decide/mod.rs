@@ -40,7 +40,10 @@ const PUBLISHING: &str = "the results are being published";
 fn contents<'a>(steps: impl Iterator<Item = &'a StepStatus>) -> Digest {
     let steps: Vec<_> = steps
         .map(|step| match review::withheld(step) {
-            None => (&step.name, &step.key, step.result.clone(), step.reason.clone()),
+            None => {
+                let shown = review::replaced(step).or(step.result.as_deref()).map(ToOwned::to_owned);
+                (&step.name, &step.key, shown, step.reason.clone())
+            }
             Some(word) => (&step.name, &step.key, None, Some(word.to_string())),
         })
         .collect();
@@ -362,9 +365,12 @@ impl Draft<'_> {
             let key = planned.key.clone()?;
             let withheld = review::withheld(&planned.status);
             let there_is = planned.status.result.as_deref().and_then(|digest| digest.parse::<Digest>().ok());
-            let (shown, held) = if withheld.is_some() { (None, there_is) } else { (there_is, None) };
+            let replacement = review::replacement(planned.step(), &planned.status, wish);
+            let is_shown = withheld.is_none() && replacement.is_none();
+            let (shown, held) = if is_shown { (there_is, None) } else { (None, there_is) };
             let result = shown.ok_or_else(|| planned.status.reason.clone().unwrap_or_default());
-            Some(EditionStep { step: planned.step(), key, result, withheld, held, took: planned.status.took.clone() })
+            let took = planned.status.took.clone();
+            Some(EditionStep { step: planned.step(), key, result, withheld, held, replacement, took })
         });
         let mut steps: Vec<EditionStep> = steps.collect();
         if planted!("old-steps-published") {
@@ -387,7 +393,15 @@ impl Draft<'_> {
             let (Some(step), Ok(key)) = (step, old.key.parse()) else { continue };
             let result = old.result.as_deref().and_then(|digest| digest.parse().ok());
             if let Some(result) = result.filter(|_| steps.iter().all(|wanted| wanted.step != step)) {
-                steps.push(EditionStep { step, key, result: Ok(result), withheld: None, held: None, took: None });
+                steps.push(EditionStep {
+                    step,
+                    key,
+                    result: Ok(result),
+                    withheld: None,
+                    held: None,
+                    replacement: None,
+                    took: None,
+                });
             }
         }
     }

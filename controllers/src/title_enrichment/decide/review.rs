@@ -10,7 +10,7 @@ use showrunner_crds::title_enrichment::{
 use showrunner_kit::conditions::{Truth, clean};
 use showrunner_moderation::{HOUSE_TABLE, Rating, gaps};
 
-use super::Draft;
+use super::{Draft, Replacement};
 use crate::title_enrichment::validate::{Review, Wish};
 
 /// Longest message of a review.
@@ -46,7 +46,28 @@ pub(super) fn withheld(step: &StepStatus) -> Option<Withheld> {
     match step.review.as_ref().filter(|_| step.state == StepState::Done)?.state {
         ReviewState::Held => Some(Withheld::Held),
         ReviewState::Rejected => Some(Withheld::Rejected),
-        ReviewState::Accepted => None,
+        ReviewState::Accepted | ReviewState::Replaced => None,
+    }
+}
+
+/// Digest of the file that is published in a result's place.
+pub(super) fn replaced(step: &StepStatus) -> Option<&str> {
+    let review = step.review.as_ref().filter(|review| step.state == StepState::Done && review.state == ReviewState::Replaced)?;
+    review.replacement.as_deref()
+}
+
+/// What a review comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reviewed {
+    state: ReviewState,
+    message: String,
+    /// Digest of the file that takes the result's place.
+    replacement: Option<String>,
+}
+
+impl Reviewed {
+    fn held(message: String) -> Self {
+        Self { state: ReviewState::Held, message, replacement: None }
     }
 }
 
@@ -88,25 +109,25 @@ impl Draft<'_> {
         self.hold_readers(&mut found);
         for (planned, wanted) in self.planned.iter_mut().zip(found) {
             let status = &mut planned.status;
-            let same =
-                |old: &&ReviewStatus, (state, message): &(ReviewState, String)| old.state == *state && old.message == *message;
-            status.review = wanted.map(|wanted| match status.review.as_ref().filter(|old| same(old, &wanted)) {
-                Some(old) => old.clone(),
-                None => ReviewStatus { state: wanted.0, message: wanted.1, since: now.clone() },
+            status.review = wanted.map(|Reviewed { state, message, replacement }| {
+                let new = ReviewStatus { state, message, replacement, since: now.clone() };
+                let same = status.review.take().filter(|old| ReviewStatus { since: now.clone(), ..old.clone() } == new);
+                same.unwrap_or(new)
             });
         }
     }
 
     /// What a step made of a result that is held back would show it: it is held, too, unless a person accepted it for itself.
-    fn hold_readers(&self, found: &mut [Option<(ReviewState, String)>]) {
+    fn hold_readers(&self, found: &mut [Option<Reviewed>]) {
         for at in 0..found.len() {
             let planned = &self.planned[at];
             let held = self.planned.iter().zip(found.iter()).find(|(other, review)| {
-                let held_back = review.as_ref().is_some_and(|(state, _)| *state != ReviewState::Accepted);
+                let held_back =
+                    review.as_ref().is_some_and(|review| matches!(review.state, ReviewState::Held | ReviewState::Rejected));
                 held_back && planned.params.needs().contains(&other.step())
             });
             if let (Some((other, _)), None, StepState::Done) = (held, &found[at], planned.status.state) {
-                found[at] = Some((ReviewState::Held, format!("it is made of {}, which is held back", other.step())));
+                found[at] = Some(Reviewed::held(format!("it is made of {}, which is held back", other.step())));
             }
         }
     }
@@ -147,10 +168,10 @@ impl Draft<'_> {
 }
 
 /// Where a result is between the worker and the public, and what is told of it; none where nobody is asked.
-fn reviewed(step: Step, status: &StepStatus, wish: &Wish) -> Option<(ReviewState, String)> {
+fn reviewed(step: Step, status: &StepStatus, wish: &Wish) -> Option<Reviewed> {
     let result = status.result.as_deref().filter(|_| status.state == StepState::Done)?;
     let Review { hold, always, decisions } = &wish.review;
-    let decision = decisions.iter().find(|decision| decision.step.to_string() == step.to_string());
+    let decision = decision_on(step, decisions);
     if let Some(decision) = decision.filter(|decision| decision.digest == result) {
         return Some(decided(decision));
     }
@@ -164,16 +185,29 @@ fn reviewed(step: Step, status: &StepStatus, wish: &Wish) -> Option<(ReviewState
     if decision.is_some() {
         why.push_str("; the decision in the spec is of another result");
     }
-    Some((ReviewState::Held, cut(&why)))
+    Some(Reviewed::held(cut(&why)))
 }
 
-fn decided(decision: &ReviewDecision) -> (ReviewState, String) {
+fn decision_on(step: Step, decisions: &[ReviewDecision]) -> Option<&ReviewDecision> {
+    decisions.iter().find(|decision| decision.step.to_string() == step.to_string())
+}
+
+fn decided(decision: &ReviewDecision) -> Reviewed {
     let state = match decision.action {
         ReviewAction::Accept => ReviewState::Accepted,
         ReviewAction::Reject => ReviewState::Rejected,
+        ReviewAction::Replace => ReviewState::Replaced,
     };
+    let replacement = decision.sha256.as_ref().filter(|_| state == ReviewState::Replaced).map(|hex| format!("sha256:{hex}"));
     let reason = decision.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-    (state, cut(&format!("by {}{reason}", decision.by)))
+    Reviewed { state, message: cut(&format!("by {}{reason}", decision.by)), replacement }
+}
+
+/// The file that takes a result's place.
+pub(super) fn replacement(step: Step, status: &StepStatus, wish: &Wish) -> Option<Replacement> {
+    let digest = replaced(status)?.parse().ok()?;
+    let path = decision_on(step, &wish.review.decisions)?.path.clone()?;
+    Some(Replacement { path, digest })
 }
 
 fn cut(text: &str) -> String {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use showrunner_contracts::{
-    manifest::{AxisSummary, PublishedStep, StepSummary},
+    manifest::{AxisSummary, Origin, PublishedStep, StepSummary, Withheld},
     result::{Outcome, RunRecord, StepOutcome},
 };
 
@@ -26,9 +26,17 @@ pub(super) fn steps(page: &Page<'_>, out: &mut String) -> fmt::Result {
     let all = page.run.attempts.iter().fold(0, |all: u64, attempt| all.saturating_add(attempt.run.cpu_ms));
     for done in &done {
         let result = match (&done.step.summary, done.step.skipped) {
+            (Some(summary), _) if done.step.origin == Origin::Human => format!("{}; by a person", figures(summary)),
             (Some(summary), _) => figures(summary),
             (None, Some(reason)) => format!("skipped: {reason}"),
-            (None, None) => "skipped".to_owned(),
+            (None, None) => done
+                .step
+                .withheld
+                .map_or("skipped", |word| match word {
+                    Withheld::Held => "waits for a person",
+                    Withheld::Rejected => "refused by a person",
+                })
+                .to_owned(),
         };
         let models: Vec<String> = done.step.models.iter().map(|model| format!("{} ({})", model.name, model.licence)).collect();
         let wall = done.told.map_or_else(|| "found ready".to_owned(), |(_, outcome)| seconds(outcome.wall_ms));

@@ -59,7 +59,7 @@ pub(super) fn media() -> MediaSummary {
     }
 }
 
-pub(super) fn step_result(step: Step, key: &Digest, folder: &str) -> StepResult {
+pub(in crate::title_enrichment) fn step_result(step: Step, key: &Digest, folder: &str) -> StepResult {
     let name = step.slots().pop().unwrap();
     StepResult {
         schema: StepResult::SCHEMA.into(),

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use showrunner_contracts::{
     Digest, Document as _,
     documents::{Cue, Pick, Shot, ShotsDocument, Still, SubtitlesDocument, ThumbnailsDocument, Transition},
-    manifest::{AttemptRecord, PublishedStep, RunDocument, StepSummary, TitleManifest},
+    manifest::{AttemptRecord, Origin, PublishedStep, RunDocument, StepSummary, TitleManifest},
     result::{Outcome, Output, RunRecord, StepOutcome},
     step::{SourceIdentity, Step},
     time::{Span, TimeBase},
@@ -211,6 +211,7 @@ fn page_with(evil: &str, files: &BTreeMap<String, Bytes>, run: &RunDocument, thu
             key: key.clone(),
             skipped: None,
             withheld: None,
+            origin: Origin::Machine,
             outputs: vec![Output { name: "shots.json".into(), media_type: evil.into(), sha256: key.clone(), size_bytes: 12 }],
             summary: Some(StepSummary::Shots { shots: 3, cuts: 1, dissolves: 1, fades: 0 }),
             models: Vec::new(),
@@ -287,8 +288,16 @@ fn trick_play_is_found_by_the_digests_of_its_sheets() {
     files.insert("sprite.vtt".into(), vtt.into());
     let outputs = vec![Output { name: "sprite-0.jpg".into(), media_type: "image/jpeg".into(), sha256: sheet, size_bytes: 7 }];
     let key = Digest::of(b"thumbnails");
-    let step =
-        PublishedStep { step: Step::Thumbnails, key, skipped: None, withheld: None, outputs, summary: None, models: Vec::new() };
+    let step = PublishedStep {
+        step: Step::Thumbnails,
+        key,
+        skipped: None,
+        withheld: None,
+        origin: Origin::Machine,
+        outputs,
+        summary: None,
+        models: Vec::new(),
+    };
     let html = page_with("x", &files, &run_by("x", None, None), Some(step));
     assert!(html.contains("href=\"#sheet-sprite-0\""));
     let unlisted = page("x", &files);

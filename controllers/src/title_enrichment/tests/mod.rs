@@ -1,7 +1,7 @@
 //! The whole pipeline without a cluster: YAML in, decisions, a world in memory, golden objects.
 
 mod bad_inputs;
-mod fixtures;
+pub(super) mod fixtures;
 mod golden;
 mod guard;
 mod hostile;

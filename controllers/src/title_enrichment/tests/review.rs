@@ -17,7 +17,15 @@ const RATED: &str = r#"{
 
 fn decision(world: &World, action: ReviewAction) -> ReviewDecision {
     let digest = world.step("moderation").result.clone().unwrap();
-    ReviewDecision { step: ReviewStep::Moderation, digest, action, by: "ops@example.com".into(), reason: None }
+    ReviewDecision {
+        step: ReviewStep::Moderation,
+        digest,
+        action,
+        path: None,
+        sha256: None,
+        by: "ops@example.com".into(),
+        reason: None,
+    }
 }
 
 fn held() -> World {
@@ -64,6 +72,43 @@ fn a_decision_is_carried_out_without_a_job_and_can_be_taken_back() {
     world.settle();
     assert_eq!(world.status.phase, Some(Phase::NeedsReview));
     assert_eq!((world.names.len(), world.editions.len()), (1, 4), "one Job, and an edition for each change");
+}
+
+#[test]
+fn a_file_of_a_persons_takes_the_results_place_and_another_file_is_another_edition() {
+    let mut world = World::new(RATED);
+    world.edit(|spec| spec.review.always = vec![ReviewStep::Subtitles]);
+    world.settle();
+    let replace = |world: &World, digit: &str| ReviewDecision {
+        step: ReviewStep::Subtitles,
+        digest: world.step("subtitles").result.clone().unwrap(),
+        path: Some("corrected/a.vtt".into()),
+        sha256: Some(digit.repeat(64)),
+        ..decision(world, ReviewAction::Replace)
+    };
+    for digit in ["a", "b"] {
+        let by = replace(&world, digit);
+        world.edit(|spec| spec.review.decisions = vec![by]);
+        world.settle();
+        let edition = world.editions.last().unwrap();
+        let subtitles = edition.steps.iter().find(|step| step.step == Step::Subtitles).unwrap();
+        let by = subtitles.replacement.as_ref().unwrap();
+        assert_eq!((by.path.as_str(), by.digest.hex()), ("corrected/a.vtt", digit.repeat(64).as_str()));
+        assert!(subtitles.result.is_err() && subtitles.held.is_some() && subtitles.withheld.is_none());
+        assert_eq!(world.step("subtitles").review.as_ref().unwrap().state, ReviewState::Replaced);
+    }
+    assert_eq!((world.names.len(), world.editions.len()), (1, 3), "one Job, and an edition for each file");
+    // What moderation made of the worker's words shows nothing that is held back.
+    assert!(!world.step("moderation").review.as_ref().unwrap().message.contains("made of subtitles"));
+}
+
+#[test]
+fn a_replacement_without_a_file_or_of_another_step_is_refused() {
+    let mut world = held();
+    let broken = decision(&world, ReviewAction::Replace);
+    world.edit(|spec| spec.review.decisions = vec![broken]);
+    world.settle();
+    assert_eq!(world.reason(), "SpecInvalid");
 }
 
 #[test]

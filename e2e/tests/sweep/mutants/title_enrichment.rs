@@ -47,7 +47,10 @@ impl Kind for Titles {
                 // About results that there never were; the last one is refused.
                 let about = |digest: &str, action: &str| json!([{ "step": "moderation", "digest": digest, "action": action, "by": "e2e" }]);
                 let other = format!("sha256:{}", "0".repeat(64));
-                return Some(vec![json!([]), about(&other, "Accept"), about(&other, "Reject"), about("abc", "Accept")]);
+                let replace = json!([{
+                    "step": "subtitles", "digest": other, "action": "Replace", "path": "corrected.vtt", "sha256": "0".repeat(64), "by": "e2e"
+                }]);
+                return Some(vec![json!([]), replace, about(&other, "Accept"), about(&other, "Reject"), about("abc", "Accept")]);
             }
             _ => {}
         }
