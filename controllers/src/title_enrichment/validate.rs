@@ -206,10 +206,13 @@ fn steps(
         let params = StepParams::Moderation { axes, sample_fps: spec.moderation.sample_fps };
         steps.push(WishedStep { params, chosen_models: Vec::new() });
     }
+    if spec.fingerprint.enabled {
+        steps.push(WishedStep { params: StepParams::Fingerprint {}, chosen_models: Vec::new() });
+    }
     if steps.is_empty() {
         return Err(Refusal::new(
             TitleReason::SpecInvalid,
-            "nothing is enabled: enable at least one of shots, thumbnails, subtitles, chapters and moderation",
+            "nothing is enabled: enable at least one of shots, thumbnails, subtitles, chapters, moderation and fingerprint",
         ));
     }
     Ok(steps)
@@ -233,7 +236,7 @@ pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<Model
             let asked = MODERATION_MODELS.iter().filter(|(axis, name)| axes.contains(axis) && settings.model(name).is_some());
             asked.map(|(_, name)| *name).collect()
         }
-        StepParams::Shots {} | StepParams::Thumbnails { .. } | StepParams::Chapters {} => Vec::new(),
+        StepParams::Shots {} | StepParams::Thumbnails { .. } | StepParams::Chapters {} | StepParams::Fingerprint {} => Vec::new(),
     };
     let names = wished.chosen_models.iter().map(String::as_str);
     names.chain(companions).map(|name| model(step, name, wished, settings)).collect()

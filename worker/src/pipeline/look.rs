@@ -12,6 +12,7 @@ use crate::{
     steps::{
         chapters::Sight,
         failure_in,
+        fingerprint::{Painted, Painting},
         moderation::{Watch, Watched},
         shots::{self, Motions, Shots},
         thumbnails::Thumbnails,
@@ -38,6 +39,8 @@ pub(super) struct Seen<'a> {
     pub(super) sight: Option<Found<Vec<(Ticks, Look)>>>,
     /// What the models saw, and what they used.
     pub(super) watch: Option<Found<Watched>>,
+    /// What the print is made of, and what that used.
+    pub(super) painted: Option<Found<Painted>>,
 }
 
 /// The steps that are done with this pass, and what it leaves to others where they ask for it.
@@ -57,7 +60,8 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
     // The detector runs for others, too, when the shots are given: how much frames move is part of their measure.
     let stills = for_shots.is_some();
     let mut shots = Shots::new(base, longest(work, base), seconds(probed), &motions, work.tracker, stills);
-    let mut sight = others.sight.then(|| Sight::new(base, longest(work, base)));
+    let mut sight = others.chapters.then(|| Sight::new(base, longest(work, base)));
+    let mut painting = others.fingerprint.then(|| Painting::new(base, longest(work, base)));
     let (mut preparing, mut loading) = (Meter::default(), Meter::default());
     let watch = others.watch.map(|order| loading.turn(|| Watch::new(order, base, longest(work, base), work.artefacts)));
     let (mut watch, watch_unready) = match watch {
@@ -71,7 +75,7 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
         Some(Ok(thumbnails)) => (Some(thumbnails), None),
         Some(Err(failure)) => (None, Some(failure)),
     };
-    if thumbnails.is_none() && for_shots.is_none() && sight.is_none() && watch.is_none() {
+    if thumbnails.is_none() && for_shots.is_none() && sight.is_none() && painting.is_none() && watch.is_none() {
         return failed(&unready.or(watch_unready).unwrap_or_else(|| internal("there is nothing to look for")));
     }
     let plan = Plan { candidates: thumbnails.is_some(), threads: work.limits.threads, limits: child_limits(work.limits) };
@@ -79,6 +83,7 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
     let viewed = {
         let mut viewers = vec![&mut shots as &mut dyn Viewer];
         viewers.extend(sight.as_mut().map(|sight| sight as &mut dyn Viewer));
+        viewers.extend(painting.as_mut().map(|painting| painting as &mut dyn Viewer));
         viewers.extend(watch.as_mut().map(|watch| watch as &mut dyn Viewer));
         viewers.extend(thumbnails.as_mut().map(|thumbnails| thumbnails as &mut dyn Viewer));
         fanout::view(work.sandbox, work.source, probed, &plan, &mut viewers)
@@ -95,6 +100,7 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
     let mut end_of = |there: bool| if there { ends.next().unwrap_or_default() } else { Default::default() };
     let (mut shots_used, shots_failed) = end_of(true);
     let (mut sight_used, sight_failed) = end_of(sight.is_some());
+    let (mut painting_used, painting_failed) = end_of(painting.is_some());
     let (mut watch_used, watch_failed) = end_of(watch.is_some());
     watch_used.add(loading);
     let (mut thumbnails_used, thumbnails_failed) = end_of(thumbnails.is_some());
@@ -109,6 +115,10 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
         (None, None) => Err(internal("the decoder was stopped and no step says why")),
     };
     work.tracker.doing(Doing::Committing);
+    let painted = painting.map(|painting| {
+        let finish = || painting.finish(end.as_ref().copied().map_err(Clone::clone)?);
+        painting_failed.map_or_else(|| painting_used.turn(finish), Err)
+    });
     let found = match (shots_failed, end) {
         (Some(failure), _) | (None, Err(failure)) => Err(failure),
         (None, Ok(end)) => shots_used.turn(|| shots.finish(end)),
@@ -125,8 +135,10 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
         thumbnails_used.add(shots_used);
     } else if sight.is_some() {
         sight_used.add(shots_used);
-    } else {
+    } else if watch.is_some() {
         watch_used.add(shots_used);
+    } else {
+        painting_used.add(shots_used);
     }
     let shots = match (&work.given.shots, found) {
         (Some(given), _) => Ok(Cow::Borrowed(given)),
@@ -145,9 +157,10 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
         outcomes.push(settled(work, order, committed, begun, Some(thumbnails_used.used())));
     }
     let sight = sight.map(|sight| (sight_failed.map_or_else(|| Ok(sight.finish()), Err), sight_used));
+    let painted = painted.map(|painted| (painted, painting_used));
     let watch = match (watch_failed.or(watch_unready), watch) {
         (Some(failure), _) => Some((Err(failure), watch_used)),
         (None, watch) => watch.map(|watch| (Ok(watch.finish()), watch_used)),
     };
-    (outcomes, Ok(Some(Seen { shots, sight, watch })))
+    (outcomes, Ok(Some(Seen { shots, sight, watch, painted })))
 }
