@@ -3,6 +3,7 @@
 use crate::{
     document,
     manifest::Unsupported,
+    result::Reason,
     step::Axis,
     time::{Span, TimeBase},
 };
@@ -230,3 +231,77 @@ pub struct Moment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub word: Option<String>,
 }
+
+/// `fingerprint.json`: what the title's print holds, for people. The print itself, which programs compare, is `fingerprint.srfp`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FingerprintDocument {
+    /// `showrunner.dev/fingerprint/v1`.
+    pub schema: String,
+    /// Name of the method.
+    pub algorithm: String,
+    /// Version of the print's file; prints of different versions are not compared.
+    pub file_version: u16,
+    /// What is in it of the picture.
+    pub picture: PicturePrint,
+    /// What is in it of the sound.
+    pub sound: SoundPrint,
+}
+document!(FingerprintDocument, "showrunner.dev/fingerprint/v1");
+
+/// What a print holds of the picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum PicturePrint {
+    /// Pictures.
+    #[serde(rename_all = "camelCase")]
+    Seen {
+        /// How many, one a second.
+        pictures: u32,
+        /// How many of them say nothing: black, blank or next to it.
+        blank: u32,
+        /// Black bars that were cut off; absent where there are none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bars: Option<PrintedBars>,
+        /// What the print looks like: at most [`MAX_STRIP`] moments, evenly spread, with a space between them. Each is four hex
+        /// digits, which differ little where pictures look alike, or `----` where nothing is to be seen.
+        strip: String,
+    },
+    /// None, and why.
+    Missing(Reason),
+}
+
+/// Black bars, in shares of the picture's sides, three decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PrintedBars {
+    /// Of the width, at the left.
+    pub left: f64,
+    /// Of the height, above.
+    pub top: f64,
+    /// Of the width, at the right.
+    pub right: f64,
+    /// Of the height, below.
+    pub bottom: f64,
+}
+
+/// What a print holds of the sound.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum SoundPrint {
+    /// Sound.
+    #[serde(rename_all = "camelCase")]
+    Heard {
+        /// How long it lasts, seconds, three decimals.
+        seconds: f64,
+        /// Items, eight a second; the first needs 2.6 s of sound.
+        items: u32,
+        /// What the print sounds like, as that of the picture.
+        strip: String,
+    },
+    /// None, and why.
+    Missing(Reason),
+}
+
+/// Most moments of a strip.
+pub const MAX_STRIP: usize = 200;

@@ -126,6 +126,18 @@ pub enum StepSummary {
         /// Every axis that was asked for, in the order of [`Axis`].
         axes: Vec<AxisSummary>,
     },
+    /// The print.
+    #[serde(rename_all = "camelCase")]
+    Fingerprint {
+        /// Pictures in it, one a second; absent where the title has no picture.
+        pictures: Option<u32>,
+        /// How many of them say nothing: black, blank or next to it.
+        blank: u32,
+        /// Whether black bars were cut off.
+        bars: bool,
+        /// Sound in it, seconds; absent where the title has no sound.
+        sound_seconds: Option<u32>,
+    },
 }
 
 /// What was found on one axis.

@@ -30,6 +30,8 @@ pub enum Step {
     Chapters,
     /// How strong nudity, violence and language are.
     Moderation,
+    /// What copies of the title are found by.
+    Fingerprint,
 }
 
 impl Step {
@@ -46,13 +48,15 @@ impl Step {
             Self::Subtitles => 2,
             Self::Chapters => 1,
             Self::Moderation => 1,
+            // Prints of the engine's `file::VERSION` 1: who raises that raises this.
+            Self::Fingerprint => 1,
         }
     }
 
     /// Whether the step looks at the picture.
     pub const fn sees(self) -> bool {
         match self {
-            Self::Shots | Self::Thumbnails | Self::Chapters | Self::Moderation => true,
+            Self::Shots | Self::Thumbnails | Self::Chapters | Self::Moderation | Self::Fingerprint => true,
             Self::Subtitles => false,
         }
     }
@@ -60,7 +64,7 @@ impl Step {
     /// Whether the step listens to the sound itself; moderation reads what another step heard.
     pub const fn hears(self) -> bool {
         match self {
-            Self::Subtitles | Self::Chapters => true,
+            Self::Subtitles | Self::Chapters | Self::Fingerprint => true,
             Self::Shots | Self::Thumbnails | Self::Moderation => false,
         }
     }
@@ -79,6 +83,7 @@ impl Step {
                 vec!["chapters.vtt".into(), "chapters.hls.json".into(), "chapters.ffmeta".into(), "chapters.json".into()]
             }
             Self::Moderation => vec!["moderation.json".into()],
+            Self::Fingerprint => vec!["fingerprint.srfp".into(), "fingerprint.json".into()],
         }
     }
 }
@@ -127,6 +132,8 @@ pub enum StepParams {
         /// Pictures looked at a second, 1 to [`MAX_SAMPLE_FPS`].
         sample_fps: u8,
     },
+    /// Nothing to choose yet.
+    Fingerprint {},
 }
 
 /// Most pictures a second that moderation looks at.
@@ -167,6 +174,7 @@ impl StepParams {
             Self::Subtitles { .. } => Step::Subtitles,
             Self::Chapters {} => Step::Chapters,
             Self::Moderation { .. } => Step::Moderation,
+            Self::Fingerprint {} => Step::Fingerprint,
         }
     }
 
@@ -175,7 +183,7 @@ impl StepParams {
         match self {
             Self::Thumbnails { .. } | Self::Chapters {} => &[Step::Shots],
             Self::Moderation { axes, .. } if axes.contains(&Axis::Language) => &[Step::Subtitles],
-            Self::Shots {} | Self::Subtitles { .. } | Self::Moderation { .. } => &[],
+            Self::Shots {} | Self::Subtitles { .. } | Self::Moderation { .. } | Self::Fingerprint {} => &[],
         }
     }
 
@@ -263,6 +271,19 @@ mod tests {
         for other in others {
             assert_ne!(base, other);
         }
+    }
+
+    #[test]
+    fn a_key_depends_on_the_recipe_of_every_sense_that_the_step_uses() {
+        let key = |params: &StepParams| step_key(&source(), params, &[], &[]);
+        let by = |params: &StepParams, recipe| {
+            let version = params.step().algorithm_version();
+            Digest::of_json(&("showrunner.dev/step/v1", source(), params, version, recipe, [(); 0], [(); 0]))
+        };
+        let both = json!([PICTURE_RECIPE, SOUND_RECIPE]);
+        assert_eq!(key(&StepParams::Fingerprint {}), by(&StepParams::Fingerprint {}, both));
+        assert_eq!(key(&StepParams::Shots {}), by(&StepParams::Shots {}, json!(PICTURE_RECIPE)));
+        assert_ne!(key(&StepParams::Fingerprint {}), key(&StepParams::Chapters {}), "steps are told apart");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use strum::{Display, EnumIter, IntoStaticStr};
     derive = "PartialEq",
     status = "TitleEnrichmentStatus",
     doc = "Enriches one title: finds its shots and chapters, picks thumbnails and a trick-play sprite, writes subtitles from its speech, \
-           and says how strong its nudity and language are. Results are published as files with digests in the object store; status.published says where.",
+           says how strong its nudity and language are, and makes the print that copies of it are found by. Results are published as files with digests in the object store; status.published says where.",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress"),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
@@ -34,8 +34,8 @@ use strum::{Display, EnumIter, IntoStaticStr};
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#, priority = 1),
     printcolumn(name = "Manifest", type_ = "string", json_path = ".status.published.digest", priority = 1)
 )]
-#[x_kube(validation = ("self.shots.enabled || self.thumbnails.enabled || self.subtitles.enabled || self.chapters.enabled || self.moderation.enabled",
-    "enable at least one of shots, thumbnails, subtitles, chapters and moderation"))]
+#[x_kube(validation = ("self.shots.enabled || self.thumbnails.enabled || self.subtitles.enabled || self.chapters.enabled || self.moderation.enabled || self.fingerprint.enabled",
+    "enable at least one of shots, thumbnails, subtitles, chapters, moderation and fingerprint"))]
 #[x_kube(validation = ("!self.thumbnails.enabled || self.shots.enabled",
     "thumbnails are picked inside shots: enable shots too, or disable thumbnails"))]
 #[x_kube(validation = ("!self.chapters.enabled || self.shots.enabled",
@@ -65,6 +65,11 @@ pub struct TitleEnrichmentSpec {
     /// a rating is never written. Output: `moderation.json`. Off by default.
     #[serde(default)]
     pub moderation: ModerationSpec,
+    /// Makes the title's print: a hash of the picture for every second and what its sound is like, 0.5 MB for two hours. Copies are
+    /// found by comparing prints; searching a whole catalogue is not built yet. Output: `fingerprint.srfp`, for programs, and
+    /// `fingerprint.json`, for people. Off by default.
+    #[serde(default)]
+    pub fingerprint: FingerprintSpec,
     /// Which results wait for a person, and what people have decided.
     #[serde(default)]
     pub review: ReviewSpec,
@@ -165,6 +170,15 @@ pub struct ModerationSpec {
     #[serde(default = "default_sample_fps")]
     #[schemars(range(min = 1, max = 4))]
     pub sample_fps: u8,
+}
+
+/// Makes the title's print.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FingerprintSpec {
+    /// Whether to do this step. It shares the decode with the others, and adds 4 s of one core for two hours. Default: `false`.
+    #[serde(default)]
+    pub enabled: bool,
 }
 
 /// Something that a title is rated by.
@@ -352,7 +366,7 @@ pub struct MediaStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepStatus {
-    /// `shots`, `thumbnails`, `subtitles`, `chapters` or `moderation`.
+    /// `shots`, `thumbnails`, `subtitles`, `chapters`, `moderation` or `fingerprint`.
     #[schemars(length(max = 32))]
     pub name: String,
     /// Where the step is.

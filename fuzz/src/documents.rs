@@ -3,7 +3,7 @@
 use serde_json::Value;
 use showrunner_contracts::{
     Digest, Document, MAX_DOCUMENT_BYTES,
-    documents::{ChaptersDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
+    documents::{ChaptersDocument, FingerprintDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
     manifest::{RunDocument, TitleManifest},
     progress::Progress,
     result::{Failure, StepResult, Termination, UnitResult},
@@ -31,6 +31,7 @@ pub(crate) fn document(input: &[u8]) {
     same_again::<SubtitlesDocument>(input);
     same_again::<ThumbnailsDocument>(input);
     same_again::<ChaptersDocument>(input);
+    same_again::<FingerprintDocument>(input);
     if let Some(shots) = same_again::<ShotsDocument>(input) {
         is_base(shots.time_base);
     }
@@ -106,7 +107,7 @@ pub(crate) fn title_spec(input: &[u8]) {
     for time in [wish.start, wish.run, wish.deadline] {
         assert!(!time.is_zero() && time <= LONGEST, "{time:?}");
     }
-    assert!(!wish.steps.is_empty() && wish.steps.len() <= 5);
+    assert!(!wish.steps.is_empty() && wish.steps.len() <= 6);
     let steps: Vec<_> = wish.steps.iter().map(|wished| wished.params.step()).collect();
     for (index, step) in steps.iter().enumerate() {
         let needs = wish.steps[index].params.needs();

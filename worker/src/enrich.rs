@@ -189,8 +189,9 @@ fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Arte
     let params = StepParams::Moderation { axes, sample_fps: arguments.sample_fps };
     let needs = params.needs().iter().map(|_| subtitles.key.clone()).collect::<Vec<_>>();
     let moderation = order(params, watching, &needs);
-    let steps: Vec<StepOrder> =
-        [shots, thumbnails, subtitles, chapters, moderation].into_iter().filter(|order| wanted(order.step)).collect();
+    let fingerprint = order(StepParams::Fingerprint {}, Vec::new(), &[]);
+    let all = [shots, thumbnails, subtitles, chapters, moderation, fingerprint];
+    let steps: Vec<StepOrder> = all.into_iter().filter(|order| wanted(order.step)).collect();
     for order in &steps {
         if let Some(needed) = order.params.needs().iter().find(|needed| !wanted(**needed)) {
             let step = order.step;
@@ -331,6 +332,12 @@ impl Report {
                     (None, why) => format!("{} not judged ({})", axis.axis, why.map(|why| why.to_string()).unwrap_or_default()),
                 };
                 axes.iter().map(told).collect::<Vec<_>>().join(", ")
+            }
+            Some(StepSummary::Fingerprint { pictures, blank, bars, sound_seconds }) => {
+                let seen = pictures.map(|pictures| format!("{pictures} pictures ({blank} blank)"));
+                let heard = sound_seconds.map(|seconds| format!("{seconds} s of sound"));
+                let bars = bars.then(|| "bars cut off".to_owned());
+                [seen, bars, heard].into_iter().flatten().collect::<Vec<_>>().join(", ")
             }
         }
     }

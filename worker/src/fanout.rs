@@ -7,6 +7,7 @@ use crate::{
     probe::Probe,
     sandbox::{Sandbox, Source},
 };
+use showrunner_timeline::Ticks;
 use std::{
     error::Error,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -48,18 +49,23 @@ pub struct Panicked(String);
 #[error("no step is left that looks at pictures")]
 struct NobodyLeft;
 
-/// Decodes the picture once for all `viewers`. An error is the source's or the sandbox's; a viewer's own is in [`Fanout::failures`].
+/// Decodes the picture once for all `viewers`, telling `shown` the time of each frame. An error is the source's or the sandbox's; a
+/// viewer's own is in [`Fanout::failures`].
 pub fn view(
     sandbox: &Sandbox,
     source: &Source,
     probe: &Probe,
     plan: &Plan,
     viewers: &mut [&mut dyn Viewer],
+    shown: &mut dyn FnMut(Ticks),
 ) -> Result<Fanout, DecodeError> {
     let mut failures: Vec<Option<StepError>> = viewers.iter().map(|_| None).collect();
     let (mut all, mut used) = (Meter::default(), vec![Meter::default(); viewers.len()]);
     let decoded = all.turn(|| {
         picture::decode(sandbox, source, probe, plan, &mut |event| {
+            if let Event::Frame(picture) = &event {
+                shown(picture.pts);
+            }
             let looking = viewers.iter_mut().zip(&mut failures).zip(&mut used);
             for ((viewer, failure), used) in looking.filter(|((_, failure), _)| failure.is_none()) {
                 *failure = used.turn(|| show(*viewer, &event)).err();

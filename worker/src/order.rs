@@ -86,7 +86,11 @@ pub fn files(params: &StepParams) -> Vec<String> {
             debug_assert!(slots.len() >= MAX_SPRITE_SHEETS, "sheets are among the slots");
             slots.into_iter().filter(|slot| !unused.contains(slot)).collect()
         }
-        StepParams::Shots {} | StepParams::Subtitles { .. } | StepParams::Chapters {} | StepParams::Moderation { .. } => slots,
+        StepParams::Shots {}
+        | StepParams::Subtitles { .. }
+        | StepParams::Chapters {}
+        | StepParams::Moderation { .. }
+        | StepParams::Fingerprint {} => slots,
     }
 }
 
@@ -112,7 +116,7 @@ fn check_params(params: &StepParams) -> Result<(), Failure> {
                 return Err(malformed(&message));
             }
         }
-        StepParams::Shots {} | StepParams::Subtitles { .. } | StepParams::Chapters {} => {}
+        StepParams::Shots {} | StepParams::Subtitles { .. } | StepParams::Chapters {} | StepParams::Fingerprint {} => {}
     }
     Ok(())
 }

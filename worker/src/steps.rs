@@ -1,6 +1,7 @@
 //! The steps: each takes what the decoders hand over and makes its files. No I/O but what a step says itself.
 
 pub mod chapters;
+pub mod fingerprint;
 pub mod jpeg;
 pub mod moderation;
 pub mod picture_model;

@@ -23,7 +23,7 @@ use std::{
     process::{Command, Stdio},
 };
 use support::{
-    FOLDER, SOURCE, Worker, committed, order, result_key, run, shots,
+    FOLDER, SOURCE, Worker, committed, fingerprint, order, result_key, run, shots,
     starts::Counted,
     store::{Fault, TestStore},
     subtitles, thumbnails,
@@ -90,7 +90,7 @@ fn a_whole_order_is_done_with_one_download_and_one_decode_of_each_kind() {
 fn ffmpeg_is_started_once_for_the_picture_once_for_the_sound_and_once_to_look() {
     let store = TestStore::with(&with_speech());
     let counted = Counted::new();
-    let ran = Worker::start_with(counted.root(), &order(&store, &[shots(), thumbnails(), subtitles()]), 20).end();
+    let ran = Worker::start_with(counted.root(), &order(&store, &[shots(), thumbnails(), subtitles(), fingerprint()]), 20).end();
     assert_eq!(ran.code, Some(0));
     let starts = counted.starts();
     assert!((2..=3).contains(&starts), "{starts} starts");
@@ -118,7 +118,7 @@ fn two_runs_give_the_same_bytes() {
     let title = with_speech();
     let results = || {
         let store = TestStore::with(&title);
-        assert_eq!(run(&order(&store, &[shots(), thumbnails(), subtitles()])).code, Some(0));
+        assert_eq!(run(&order(&store, &[shots(), thumbnails(), subtitles(), fingerprint()])).code, Some(0));
         store.results()
     };
     let (first, second) = (results(), results());

@@ -63,6 +63,7 @@ const TABLE: [Rule; 16] = [
         &[
             "showrunner-chapters",
             "showrunner-contracts",
+            "showrunner-fingerprint",
             "showrunner-moderation",
             "showrunner-shots",
             "showrunner-subtitles",

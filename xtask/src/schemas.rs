@@ -6,7 +6,9 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
 use showrunner_contracts::{
     Document,
-    documents::{ChaptersDocument, ModerationDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
+    documents::{
+        ChaptersDocument, FingerprintDocument, ModerationDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument,
+    },
     manifest::TitleManifest,
     progress::Progress,
     result::{StepResult, Termination, UnitResult},
@@ -22,6 +24,7 @@ pub(crate) fn all() -> Result<Vec<(String, String)>> {
         document::<SubtitlesDocument>(),
         document::<ChaptersDocument>(),
         document::<ModerationDocument>(),
+        document::<FingerprintDocument>(),
         document::<WorkOrder>(),
         document::<StepResult>(),
         document::<UnitResult>(),

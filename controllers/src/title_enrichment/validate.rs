@@ -222,10 +222,13 @@ fn steps(
         let params = StepParams::Moderation { axes, sample_fps: spec.moderation.sample_fps };
         steps.push(WishedStep { params, chosen_models: Vec::new() });
     }
+    if spec.fingerprint.enabled {
+        steps.push(WishedStep { params: StepParams::Fingerprint {}, chosen_models: Vec::new() });
+    }
     if steps.is_empty() {
         return Err(Refusal::new(
             TitleReason::SpecInvalid,
-            "nothing is enabled: enable at least one of shots, thumbnails, subtitles, chapters and moderation",
+            "nothing is enabled: enable at least one of shots, thumbnails, subtitles, chapters, moderation and fingerprint",
         ));
     }
     Ok(steps)
@@ -249,7 +252,7 @@ pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<Model
             // An axis of which the catalogue has no model is not judged.
             axes.iter().filter_map(|axis| axis.model()).filter(|name| settings.model(name).is_some()).collect()
         }
-        StepParams::Shots {} | StepParams::Thumbnails { .. } | StepParams::Chapters {} => Vec::new(),
+        StepParams::Shots {} | StepParams::Thumbnails { .. } | StepParams::Chapters {} | StepParams::Fingerprint {} => Vec::new(),
     };
     let names = wished.chosen_models.iter().map(String::as_str);
     names.chain(companions).map(|name| model(step, name, wished, settings)).collect()

@@ -102,6 +102,8 @@ pub enum ReviewStep {
     Chapters,
     /// `moderation`.
     Moderation,
+    /// `fingerprint`.
+    Fingerprint,
 }
 
 /// What somebody decided about a result.

@@ -37,6 +37,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("/moderation", r#"{"axes":[]}"#, "spec.moderation.axes"),
     ("/moderation", r#"{"axes":["Nudity","Nudity"]}"#, "spec.moderation.axes"),
     ("/moderation", r#"{"sampleFps":5}"#, "spec.moderation.sampleFps"),
+    ("/fingerprint", r#"{"enabled":"yes"}"#, "spec.fingerprint.enabled"),
     ("/review", r#"{"hold":["Everything"]}"#, "spec.review.hold"),
     ("/review", r#"{"always":["credits"]}"#, "spec.review.always"),
     (
@@ -133,6 +134,7 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
         ("/execution/startDeadline", json!("15m")),
         ("/execution/retries", json!(3)),
         ("/moderation/enabled", json!(false)),
+        ("/fingerprint/enabled", json!(false)),
         ("/moderation/axes", json!(["Nudity", "Violence", "Language"])),
         ("/moderation/sampleFps", json!(1)),
         ("/review/hold", json!(["RatingDiscrepancy"])),

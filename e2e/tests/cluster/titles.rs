@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use showrunner_contracts::{
     Document as _,
-    documents::{ChaptersDocument, ShotsDocument},
+    documents::{ChaptersDocument, FingerprintDocument, PicturePrint, ShotsDocument},
 };
 use showrunner_crds::{TitleEnrichment, title_enrichment::Phase};
 use showrunner_e2e::{
@@ -34,7 +34,8 @@ async fn published(suite: Arc<Suite>) -> Result<()> {
     let path = format!("titles/{}/small.mp4", here.name);
     let bytes = media::small_title(1)?;
     suite.store.put(&path, bytes.clone()).await?;
-    here.apply("small", json!({"source": {"path": path}, "subtitles": {"language": "en"}, "chapters": {"enabled": true}}))
+    let on = json!({"enabled": true});
+    here.apply("small", json!({"source": {"path": path}, "subtitles": {"language": "en"}, "chapters": on, "fingerprint": on}))
         .await?;
     let title = here.wait_for("small", Phase::Published, A_JOB).await?;
     let manifest = verify(&suite.store, &title).await?;
@@ -50,6 +51,15 @@ async fn published(suite: Arc<Suite>) -> Result<()> {
     ensure!(ends == (Some(0), Some(shots.duration)), "chapters reach from {ends:?}");
     let vtt = output(&suite.store, &title, &manifest, "chapters.vtt").await?;
     ensure!(std::str::from_utf8(&vtt)?.matches(" --> ").count() == chapters.chapters.len(), "chapters.vtt has another number");
+    let print = FingerprintDocument::from_bytes(&output(&suite.store, &title, &manifest, "fingerprint.json").await?)?;
+    let whole = seconds(shots.duration).ceil() as u32;
+    ensure!(
+        matches!(print.picture, PicturePrint::Seen { pictures, .. } if pictures == whole),
+        "the print of {whole} s is {:?}",
+        print.picture
+    );
+    let bytes_of_print = output(&suite.store, &title, &manifest, "fingerprint.srfp").await?;
+    ensure!(bytes_of_print.starts_with(b"SRFP"), "fingerprint.srfp is no print");
     let served = served_bytes(&suite, &path)?;
     let limit = bytes.len() as u64 * 105 / 100;
     ensure!(served <= limit, "the store served {served} bytes of a source of {}", bytes.len());

@@ -35,6 +35,7 @@ pub use compare::{Candidate, compare, compare_only};
 pub use look::{Look, looks};
 pub use picture::{Painter, PictureError};
 pub use print::{Print, Query, Seen};
+pub use showrunner_pdq::Hash;
 pub use sound::{Ear, EarError, ITEM_SECONDS, SAMPLE_RATE, SPEEDS};
 
 /// Name of the method. Its version is that of the files ([`file::VERSION`]), raised by hand whenever the same title could give

@@ -16,13 +16,26 @@ const HALF_SECOND: usize = 4;
 /// A sound that stands still changes this many bits of an item in a second at most; speech and music change eight and more.
 const STEADY: u32 = 4;
 
-/// The speed asked for is none that a title is played at.
+/// Sampling rates that an [`Ear`] takes.
+const RATES: std::ops::RangeInclusive<u32> = 8_000..=192_000;
+
+/// The speed asked for is none that a title is played at, or the rate none that sound is sampled at.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct EarError(pub f32);
+pub struct EarError {
+    /// Speed asked for.
+    pub speed: f32,
+    /// Samples a second.
+    pub rate: u32,
+}
 
 impl fmt::Display for EarError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to hear a sound at {} times its speed: 0.5 to 2 is possible", self.0)
+        let Self { speed, rate } = self;
+        let (least, most) = RATES.into_inner();
+        write!(
+            f,
+            "failed to hear a sound at {speed} times its speed, {rate} samples a second: 0.5 to 2, and {least} to {most}, are possible"
+        )
     }
 }
 
@@ -38,20 +51,31 @@ impl fmt::Debug for Ear {
 }
 
 impl Ear {
+    /// For samples at [`SAMPLE_RATE`].
+    ///
     /// # Errors
     /// [`EarError`] for a speed outside 0.5 to 2.
     pub fn new(speed: f32) -> Result<Self, EarError> {
-        if !(0.5..=2.0).contains(&speed) {
-            return Err(EarError(speed));
+        Self::sampled(SAMPLE_RATE, speed)
+    }
+
+    /// For samples at another rate.
+    ///
+    /// # Errors
+    /// [`EarError`] for a speed outside 0.5 to 2, or a rate outside 8000 to 192000.
+    pub fn sampled(rate: u32, speed: f32) -> Result<Self, EarError> {
+        let error = EarError { speed, rate };
+        if !(0.5..=2.0).contains(&speed) || !RATES.contains(&rate) {
+            return Err(error);
         }
         let mut printer = Fingerprinter::new(&Configuration::preset_test2());
         // Said to have been sampled more slowly, it is drawn out: the resampler that is there anyway undoes the speed.
-        let rate = (SAMPLE_RATE as f32 / speed).round() as u32;
-        printer.start(rate, 1).map_err(|_| EarError(speed))?;
+        let rate = (rate as f32 / speed).round() as u32;
+        printer.start(rate, 1).map_err(|_| error)?;
         Ok(Self(printer))
     }
 
-    /// Takes the next samples: one channel, 11025 a second.
+    /// Takes the next samples: one channel, as many a second as was said.
     pub fn hear(&mut self, samples: &[i16]) {
         self.0.consume(samples);
     }

@@ -32,7 +32,7 @@ pub use observe::{
 pub use seal::Seal;
 
 /// Largest work order, in bytes: it is an annotation, and all annotations of an object share 256 KiB.
-pub const MAX_WORK_ORDER: usize = 64 * 1024;
+pub const MAX_WORK_ORDER: usize = 96 * 1024;
 /// Longest unit key.
 pub const MAX_UNIT_KEY: usize = 256;
 

@@ -251,7 +251,7 @@ fn without_nothing(value: Value) -> Value {
     }
 }
 
-/// What the cache keeps of a Job: not its work order, which may have 64 KiB, but the digest of it.
+/// What the cache keeps of a Job: not its work order, which may have 96 KiB, but the digest of it.
 pub(crate) fn slim(job: &mut Job) {
     let template = job.spec.as_mut().map(|spec| &mut spec.template);
     let Some(annotations) = template.and_then(|template| template.metadata.as_mut()?.annotations.as_mut()) else { return };

@@ -13,7 +13,7 @@ use crate::{
     media,
     probe::Probe,
     steps::{
-        chapters,
+        chapters, fingerprint,
         moderation::{self, Evidence, Spoken, Watched},
     },
 };
@@ -41,13 +41,16 @@ type Answer = Result<Option<(Made, Meter)>, Failure>;
 
 /// Does them, in their order.
 pub(super) fn join(work: Work<'_>, probed: &Probe, joint: Joint<'_>, left: &Left<'_>, begun: Instant) -> Vec<StepOutcome> {
-    let Joint { chapters: for_chapters, moderation: for_moderation } = joint;
+    let Joint { chapters: for_chapters, moderation: for_moderation, fingerprint: for_fingerprint } = joint;
     let mut outcomes = Vec::new();
     if let Some(order) = for_chapters {
         outcomes.push(done(work, probed, order, begun, || chapters_of(probed, left)));
     }
     if let Some(order) = for_moderation {
         outcomes.push(done(work, probed, order, begun, || moderation_of(work, probed, order, left)));
+    }
+    if let Some(order) = for_fingerprint {
+        outcomes.push(done(work, probed, order, begun, || fingerprint_of(left)));
     }
     outcomes
 }
@@ -97,6 +100,22 @@ fn moderation_of(work: Work<'_>, probed: &Probe, order: &StepOrder, left: &Left<
     let duration = media::stated_duration(probed).unwrap_or(Ticks::ZERO);
     let evidence = Evidence { base: probed.time_base(), duration, watched, spoken: spoken.as_ref() };
     Ok(Some((moderation::made(order, evidence)?, used)))
+}
+
+fn fingerprint_of(left: &Left<'_>) -> Answer {
+    let (seen, heard) = (left.seen.as_ref().map_err(Clone::clone)?, left.heard.as_ref().map_err(Clone::clone)?);
+    let (mut painted, mut recorded, mut used) = (None, None, Meter::default());
+    if let Some(seen) = seen {
+        let (found, painting) = taken(seen.painted.as_ref(), "nobody looked for the fingerprint")?;
+        painted = Some(found);
+        used.add(painting);
+    }
+    if let Some((found, recording)) = &heard.recorded {
+        recorded = Some(found.as_ref().map_err(Clone::clone)?);
+        used.add(*recording);
+    }
+    let there = painted.is_some() || recorded.is_some();
+    Ok(there.then(|| (fingerprint::made(painted, recorded), used)))
 }
 
 /// What is said: as it was heard here, else as an earlier attempt left it.

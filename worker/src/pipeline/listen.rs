@@ -1,6 +1,6 @@
 //! The pass through the sound: one decode for all that listen to it.
 
-use super::{Audible, Decodes, Work, child_limits, cut_short, longest, look::Found, outcome, seconds, settled};
+use super::{Audible, Decodes, Others, Work, child_limits, cut_short, longest, look::Found, outcome, seconds, settled};
 use crate::{
     commit::commit,
     cpu::{self, Meter},
@@ -13,6 +13,7 @@ use crate::{
     steps::{
         chapters::Hearing,
         failure_in,
+        fingerprint::{Recorded, Recording},
         moderation::Spoken,
         subtitles::{self, Heard, Subtitles},
     },
@@ -33,6 +34,8 @@ use std::{
 pub(super) struct Sounds {
     /// Slices, and what listening used; none where the title has no sound, or nobody asked.
     pub(super) slices: Option<Found<Vec<Sound>>>,
+    /// What the print is made of, and what listening used; as the slices.
+    pub(super) recorded: Option<Found<Recorded>>,
     /// What is said; none where that is not found out here.
     pub(super) spoken: Option<Result<Spoken, Failure>>,
 }
@@ -45,6 +48,8 @@ struct Listeners {
     subtitles: Option<Result<Subtitles, Failure>>,
     ear: Option<Result<Hearing, Failure>>,
     ear_used: Meter,
+    recording: Option<Result<Recording, Failure>>,
+    recording_used: Meter,
 }
 
 impl Listeners {
@@ -62,11 +67,17 @@ impl Listeners {
         {
             self.ear = Some(Err(failure_in(error)));
         }
+        if let Some(Ok(recording)) = &mut self.recording
+            && let Err(error) = self.recording_used.turn(|| recording.hear(chunk))
+        {
+            self.recording = Some(Err(failure_in(error)));
+        }
         self.left()
     }
 
     fn left(&self) -> Result<(), StepError> {
-        let left = matches!(self.subtitles, Some(Ok(_))) || matches!(self.ear, Some(Ok(_)));
+        let Self { subtitles, ear, recording, .. } = self;
+        let left = matches!(subtitles, Some(Ok(_))) || matches!(ear, Some(Ok(_))) || matches!(recording, Some(Ok(_)));
         if left { Ok(()) } else { Err("no step is left that listens to the sound".into()) }
     }
 
@@ -78,42 +89,51 @@ impl Listeners {
         if let Some(ear @ Ok(_)) = &mut self.ear {
             *ear = Err(failure.clone());
         }
+        if let Some(recording @ Ok(_)) = &mut self.recording {
+            *recording = Err(failure.clone());
+        }
     }
 }
 
-/// Goes through the sound, on a thread that is called `name`; with `for_others`, it is heard for steps that are done later, too.
+/// Goes through the sound, on a thread that is called `name`; for `others` that are done later, too.
 pub(super) fn listen(
     work: Work<'_>,
     probed: &Probe,
     audible: Audible<'_>,
-    for_others: bool,
+    others: Others<'_>,
     decodes: &Decodes,
     name: &str,
 ) -> Listened {
     let begun = Instant::now();
     let Audible { subtitles: order } = audible;
-    if probed.sound().is_none() || (order.is_none() && !for_others) {
+    if probed.sound().is_none() || (order.is_none() && !others.listen()) {
         let skipped = order.map(|order| outcome(order, Outcome::Skipped(Reason::NoSound), begun, None));
         let spoken = order.map(|_| Ok(Spoken::Nothing(Reason::NoSound)));
-        return (skipped.into_iter().collect(), Ok(Sounds { slices: None, spoken }));
+        return (skipped.into_iter().collect(), Ok(Sounds { spoken, ..Sounds::default() }));
     }
     let longest = longest(work, sound::time_base());
     let new = |order: &StepOrder| Subtitles::new(work.artefacts, &order.models, &order.params, longest);
-    let mut listeners =
-        Listeners { subtitles: order.map(new), ear: for_others.then(|| Ok(Hearing::new(longest))), ear_used: Meter::default() };
+    let mut listeners = Listeners {
+        subtitles: order.map(new),
+        ear: others.chapters.then(|| Ok(Hearing::new(longest))),
+        ear_used: Meter::default(),
+        recording: others.fingerprint.then(|| Ok(Recording::new(longest))),
+        recording_used: Meter::default(),
+    };
     if listeners.left().is_ok() {
         hear(work, probed, decodes, &mut listeners);
     }
-    let Listeners { mut subtitles, ear, ear_used } = listeners;
+    let Listeners { mut subtitles, ear, ear_used, recording, mut recording_used } = listeners;
     let (mut steps, mut spoken) = (Vec::new(), None);
     if let (Some(order), Some(subtitles)) = (order, &mut subtitles) {
-        let (step, said) = finish(work, probed, order, subtitles, begun, name, ear_used.used());
+        let (step, said) = finish(work, probed, order, subtitles, begun, name, ear_used.used() + recording_used.used());
         steps.push(step);
         spoken = Some(said);
     }
     drop(subtitles);
     let slices = ear.map(|ear| (ear.map(Hearing::finish), ear_used));
-    (steps, Ok(Sounds { slices, spoken }))
+    let recorded = recording.map(|recording| (recording_used.turn(|| recording.map(Recording::finish)), recording_used));
+    (steps, Ok(Sounds { slices, recorded, spoken }))
 }
 
 /// Decodes the sound for all listeners.

@@ -9,9 +9,11 @@ use crate::{
     media,
     picture::Plan,
     probe::Probe,
+    progress::Pass,
     steps::{
         chapters::Sight,
         failure_in,
+        fingerprint::{Painted, Painting},
         moderation::{Watch, Watched},
         shots::{self, Motions, Shots},
         thumbnails::Thumbnails,
@@ -38,6 +40,8 @@ pub(super) struct Seen<'a> {
     pub(super) sight: Option<Found<Vec<(Ticks, Look)>>>,
     /// What the models saw, and what they used.
     pub(super) watch: Option<Found<Watched>>,
+    /// What the print is made of, and what that used.
+    pub(super) painted: Option<Found<Painted>>,
 }
 
 /// The steps that are done with this pass, and what it leaves to others where they ask for it.
@@ -54,10 +58,11 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
         return (skipped.collect(), Ok(None));
     }
     let (base, motions) = (probed.time_base(), Motions::default());
-    // The detector runs for others, too, when the shots are given: how much frames move is part of their measure.
-    let stills = for_shots.is_some();
-    let mut shots = Shots::new(base, longest(work, base), seconds(probed), &motions, work.tracker, stills);
-    let mut sight = others.sight.then(|| Sight::new(base, longest(work, base)));
+    // For thumbnails the detector runs when the shots are given, too: how much frames move is part of their measure.
+    let detects = for_shots.is_some() || for_thumbnails.is_some() || others.chapters;
+    let mut shots = detects.then(|| Shots::new(base, longest(work, base), &motions, for_shots.is_some()));
+    let mut sight = others.chapters.then(|| Sight::new(base, longest(work, base)));
+    let mut painting = others.fingerprint.then(|| Painting::new(base, longest(work, base)));
     let (mut preparing, mut loading) = (Meter::default(), Meter::default());
     let watch = others.watch.map(|order| loading.turn(|| Watch::new(order, base, longest(work, base), work.artefacts)));
     let (mut watch, watch_unready) = match watch {
@@ -71,17 +76,21 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
         Some(Ok(thumbnails)) => (Some(thumbnails), None),
         Some(Err(failure)) => (None, Some(failure)),
     };
-    if thumbnails.is_none() && for_shots.is_none() && sight.is_none() && watch.is_none() {
+    if thumbnails.is_none() && for_shots.is_none() && sight.is_none() && painting.is_none() && watch.is_none() {
         return failed(&unready.or(watch_unready).unwrap_or_else(|| internal("there is nothing to look for")));
     }
     let plan = Plan { candidates: thumbnails.is_some(), threads: work.limits.threads, limits: child_limits(work.limits) };
     decodes.picture.fetch_add(1, Ordering::Relaxed);
     let viewed = {
-        let mut viewers = vec![&mut shots as &mut dyn Viewer];
+        let mut viewers: Vec<&mut dyn Viewer> = Vec::new();
+        viewers.extend(shots.as_mut().map(|shots| shots as &mut dyn Viewer));
         viewers.extend(sight.as_mut().map(|sight| sight as &mut dyn Viewer));
+        viewers.extend(painting.as_mut().map(|painting| painting as &mut dyn Viewer));
         viewers.extend(watch.as_mut().map(|watch| watch as &mut dyn Viewer));
         viewers.extend(thumbnails.as_mut().map(|thumbnails| thumbnails as &mut dyn Viewer));
-        fanout::view(work.sandbox, work.source, probed, &plan, &mut viewers)
+        let all_seconds = seconds(probed);
+        let mut shown = |pts| work.tracker.at(Pass::Picture, base.to_seconds(pts), all_seconds);
+        fanout::view(work.sandbox, work.source, probed, &plan, &mut viewers, &mut shown)
     };
     let viewed = match viewed {
         Ok(viewed) => viewed,
@@ -93,8 +102,9 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
     // In the order in which the viewers were named.
     let mut ends = viewed.used.into_iter().zip(viewed.failures.into_iter().map(|failure| failure.map(failure_in)));
     let mut end_of = |there: bool| if there { ends.next().unwrap_or_default() } else { Default::default() };
-    let (mut shots_used, shots_failed) = end_of(true);
+    let (mut shots_used, shots_failed) = end_of(shots.is_some());
     let (mut sight_used, sight_failed) = end_of(sight.is_some());
+    let (mut painting_used, painting_failed) = end_of(painting.is_some());
     let (mut watch_used, watch_failed) = end_of(watch.is_some());
     watch_used.add(loading);
     let (mut thumbnails_used, thumbnails_failed) = end_of(thumbnails.is_some());
@@ -109,9 +119,14 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
         (None, None) => Err(internal("the decoder was stopped and no step says why")),
     };
     work.tracker.doing(Doing::Committing);
-    let found = match (shots_failed, end) {
-        (Some(failure), _) | (None, Err(failure)) => Err(failure),
-        (None, Ok(end)) => shots_used.turn(|| shots.finish(end)),
+    let painted = painting.map(|painting| {
+        let finish = || painting.finish(end.as_ref().copied().map_err(Clone::clone)?);
+        painting_failed.map_or_else(|| painting_used.turn(finish), Err)
+    });
+    let found = match (shots_failed, end, shots) {
+        (Some(failure), ..) | (None, Err(failure), _) => Err(failure),
+        (None, Ok(end), Some(shots)) => shots_used.turn(|| shots.finish(end)),
+        (None, Ok(_), None) => Err(internal("nobody looked for shots")),
     };
     let mut outcomes = Vec::new();
     if let Some(order) = for_shots {
@@ -123,10 +138,8 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
     } else if for_thumbnails.is_some() {
         // It looked for others alone.
         thumbnails_used.add(shots_used);
-    } else if sight.is_some() {
-        sight_used.add(shots_used);
     } else {
-        watch_used.add(shots_used);
+        sight_used.add(shots_used);
     }
     let shots = match (&work.given.shots, found) {
         (Some(given), _) => Ok(Cow::Borrowed(given)),
@@ -145,9 +158,10 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
         outcomes.push(settled(work, order, committed, begun, Some(thumbnails_used.used())));
     }
     let sight = sight.map(|sight| (sight_failed.map_or_else(|| Ok(sight.finish()), Err), sight_used));
+    let painted = painted.map(|painted| (painted, painting_used));
     let watch = match (watch_failed.or(watch_unready), watch) {
         (Some(failure), _) => Some((Err(failure), watch_used)),
         (None, watch) => watch.map(|watch| (Ok(watch.finish()), watch_used)),
     };
-    (outcomes, Ok(Some(Seen { shots, sight, watch })))
+    (outcomes, Ok(Some(Seen { shots, sight, watch, painted })))
 }

@@ -116,7 +116,7 @@ pub fn run(work: Work<'_>) -> Done {
     };
     let mut passes = Vec::new();
     passes.extend(((!to_see.is_empty() || others.look()) && probed.picture().is_some()).then_some(Pass::Picture));
-    passes.extend(((!to_hear.is_empty() || others.ear) && probed.sound().is_some()).then_some(Pass::Sound));
+    passes.extend(((!to_hear.is_empty() || others.listen()) && probed.sound().is_some()).then_some(Pass::Sound));
     work.tracker.begin(&passes);
     let decodes = Decodes::default();
     let (looked, listened) = thread::scope(|scope| {
@@ -125,7 +125,7 @@ pub fn run(work: Work<'_>) -> Done {
         let name = cpu::new_name(LISTENING);
         let listening = thread::Builder::new().name(name.clone()).spawn_scoped(scope, {
             let (probed, to_hear, decodes) = (&probed, &to_hear, &decodes);
-            move || guarded(to_hear, begun, || listen(work, probed, audible, others.ear, decodes, &name))
+            move || guarded(to_hear, begun, || listen(work, probed, audible, others, decodes, &name))
         });
         let listened: Listened = match listening.map(thread::ScopedJoinHandle::join) {
             Ok(done) => done.unwrap_or_else(|payload| lost(&to_hear, &of_panic(payload.as_ref()), begun)),
@@ -183,32 +183,37 @@ impl<'a> Audible<'a> {
 struct Joint<'a> {
     chapters: Option<&'a StepOrder>,
     moderation: Option<&'a StepOrder>,
+    fingerprint: Option<&'a StepOrder>,
 }
 
 impl<'a> Joint<'a> {
     /// What these steps take from the passes.
     fn others(self) -> Others<'a> {
-        let Self { chapters, moderation } = self;
+        let Self { chapters, moderation, fingerprint } = self;
         let looks =
             |order: &&StepOrder| moderation::asked(order).is_ok_and(|(axes, _)| axes.iter().any(|axis| axis.model().is_some()));
-        Others { sight: chapters.is_some(), watch: moderation.filter(looks), ear: chapters.is_some() }
+        Others { chapters: chapters.is_some(), watch: moderation.filter(looks), fingerprint: fingerprint.is_some() }
     }
 }
 
 /// What the passes do for steps that are done later.
 #[derive(Clone, Copy, Debug, Default)]
 struct Others<'a> {
-    /// Look at the picture for chapters.
-    sight: bool,
+    /// Look and listen for chapters.
+    chapters: bool,
     /// Watch the picture for moderation.
     watch: Option<&'a StepOrder>,
-    /// Listen to the sound for chapters.
-    ear: bool,
+    /// Look and listen for the print.
+    fingerprint: bool,
 }
 
 impl Others<'_> {
     const fn look(self) -> bool {
-        self.sight || self.watch.is_some()
+        self.chapters || self.watch.is_some() || self.fingerprint
+    }
+
+    const fn listen(&self) -> bool {
+        self.chapters || self.fingerprint
     }
 }
 
@@ -230,6 +235,7 @@ fn share_out(steps: &[StepOrder]) -> Shares<'_> {
             Step::Subtitles => &mut shares.audible.subtitles,
             Step::Chapters => &mut shares.joint.chapters,
             Step::Moderation => &mut shares.joint.moderation,
+            Step::Fingerprint => &mut shares.joint.fingerprint,
         };
         *place = Some(order);
     }
@@ -332,6 +338,7 @@ mod tests {
             Step::Subtitles => StepParams::Subtitles { language: None, max_chars_per_second: 20 },
             Step::Chapters => StepParams::Chapters {},
             Step::Moderation => StepParams::Moderation { axes: vec![Axis::Nudity], sample_fps: 1 },
+            Step::Fingerprint => StepParams::Fingerprint {},
         };
         let order = |step: Step| StepOrder {
             step,
@@ -343,8 +350,8 @@ mod tests {
         };
         let steps: Vec<StepOrder> = Step::iter().map(order).collect();
         let Shares { visual, audible, joint } = share_out(&steps);
-        let Joint { chapters, moderation } = joint;
-        let joint: Vec<&StepOrder> = [chapters, moderation].into_iter().flatten().collect();
+        let Joint { chapters, moderation, fingerprint } = joint;
+        let joint: Vec<&StepOrder> = [chapters, moderation, fingerprint].into_iter().flatten().collect();
         let held = [(visual.all(), (true, false)), (audible.all(), (false, true))];
         assert_eq!(held.iter().map(|(orders, _)| orders.len()).sum::<usize>() + joint.len(), steps.len());
         for (orders, senses) in held {

@@ -10,7 +10,6 @@ use crate::{
     fanout::{StepError, Viewer},
     media,
     picture::Picture,
-    progress::{Pass, Tracker},
 };
 use showrunner_contracts::{
     Document as _,
@@ -58,9 +57,6 @@ pub struct Shots<'a> {
     base: TimeBase,
     motions: &'a Motions,
     longest: Longest,
-    /// The title's stated length in seconds, 0 where it is not known.
-    seconds: f64,
-    tracker: &'a Tracker,
 }
 
 /// What was found.
@@ -74,9 +70,9 @@ pub struct Found {
 
 impl<'a> Shots<'a> {
     /// For frames timed in `base`; with `stills`, a picture of each shot is taken, too.
-    pub fn new(base: TimeBase, longest: Longest, seconds: f64, motions: &'a Motions, tracker: &'a Tracker, stills: bool) -> Self {
+    pub fn new(base: TimeBase, longest: Longest, motions: &'a Motions, stills: bool) -> Self {
         let stills = stills.then(Stills::new);
-        Self { detector: Detector::new(base), stills, base, motions, longest, seconds, tracker }
+        Self { detector: Detector::new(base), stills, base, motions, longest }
     }
 
     /// The title ends at `end`.
@@ -98,7 +94,6 @@ impl Viewer for Shots<'_> {
         if let Some(stills) = &mut self.stills {
             stills.see(picture, &self.detector).map_err(StepFailed)?;
         }
-        self.tracker.at(Pass::Picture, self.base.to_seconds(pts), self.seconds);
         Ok(())
     }
 }

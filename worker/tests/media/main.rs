@@ -5,6 +5,7 @@ mod bombs;
 mod canary;
 mod clock;
 mod colour;
+mod fingerprint;
 mod hostile;
 mod kit;
 mod launcher;

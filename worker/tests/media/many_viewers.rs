@@ -33,7 +33,7 @@ fn show(viewers: &mut [Counter]) -> (Fanout, u32) {
     let clip = studio.make("clip.mp4", "-f lavfi -i testsrc2=r=25:s=320x180:d=4 -c:v libx264 -preset ultrafast -pix_fmt yuv420p");
     let (sandbox, probe, source) = (sandbox(), look(&clip), Source::open(&clip).expect("opens"));
     let mut borrowed: Vec<&mut dyn Viewer> = viewers.iter_mut().map(|viewer| viewer as &mut dyn Viewer).collect();
-    let fanout = view(&sandbox, &source, &probe, &plan(true), &mut borrowed).expect("decodes");
+    let fanout = view(&sandbox, &source, &probe, &plan(true), &mut borrowed, &mut |_| {}).expect("decodes");
     (fanout, sandbox.starts())
 }
 

@@ -60,6 +60,10 @@ pub fn chapters() -> StepParams {
     StepParams::Chapters {}
 }
 
+pub fn fingerprint() -> StepParams {
+    StepParams::Fingerprint {}
+}
+
 /// An order for these steps on the source that `store` holds. Steps that are read and not ordered are given from the store.
 pub fn order(store: &TestStore, steps: &[StepParams]) -> WorkOrder {
     let artefacts = artefacts();

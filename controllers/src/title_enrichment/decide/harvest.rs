@@ -343,6 +343,12 @@ fn figures(summary: &StepSummary) -> String {
             };
             axes.iter().map(told).collect::<Vec<_>>().join(", ")
         }
+        StepSummary::Fingerprint { pictures, blank, bars, sound_seconds } => {
+            let bars = if *bars { ", inside black bars" } else { "" };
+            let seen = pictures.map_or_else(|| "no picture".to_owned(), |all| format!("{all} pictures ({blank} blank{bars})"));
+            let heard = sound_seconds.map_or_else(|| "no sound".to_owned(), |seconds| format!("{seconds} s of sound"));
+            format!("{seen}, {heard}")
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! through, by its digest), and
 //! every text is escaped: names, words and numbers come from media that nobody here has vetted.
 
+mod fingerprint;
 mod moderation;
 mod parts;
 mod sprite;
@@ -19,7 +20,9 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use showrunner_contracts::{
     Digest,
-    documents::{ChaptersDocument, ModerationDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
+    documents::{
+        ChaptersDocument, FingerprintDocument, ModerationDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument,
+    },
     manifest::{RunDocument, TitleManifest},
     step::{MAX_STILL_SHEETS, Step, still_sheet},
     time::TimeBase,
@@ -61,6 +64,7 @@ struct Documents {
     subtitles: Option<SubtitlesDocument>,
     chapters: Option<ChaptersDocument>,
     moderation: Option<ModerationDocument>,
+    fingerprint: Option<FingerprintDocument>,
     /// Trick play.
     tiles: Vec<Tile>,
 }
@@ -70,8 +74,9 @@ type Pictures = BTreeMap<String, String>;
 
 /// Whether a file of a step is shown on the page.
 pub fn shows(name: &str) -> bool {
-    matches!(name, "shots.json" | "thumbnails.json" | "chapters.json" | "moderation.json" | "subtitles.json" | "sprite.vtt")
-        || is_picture(name)
+    let documents =
+        ["shots.json", "thumbnails.json", "chapters.json", "moderation.json", "fingerprint.json", "subtitles.json", "sprite.vtt"];
+    documents.contains(&name) || is_picture(name)
 }
 
 fn is_picture(name: &str) -> bool {
@@ -100,6 +105,7 @@ fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
         subtitles: document(page, "subtitles.json"),
         chapters: document(page, "chapters.json"),
         moderation: document(page, "moderation.json"),
+        fingerprint: document(page, "fingerprint.json"),
         tiles: page
             .files
             .get("sprite.vtt")
@@ -135,6 +141,9 @@ fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
     }
     if let Some(subtitles) = &documents.subtitles {
         parts::subtitles(subtitles, out)?;
+    }
+    if let Some(print) = &documents.fingerprint {
+        fingerprint::section(print, out)?;
     }
     took::steps(page, out)?;
     took::attempts(page, out)?;

@@ -23,6 +23,7 @@ pub(super) fn head(page: &Page<'_>, documents: &Documents, out: &mut String) -> 
         ("thumbnails", documents.thumbnails.is_some()),
         ("shots", documents.shots.is_some()),
         ("subtitles", documents.subtitles.is_some()),
+        ("fingerprint", documents.fingerprint.is_some()),
         ("steps", true),
         ("attempts", !page.run.attempts.is_empty()),
         ("files", true),

@@ -170,6 +170,11 @@ fn figures(summary: &StepSummary) -> String {
             };
             axes.iter().map(told).collect::<Vec<_>>().join(", ")
         }
+        StepSummary::Fingerprint { pictures, blank, sound_seconds, .. } => {
+            let seen = pictures.map(|pictures| format!("{}, {blank} blank", many(pictures, "picture")));
+            let heard = sound_seconds.map(|seconds| format!("{} of sound", clock(u64::from(seconds) * 1000)));
+            seen.into_iter().chain(heard).collect::<Vec<_>>().join(", ")
+        }
     }
 }
 

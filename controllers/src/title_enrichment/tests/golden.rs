@@ -6,19 +6,23 @@ use bytes::Bytes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use showrunner_contracts::{
     Digest, Document as _,
-    documents::{Cue, Pick, Shot, ShotsDocument, Still, SubtitlesDocument, ThumbnailsDocument, Transition},
+    documents::{
+        Cue, FingerprintDocument, Pick, PicturePrint, PrintedBars, Shot, ShotsDocument, SoundPrint, Still, SubtitlesDocument,
+        ThumbnailsDocument, Transition,
+    },
     manifest::{AttemptRecord, Origin, PublishedStep, RunDocument, StepSummary, TitleManifest},
-    result::{Outcome, Output, RunRecord, StepOutcome},
+    result::{Outcome, Output, Reason, RunRecord, StepOutcome},
     step::{SourceIdentity, Step},
     time::{Span, TimeBase},
     work_order::WorkOrder,
 };
 use showrunner_kit::jobs::{MAX_WORK_ORDER, Owner, build as build_job};
 use showrunner_kit::store::StoreError;
+use strum::IntoEnumIterator as _;
 
 use super::fixtures::media;
 use super::world::{UID, World};
-use super::{ALL, SHOTS};
+use super::{ALL, OTHERS, SHOTS};
 use crate::title_enrichment::build::{Sign, request, work_order};
 use crate::title_enrichment::decide::Order;
 use crate::title_enrichment::layout;
@@ -95,12 +99,12 @@ fn the_job_is_as_it_was() {
 #[test]
 fn the_largest_work_order_fits_an_annotation_and_is_read_back() {
     let path = "d/".repeat(250) + "clip.mov";
-    let (world, mut order) = ordered(ALL);
+    let (world, mut order) = ordered(&format!("{ALL}\n{OTHERS}"));
     order.source.path = path;
     let text = work_order(&order, UID, &world.settings, &Fake { signature: 900, sharing: Some("studio") }).unwrap().to_bytes();
     assert!(text.len() <= MAX_WORK_ORDER, "{} bytes", text.len());
     let read = WorkOrder::from_bytes(&text).unwrap();
-    assert_eq!(read.grants.commits.len(), 3);
+    assert_eq!(read.grants.commits.len(), Step::iter().count());
     let all = || read.grants.commits.values().chain(read.steps.iter().map(|step| &step.result_url));
     assert!(all().all(|url| url.contains("/results/studio/")), "a shared prefix keeps the results of namespaces apart");
     assert!(read.grants.folder.ends_with("-1/"));
@@ -146,11 +150,20 @@ fn page_files(evil: &str) -> BTreeMap<String, Bytes> {
         cues: vec![Cue { start_ms: 1000, end_ms: 2500, lines: vec![evil.into(), "second line".into()] }],
         violations: vec![evil.into()],
     };
+    let bars = PrintedBars { left: 0.0, top: 0.125, right: 0.0, bottom: 0.125 };
+    let print = FingerprintDocument {
+        schema: FingerprintDocument::SCHEMA.into(),
+        algorithm: evil.into(),
+        file_version: 1,
+        picture: PicturePrint::Seen { pictures: 10, blank: 1, bars: Some(bars), strip: format!("00ff 00fe ---- {evil}") },
+        sound: SoundPrint::Missing(Reason::NoSound),
+    };
     let vtt = "WEBVTT\n\n00:00:00.000 --> 00:00:05.000\nsprite-0.jpg#xywh=0,0,160,90\n\n00:00:05.000 --> 00:00:10.000\nsprite-0.jpg#xywh=160,0,160,90\n";
     BTreeMap::from([
         ("shots.json".to_owned(), shots.to_bytes().into()),
         ("thumbnails.json".to_owned(), thumbnails.to_bytes().into()),
         ("subtitles.json".to_owned(), subtitles.to_bytes().into()),
+        ("fingerprint.json".to_owned(), print.to_bytes().into()),
         ("sprite.vtt".to_owned(), Bytes::from_static(vtt.as_bytes())),
         ("thumbnail-0.jpg".to_owned(), Bytes::from_static(b"\xff\xd8picture")),
         ("sprite-0.jpg".to_owned(), Bytes::from_static(b"\xff\xd8sheet")),

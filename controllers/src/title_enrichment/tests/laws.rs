@@ -8,10 +8,11 @@ use showrunner_kit::Next;
 use showrunner_kit::conditions::{self, Truth, Want};
 use showrunner_kit::drain::OPERATOR_UNINSTALLED;
 use showrunner_kit::jobs::{Cause, JobState};
+use strum::IntoEnumIterator as _;
 
 use super::fixtures::{class, model, step_result};
 use super::world::{Script, World};
-use super::{ALL, SHOTS};
+use super::{ALL, OTHERS, SHOTS};
 use crate::title_enrichment::decide::DELETE_WITHIN;
 use crate::title_enrichment::layout;
 
@@ -200,6 +201,13 @@ fn only_what_its_key_depends_on_is_redone() {
     world.settle();
     assert_eq!((world.names.len(), world.status.phase), (3, Some(Phase::Published)), "nothing to do, but to publish less");
     assert_eq!(world.published.len(), 4);
+    world.edit(|spec| spec.fingerprint.enabled = true);
+    world.settle();
+    assert_eq!((steps(&world, 3), world.published.len()), (vec![Step::Fingerprint], 5));
+    assert!(world.jobs[&world.names[3]].order.given.is_empty(), "it reads no other step");
+    world.edit(|spec| spec.subtitles.max_chars_per_second = 17);
+    world.settle();
+    assert_eq!(steps(&world, 4), [Step::Subtitles]);
 }
 
 #[test]
@@ -476,11 +484,11 @@ fn a_store_that_is_away_stops_nothing_for_good() {
 /// Law 9, at the worst.
 #[test]
 fn the_status_is_bounded() {
-    let mut world = World::new(ALL);
+    let mut world = World::new(&format!("{ALL}\n{OTHERS}"));
     world.spec.execution.retries = 10;
     world.config.classes = vec![class("plain", None)];
     let long = showrunner_contracts::result::Reason::Internal;
-    world.scripts = vec![Script::Fails(vec![Step::Shots, Step::Thumbnails, Step::Subtitles], long); 30];
+    world.scripts = vec![Script::Fails(Step::iter().collect(), long); 30];
     world.settle();
     assert_eq!((world.names.len(), world.status.history.len()), (11, 10));
     for step in &mut world.status.steps {

@@ -12,8 +12,14 @@ mod rollback;
 mod taken;
 mod world;
 
-/// A title with all steps and every default.
+/// A title with every default: all steps that are on.
 pub(super) const ALL: &str = "source: { store: media, path: in/clip.mov }";
+/// Those that are off.
+pub(super) const OTHERS: &str = "
+chapters: { enabled: true }
+moderation: { enabled: true }
+fingerprint: { enabled: true }
+";
 /// A title with one step.
 pub(super) const SHOTS: &str = "
 source: { store: media, path: in/clip.mov }

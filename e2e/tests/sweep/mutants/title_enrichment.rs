@@ -125,7 +125,15 @@ impl Kind for Titles {
             // Models know a language, not where it is spoken.
             subtitles["language"] = tag.split('-').next().into();
         }
-        json!([spec["source"], step("shots"), step("thumbnails"), subtitles, step("chapters"), step("moderation")])
+        json!([
+            spec["source"],
+            step("shots"),
+            step("thumbnails"),
+            subtitles,
+            step("chapters"),
+            step("moderation"),
+            step("fingerprint")
+        ])
     }
 
     fn pauses(&self, spec: &Value) -> bool {

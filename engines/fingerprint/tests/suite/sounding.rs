@@ -42,6 +42,27 @@ fn a_speed_that_is_undone_sounds_as_before_and_one_that_is_not_does_not() {
 }
 
 #[test]
+fn sound_at_another_rate_is_heard_as_the_same() {
+    let title = Title::new(62, 40);
+    let whole = heard(&title.samples, 1.0);
+    // Drawn by straight lines between samples, as nobody would: what is left is the resampler's and that.
+    let (rate, given) = (16_000usize, &title.samples);
+    let samples: Vec<i16> = (0..given.len() * rate / SAMPLE_RATE as usize - 2)
+        .map(|n| {
+            let at = n as f64 * f64::from(SAMPLE_RATE) / rate as f64;
+            let (from, share) = (at as usize, at.fract());
+            (f64::from(given[from]) * (1.0 - share) + f64::from(given[from + 1]) * share).round() as i16
+        })
+        .collect();
+    let mut ear = Ear::sampled(rate as u32, 1.0).unwrap();
+    samples.chunks(4000).for_each(|piece| ear.hear(piece));
+    let again = ear.finish();
+    assert!(again.len().abs_diff(whole.len()) <= 1, "{} and {} items", again.len(), whole.len());
+    assert!(error(&again, &whole) < 0.05, "{}", error(&again, &whole));
+    assert!(Ear::sampled(7_999, 1.0).is_err() && Ear::sampled(192_001, 1.0).is_err());
+}
+
+#[test]
 fn a_speed_that_no_title_has_is_refused() {
     for speed in [0.0, 0.49, 2.1, f32::NAN, f32::INFINITY] {
         assert!(Ear::new(speed).is_err(), "{speed}");
