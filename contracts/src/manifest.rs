@@ -95,6 +95,9 @@ pub enum StepSummary {
         selected: u32,
         /// Trick-play sheets.
         sheets: u32,
+        /// Every candidate was black, flat, blurred or badly exposed: the picks are the least bad.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        poor: bool,
     },
     /// Subtitles.
     #[serde(rename_all = "camelCase")]
@@ -109,6 +112,9 @@ pub enum StepSummary {
         speech_ms: u64,
         /// Segments dropped by the hallucination guards.
         dropped: u32,
+        /// What most of the speech sounds like, where that is another language than it was written down in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heard_instead: Option<HeardLanguage>,
     },
     /// Chapters.
     #[serde(rename_all = "camelCase")]
@@ -138,6 +144,17 @@ pub enum StepSummary {
         /// Sound in it, seconds; absent where the title has no sound.
         sound_seconds: Option<u32>,
     },
+}
+
+/// A language that speech sounds like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct HeardLanguage {
+    /// BCP 47 primary language.
+    pub language: String,
+    /// Its share of the speech, by how sure the model is of each window; more than half.
+    pub percent: u8,
 }
 
 /// What was found on one axis.

@@ -44,8 +44,9 @@ impl Step {
             // 2: the trick-play index names its sheets by digest. 3: faults are measured at full size, on scales fitted to
             // pictures of known faults; picks come best first.
             Self::Thumbnails => 3,
-            // 2: IMSC styles stand at the elements they apply to; languages written from right to left say so.
-            Self::Subtitles => 2,
+            // 2: IMSC styles stand at the elements they apply to; languages written from right to left say so. 3: what the speech
+            // sounds like is held against the language it is written down in.
+            Self::Subtitles => 3,
             Self::Chapters => 1,
             Self::Moderation => 1,
             // Prints of the engine's `file::VERSION` 1: who raises that raises this.

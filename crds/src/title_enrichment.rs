@@ -421,6 +421,11 @@ pub struct StepStatus {
     /// Whether the result waits for a person, or what people decided; absent where nobody is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<ReviewStatus>,
+    /// What the result says of itself that holds it back where `review.hold` has the rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["rule".into()]))]
+    #[schemars(length(max = 4))]
+    pub doubts: Vec<Doubt>,
 }
 
 /// Where a step is.

@@ -313,10 +313,10 @@ impl Report {
             Some(StepSummary::Shots { shots, cuts, dissolves, fades }) => {
                 format!("{shots} shots: {cuts} cuts, {dissolves} dissolves, {fades} fades")
             }
-            Some(StepSummary::Thumbnails { candidates, selected, sheets }) => {
+            Some(StepSummary::Thumbnails { candidates, selected, sheets, .. }) => {
                 format!("{selected} of {candidates} candidates, {sheets} trick-play sheets")
             }
-            Some(StepSummary::Subtitles { language, cues, words, speech_ms, dropped }) => {
+            Some(StepSummary::Subtitles { language, cues, words, speech_ms, dropped, .. }) => {
                 format!(
                     "{words} words ({language}) in {cues} cues, {:.1} s of speech, {dropped} segments dropped",
                     *speech_ms as f64 / 1_000.0

@@ -17,6 +17,7 @@ mod vad;
 mod whisper;
 mod windows;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use showrunner_subtitles::Word;
@@ -57,6 +58,8 @@ pub struct Transcript {
     pub language_probability: f32,
     /// Whether the language was detected rather than given.
     pub language_detected: bool,
+    /// What its windows sound like: samples by language, each by how sure the model is.
+    pub sounds_like: BTreeMap<String, f64>,
     /// What was said, in order.
     pub segments: Vec<Segment>,
     /// What was recognised and not believed.
@@ -73,6 +76,13 @@ impl Transcript {
     /// All words in order.
     pub fn words(&self) -> Vec<Word> {
         self.segments.iter().flat_map(|segment| segment.words.iter().cloned()).collect()
+    }
+
+    /// What more than half of the speech sounds like, and its share, where that is another language than it is written down in.
+    pub fn heard_instead(&self) -> Option<(&str, f64)> {
+        let all: f64 = self.sounds_like.values().sum();
+        let (language, most) = self.sounds_like.iter().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        (*language != self.language && *most > all / 2.0).then(|| (language.as_str(), most / all))
     }
 
     /// All words as running text.

@@ -89,6 +89,18 @@ fn a_reading_is_heard_word_for_word_and_shaped_into_cues_without_fault() {
 }
 
 #[test]
+fn speech_that_is_written_down_in_another_language_is_told_by_what_it_sounds_like() {
+    let samples = two_cities();
+    let first = &samples[..samples.len().min(30 * 16_000)];
+    let told = |language| {
+        heard("whisper-base", language, first, first.len()).heard_instead().map(|(name, share)| (name.to_owned(), share))
+    };
+    assert_eq!((told(Some("en")), told(None)), (None, None));
+    let (language, share) = told(Some("de")).expect("English is no German");
+    assert!(language == "en" && share > 0.9, "{language} {share}");
+}
+
+#[test]
 fn phrases_begin_when_they_are_said() {
     // Begins of phrases, from the silences of the recording.
     let begins =

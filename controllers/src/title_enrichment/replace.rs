@@ -49,6 +49,7 @@ pub fn subtitles(file: Bytes, made: &StepResult) -> Result<(Vec<File>, StepSumma
         words: u32::try_from(words).unwrap_or(u32::MAX),
         speech_ms: *speech_ms,
         dropped: *dropped,
+        heard_instead: None,
     };
     let imsc = imsc::write(&timed, language).into_bytes();
     let files = vec![

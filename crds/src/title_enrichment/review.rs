@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use strum::{Display, EnumIter};
+use strum::{Display, EnumIter, IntoEnumIterator as _};
 
 /// What is known of the title beside its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,7 +52,8 @@ pub enum RatingSystem {
 #[serde(rename_all = "camelCase")]
 pub struct ReviewSpec {
     /// Rules that hold a step's result back until a person decides: `RatingDiscrepancy` holds what moderation found where it does
-    /// not go with `title.declaredRating`, or could not be held against it. Default: all rules; `[]` holds nothing by rule.
+    /// not go with `title.declaredRating`, or could not be held against it; `LanguageMismatch` holds subtitles that are in another
+    /// language than most of the speech sounds like; `PoorThumbnails` holds thumbnails of a title that has no good picture. Default: all rules; `[]` holds nothing by rule.
     #[serde(default = "default_hold")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[schemars(length(max = 8))]
@@ -77,7 +78,7 @@ impl Default for ReviewSpec {
 }
 
 fn default_hold() -> Vec<HoldRule> {
-    vec![HoldRule::RatingDiscrepancy]
+    HoldRule::iter().collect()
 }
 
 /// What holds a result back.
@@ -85,6 +86,22 @@ fn default_hold() -> Vec<HoldRule> {
 pub enum HoldRule {
     /// What moderation found does not go with the declared rating, or could not be held against it.
     RatingDiscrepancy,
+    /// Subtitles are in another language than most of the speech sounds like.
+    LanguageMismatch,
+    /// Every candidate for a thumbnail was black, flat, blurred or badly exposed.
+    PoorThumbnails,
+}
+
+/// Something that a result says of itself and that may hold it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Doubt {
+    /// The rule of `review.hold` that looks at it.
+    #[schemars(length(max = 32))]
+    pub rule: String,
+    /// For people.
+    #[schemars(length(max = 256))]
+    pub message: String,
 }
 
 /// A step, by the name that status and manifest have.

@@ -23,11 +23,14 @@ const A_JOB: Duration = Duration::from_mins(4);
 const SOON: Duration = Duration::from_mins(1);
 
 pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
-    vec![trial(
-        suite,
-        "review::strong_language_under_a_mild_rating_is_held_accepted_and_rejected_and_subtitles_are_replaced",
-        held,
-    )]
+    vec![
+        trial(suite, "review::english_under_the_name_of_german_waits_for_a_person", misnamed),
+        trial(
+            suite,
+            "review::strong_language_under_a_mild_rating_is_held_accepted_and_rejected_and_subtitles_are_replaced",
+            held,
+        ),
+    ]
 }
 
 async fn held(suite: Arc<Suite>) -> Result<()> {
@@ -99,6 +102,22 @@ async fn held(suite: Arc<Suite>) -> Result<()> {
     ensure!(withheld(&manifest)? == (Some(Withheld::Rejected), 0), "{:?}", withheld(&manifest)?);
     replaced(&suite, &here, &title, &spec).await?;
     ensure!(here.jobs().await?.len() <= 1, "a decision made a Job");
+    here.end().await
+}
+
+async fn misnamed(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("misnamed").await?;
+    let path = format!("titles/{}/english.mp4", here.name);
+    let said = "Good evening, everybody. The weather tomorrow will be fine, and everybody is going to walk down to the river.";
+    suite.store.put(&path, media::spoken_title(said)?).await?;
+    let spec = |language: &str| json!({"source": {"path": path}, "subtitles": {"language": language}});
+    here.apply("misnamed", spec("de")).await?;
+    let title = here.wait_for("misnamed", Phase::NeedsReview, A_JOB).await?;
+    ensure!(message(&title).contains("sounds like en (LanguageMismatch)"), "{}", message(&title));
+    here.apply("misnamed", spec("en")).await?;
+    let title = here.wait_for("misnamed", Phase::Published, A_JOB).await?;
+    let manifest = verify(&suite.store, &title).await?;
+    output(&suite.store, &title, &manifest, "subtitles.vtt").await?;
     here.end().await
 }
 

@@ -234,6 +234,7 @@ mod tests {
             ("[png @ 0x1] Picture size 20000x10000 exceeds specified max pixel count 134217728", Reason::SourceTooLarge),
             ("[mjpeg @ 0x1] Picture size 0x0 is invalid", Reason::SourceNotMedia),
             ("Picture size 16384x16384 is invalid\nCannot allocate memory", Reason::LimitExceeded),
+            ("[png @ 0x1] pthread_create() failed: Resource temporarily unavailable", Reason::LimitExceeded),
         ] {
             assert_eq!(Refusal::of_nothing("picture", &finished(said)).reason(), reason, "{said}");
         }

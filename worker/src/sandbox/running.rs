@@ -59,10 +59,11 @@ impl Finished {
         matches!(self.end, End::Code(0))
     }
 
-    /// Whether it failed for want of memory: its limit is reached. (Damage that asks for absurd amounts here and there is
+    /// Whether it failed for want of memory: its limit is reached. What asks first is chance, and may be a thread for its stack. (Damage that asks for absurd amounts here and there is
     /// passed over by the tools themselves.)
     pub fn lacked_memory(&self) -> bool {
-        !self.succeeded() && self.stderr.contains("Cannot allocate memory")
+        const SIGNS: [&str; 2] = ["Cannot allocate memory", "pthread_create() failed: Resource temporarily unavailable"];
+        !self.succeeded() && SIGNS.iter().any(|sign| self.stderr.contains(sign))
     }
 }
 

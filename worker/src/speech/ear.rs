@@ -32,6 +32,8 @@ pub(super) struct Heard {
     pub(super) dropped: Vec<Dropped>,
     /// How often the model ran.
     pub(super) passes: u32,
+    /// What the window sounds like, and how much that says: its samples, by how sure the model is.
+    pub(super) sounds_like: Option<(String, f64)>,
 }
 
 impl Ear {
@@ -65,6 +67,10 @@ impl Ear {
                 break;
             }
             let seen = encoded.take().map_or_else(|| self.encode(rest), Ok)?;
+            if heard.sounds_like.is_none() {
+                let (language, probability) = self.language_of(rest, &seen)?;
+                heard.sounds_like = Some((language, f64::from(probability) * rest.samples.len() as f64));
+            }
             let heard_to = self.pass(rest, &seen, language, &mut heard).map_err(|cause| failed(rest, cause))?;
             let Some(heard_to) = heard_to.filter(|&to| to >= LEAST_PROGRESS) else {
                 break;

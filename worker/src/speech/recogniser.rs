@@ -204,6 +204,9 @@ impl Recogniser {
     fn gather(&mut self, heard: Result<Heard, SpeechError>) -> Result<(), SpeechError> {
         let heard = heard?;
         self.transcript.windows += heard.passes;
+        if let Some((language, weight)) = heard.sounds_like {
+            *self.transcript.sounds_like.entry(language).or_default() += weight;
+        }
         self.transcript.segments.extend(heard.segments);
         self.transcript.dropped.extend(heard.dropped);
         Ok(())

@@ -17,7 +17,7 @@ use crate::{
 use showrunner_contracts::{
     Document as _,
     documents::{Cue, SubtitlesDocument},
-    manifest::StepSummary,
+    manifest::{HeardLanguage, StepSummary},
     result::{Failure, Reason},
     step::{ModelRef, Step, StepParams},
 };
@@ -136,6 +136,9 @@ fn made(transcript: &Transcript, settings: &Settings, style: &Style, end: i64) -
             words: joined(&words).split_whitespace().count() as u32,
             speech_ms: u64::try_from(speech * 1_000 / SAMPLE_RATE).unwrap_or_default(),
             dropped: transcript.dropped.len() as u32,
+            heard_instead: transcript
+                .heard_instead()
+                .map(|(language, share)| HeardLanguage { language: language.to_owned(), percent: (share * 100.0).round() as u8 }),
         },
         settings: BTreeMap::from([
             ("speech".to_owned(), settings.key()),

@@ -126,6 +126,7 @@ impl<'a> Thumbnails<'a> {
             candidates: self.seen,
             selected: document.picks.len() as u32,
             sheets: sheets.pictures.len() as u32,
+            poor: selection.notes.contains(&Note::OnlyPoor),
         };
         files.extend(sheets.pictures);
         files.push(sheets.index);

@@ -12,7 +12,7 @@ use showrunner_contracts::{
 };
 use showrunner_crds::common::Accelerator;
 use showrunner_crds::title_enrichment::{
-    AttemptStatus, AttemptSummary, AxisStatus, MediaStatus, StepState, StepStatus, TitleReason,
+    AttemptStatus, AttemptSummary, AxisStatus, Doubt, HoldRule, MediaStatus, StepState, StepStatus, TitleReason,
 };
 use showrunner_kit::Next;
 use showrunner_kit::conditions::clean;
@@ -34,6 +34,8 @@ const MAX_MODEL: usize = 160;
 const MAX_HISTORY: usize = 10;
 /// Longest short text in the status, characters.
 const MAX_WORD: usize = 64;
+/// Longest doubt in the status, characters.
+const MAX_DOUBT: usize = 200;
 /// Longest folder in the status.
 const MAX_FOLDER: usize = 1024;
 
@@ -297,11 +299,27 @@ pub(super) fn take(status: &mut StepStatus, committed: &Committed) {
         StepSummary::Moderation { axes } => axes.iter().map(axis).collect(),
         _ => Vec::new(),
     };
+    status.doubts = doubt(&committed.result.summary).into_iter().collect();
     status.review = None;
     let model = |model: &ModelRef| cut(&clean(&format!("{}@{}", model.name, model.digest)), MAX_MODEL);
     status.models = committed.result.models.iter().take(MAX_MODELS).map(model).collect();
     let settings: Vec<_> = committed.result.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     status.settings = Some(cut(&clean(&settings.join(" ")), MAX_SETTINGS)).filter(|settings| !settings.is_empty());
+}
+
+/// What a result says of itself that may hold it back.
+fn doubt(summary: &StepSummary) -> Option<Doubt> {
+    let (rule, message) = match summary {
+        StepSummary::Subtitles { language, heard_instead: Some(heard), .. } => {
+            let text = format!("written in {language}, while {} % of the speech sounds like {}", heard.percent, heard.language);
+            (HoldRule::LanguageMismatch, text)
+        }
+        StepSummary::Thumbnails { poor: true, .. } => {
+            (HoldRule::PoorThumbnails, "every candidate was black, flat, blurred or badly exposed".to_owned())
+        }
+        _ => return None,
+    };
+    Some(Doubt { rule: rule.to_string(), message: cut(&clean(&message), MAX_DOUBT) })
 }
 
 /// A step in whose place something else lies: nobody can overwrite it but a person.
@@ -328,7 +346,7 @@ fn figures(summary: &StepSummary) -> String {
         StepSummary::Shots { shots, cuts, dissolves, fades } => {
             format!("{shots} shots ({cuts} cuts, {dissolves} dissolves, {fades} fades)")
         }
-        StepSummary::Thumbnails { candidates, selected, sheets } => {
+        StepSummary::Thumbnails { candidates, selected, sheets, .. } => {
             format!("{selected} thumbnails of {candidates} candidates, {sheets} trick-play sheets")
         }
         StepSummary::Subtitles { language, cues, words, .. } => format!("{cues} cues, {words} words, language {language}"),
@@ -391,4 +409,31 @@ fn seconds(millis: u64) -> String {
 
 fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use showrunner_contracts::manifest::HeardLanguage;
+
+    #[test]
+    fn what_a_result_says_of_itself_may_hold_it_back() {
+        let heard = |language: &str| HeardLanguage { language: language.to_owned(), percent: 93 };
+        let subtitles = |heard_instead| StepSummary::Subtitles {
+            language: "en".to_owned(),
+            cues: 1,
+            words: 4,
+            speech_ms: 1_000,
+            dropped: 0,
+            heard_instead,
+        };
+        let thumbnails = |poor| StepSummary::Thumbnails { candidates: 9, selected: 8, sheets: 1, poor };
+        let mismatch = doubt(&subtitles(Some(heard("de")))).unwrap();
+        assert_eq!(mismatch.rule, HoldRule::LanguageMismatch.to_string());
+        assert_eq!(mismatch.message, "written in en, while 93 % of the speech sounds like de");
+        assert_eq!(doubt(&thumbnails(true)).unwrap().rule, HoldRule::PoorThumbnails.to_string());
+        assert_eq!((doubt(&subtitles(None)), doubt(&thumbnails(false))), (None, None));
+        let hostile = doubt(&subtitles(Some(heard(&"\u{1b}[31m".repeat(100))))).unwrap().message;
+        assert!(hostile.chars().count() <= MAX_DOUBT && !hostile.contains('\u{1b}'), "{hostile}");
+    }
 }

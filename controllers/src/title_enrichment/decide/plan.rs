@@ -152,6 +152,7 @@ fn waiting(step: Step, wanted: &Digest, key: String) -> StepStatus {
         took: None,
         folder: None,
         axes: Vec::new(),
+        doubts: Vec::new(),
         review: None,
     }
 }

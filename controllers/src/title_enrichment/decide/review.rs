@@ -180,8 +180,12 @@ fn reviewed(step: Step, status: &StepStatus, wish: &Wish) -> Option<Reviewed> {
         let found = discrepancy(&rating, &status.axes);
         (found.truth != Truth::False).then_some(found.message)
     };
+    let by_doubt = || {
+        let held = status.doubts.iter().find(|doubt| hold.iter().any(|rule| rule.to_string() == doubt.rule))?;
+        Some(format!("{} ({})", held.message, held.rule))
+    };
     let by_name = || always.contains(&step).then(|| "its results always wait (spec.review.always)".to_owned());
-    let mut why = by_rating().or_else(by_name)?;
+    let mut why = by_rating().or_else(by_doubt).or_else(by_name)?;
     if decision.is_some() {
         why.push_str("; the decision in the spec is of another result");
     }

@@ -142,7 +142,7 @@ fn figures(summary: &StepSummary) -> String {
                 many(*fades, "fade")
             )
         }
-        StepSummary::Thumbnails { candidates, selected, sheets } => {
+        StepSummary::Thumbnails { candidates, selected, sheets, .. } => {
             format!(
                 "{} of {}, {}",
                 many(*selected, "thumbnail"),
@@ -150,7 +150,7 @@ fn figures(summary: &StepSummary) -> String {
                 many(*sheets, "trick-play sheet")
             )
         }
-        StepSummary::Subtitles { language, cues, words, speech_ms, dropped } => {
+        StepSummary::Subtitles { language, cues, words, speech_ms, dropped, .. } => {
             format!(
                 "{}, {} in {language}, {} of speech, {} dropped",
                 many(*cues, "cue"),

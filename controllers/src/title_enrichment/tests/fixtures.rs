@@ -75,8 +75,15 @@ pub(in crate::title_enrichment) fn step_result(step: Step, key: &Digest, folder:
         }],
         summary: match step {
             Step::Shots => StepSummary::Shots { shots: 3, cuts: 2, dissolves: 0, fades: 0 },
-            Step::Thumbnails => StepSummary::Thumbnails { candidates: 10, selected: 8, sheets: 1 },
-            Step::Subtitles => StepSummary::Subtitles { language: "en".into(), cues: 2, words: 9, speech_ms: 4000, dropped: 0 },
+            Step::Thumbnails => StepSummary::Thumbnails { candidates: 10, selected: 8, sheets: 1, poor: false },
+            Step::Subtitles => StepSummary::Subtitles {
+                language: "en".into(),
+                cues: 2,
+                words: 9,
+                speech_ms: 4000,
+                dropped: 0,
+                heard_instead: None,
+            },
             Step::Chapters => StepSummary::Chapters { chapters: 2, at_rest: 1, heard: true },
             Step::Fingerprint => StepSummary::Fingerprint { pictures: Some(10), blank: 1, bars: true, sound_seconds: None },
             Step::Moderation => StepSummary::Moderation {

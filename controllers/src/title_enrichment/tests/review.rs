@@ -4,7 +4,8 @@ use showrunner_contracts::manifest::Withheld;
 use showrunner_contracts::step::Step;
 use showrunner_crds::common::condition;
 use showrunner_crds::title_enrichment::{
-    DeclaredRating, Phase, RatingSystem, ReviewAction, ReviewDecision, ReviewState, ReviewStep, StepState, TitleReason, TitleSpec,
+    DeclaredRating, Doubt, HoldRule, Phase, RatingSystem, ReviewAction, ReviewDecision, ReviewState, ReviewStep, StepState,
+    TitleReason, TitleSpec,
 };
 
 use super::world::{Script, World};
@@ -165,6 +166,23 @@ fn a_step_that_always_waits_is_held_and_without_rules_nothing_is() {
     });
     world.settle();
     assert_eq!(world.status.phase, Some(Phase::Published), "without rules nothing is held");
+}
+
+#[test]
+fn subtitles_in_another_language_than_is_spoken_are_held() {
+    let mut world = World::new(RATED);
+    world.edit(|spec| spec.title = None);
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::Published));
+    let subtitles = world.status.steps.iter_mut().find(|step| step.name == "subtitles").unwrap();
+    subtitles.doubts = vec![Doubt { rule: "LanguageMismatch".into(), message: "93 % sounds like de".into() }];
+    world.settle();
+    assert_eq!(published(&world, Step::Subtitles), (Some(Withheld::Held), false));
+    let message = &world.step("subtitles").review.as_ref().unwrap().message;
+    assert!(message.contains("93 % sounds like de (LanguageMismatch)"), "{message}");
+    world.edit(|spec| spec.review.hold = vec![HoldRule::RatingDiscrepancy]);
+    world.settle();
+    assert_eq!((world.status.phase, published(&world, Step::Subtitles)), (Some(Phase::Published), (None, true)));
 }
 
 #[test]
