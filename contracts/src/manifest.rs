@@ -153,7 +153,7 @@ pub enum StepSummary {
 pub struct HeardLanguage {
     /// BCP 47 primary language.
     pub language: String,
-    /// Its share of the speech, by how sure the model is of each window; more than half.
+    /// How much of the speech that is, each window counted by how sure the model is of it; more than half.
     pub percent: u8,
 }
 

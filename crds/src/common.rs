@@ -37,6 +37,12 @@ pub(crate) fn known_or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from
     })
 }
 
+/// Reads a list of words without those that this version does not know, for the same reason.
+pub(crate) fn known_only<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(from: D) -> Result<Vec<T>, D::Error> {
+    let words = Vec::<serde_json::Value>::deserialize(from)?;
+    Ok(words.into_iter().filter_map(|word| serde_json::from_value(word).ok()).collect())
+}
+
 /// Annotation whose every new value asks for a reconcile now, whatever the back-off says.
 pub const RECONCILE_AT: &str = "showrunner.dev/reconcile-at";
 

@@ -58,8 +58,10 @@ pub struct Transcript {
     pub language_probability: f32,
     /// Whether the language was detected rather than given.
     pub language_detected: bool,
-    /// What its windows sound like: samples by language, each by how sure the model is.
+    /// What the windows in which something was said sound like: samples by language, each by how sure the model is.
     pub sounds_like: BTreeMap<String, f64>,
+    /// Samples of those windows.
+    pub sounding: f64,
     /// What was said, in order.
     pub segments: Vec<Segment>,
     /// What was recognised and not believed.
@@ -80,9 +82,10 @@ impl Transcript {
 
     /// What more than half of the speech sounds like, and its share, where that is another language than it is written down in.
     pub fn heard_instead(&self) -> Option<(&str, f64)> {
-        let all: f64 = self.sounds_like.values().sum();
         let (language, most) = self.sounds_like.iter().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
-        (*language != self.language && *most > all / 2.0).then(|| (language.as_str(), most / all))
+        // Of all that was heard: a language that is likeliest everywhere and likely nowhere is none.
+        let share = most / self.sounding;
+        (*language != self.language && share > 0.5).then_some((language.as_str(), share))
     }
 
     /// All words as running text.

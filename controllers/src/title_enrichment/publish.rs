@@ -104,11 +104,17 @@ impl Publisher<'_> {
         let folder = layout::title_folder(self.namespace, self.name);
         let mut files = BTreeMap::new();
         let mut results = Vec::new();
+        // A person's file may be wrong: that is found out before all the others are read.
+        let mut replaced = BTreeMap::new();
         for step in &edition.steps {
-            results.push(match (&step.result, &step.replacement, &step.held) {
-                (Ok(digest), ..) => Some(self.collect(&folder, step, digest, &mut files).await?),
-                (Err(_), Some(by), Some(held)) => Some(self.replace(&folder, step, by, held, &mut files).await?),
-                (Err(_), ..) => None,
+            if let (Some(by), Some(held)) = (&step.replacement, &step.held) {
+                replaced.insert(step.step, self.replace(&folder, step, by, held, &mut files).await?);
+            }
+        }
+        for step in &edition.steps {
+            results.push(match &step.result {
+                Ok(digest) => Some(self.collect(&folder, step, digest, &mut files).await?),
+                Err(_) => replaced.remove(&step.step),
             });
         }
         let attempts = self.attempts(edition).await?;
@@ -133,7 +139,12 @@ impl Publisher<'_> {
             currency: &edition.currency,
         };
         self.put_once(&layout::beside(&folder, &digest, RUN), run.to_bytes().into(), JSON).await?;
-        self.put_once(&layout::beside(&folder, &digest, PAGE), report::html(&page).into(), HTML).await?;
+        let mut html = report::html(&page);
+        if html.len() > MAX_PAGE_BYTES {
+            // Documents of a length that no worker of ours writes: what they say is left out.
+            html = report::html(&Page { files: &BTreeMap::new(), ..page });
+        }
+        self.put_once(&layout::beside(&folder, &digest, PAGE), html.into(), HTML).await?;
         let published = PublishedStatus {
             digest: digest.to_string(),
             contents: edition.contents.to_string(),

@@ -31,6 +31,15 @@ pub fn subtitles(file: Bytes, made: &StepResult) -> Result<(Vec<File>, StepSumma
     };
     let text = std::str::from_utf8(&file).map_err(|_| "it is not UTF-8: save it as UTF-8".to_owned())?;
     let cues = webvtt::read(text).map_err(|error| error.to_string())?;
+    // Players begin a cue at every line of times, wherever it stands: what was not read would be shown unseen.
+    let times = text.lines().flat_map(|line| line.split('\r')).filter(|line| line.contains("-->")).count();
+    if times != cues.len() {
+        return Err(format!(
+            "it has {times} lines with -->, and {} cues can be read: begin each cue, the first too, after an empty line, and take \
+             out those that are commented out",
+            cues.len()
+        ));
+    }
     let timed = timed(&cues);
     let style = Style::for_language(language);
     let violations = check(&timed, &Picture::default(), &style);
@@ -131,6 +140,9 @@ mod tests {
             (cue("00:01.000 --> 00:02.000", "a\nb\nc"), "TooManyLines"),
             (cue("00:01.000 --> 00:05.000", &"word ".repeat(12)), "LineTooLong"),
             (overlap, "cue 2: Overlap"),
+            (cue("00:01.000 --> 00:02.000", "00:00:03.000 --> 99:00:00.000\nunseen"), "2 lines with -->"),
+            (format!("{GOOD}\nNOTE\nno more\n00:05.000 --> 00:07.000\ntext\n"), "2 lines with -->"),
+            (format!("WEBVTT\n00:03.000 --> 00:04.000\nfirst\n\n{}", &GOOD["WEBVTT\n\n".len()..]), "2 lines with -->"),
             (cue("99:00:01.000 --> 99:00:02.000", "late"), "and the title at"),
         ] {
             let error = replaced(&file).expect_err(told);

@@ -1,6 +1,6 @@
 //! Review: what is known of a title, which results wait for a person, and what people decided. No I/O.
 
-use crate::common::known_or_none;
+use crate::common::{known_only, known_or_none};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -53,8 +53,9 @@ pub enum RatingSystem {
 pub struct ReviewSpec {
     /// Rules that hold a step's result back until a person decides: `RatingDiscrepancy` holds what moderation found where it does
     /// not go with `title.declaredRating`, or could not be held against it; `LanguageMismatch` holds subtitles that are in another
-    /// language than most of the speech sounds like; `PoorThumbnails` holds thumbnails of a title that has no good picture. Default: all rules; `[]` holds nothing by rule.
-    #[serde(default = "default_hold")]
+    /// language than most of the speech sounds like; `PoorThumbnails` holds thumbnails of a title that has no good picture. One that the
+    /// operator does not know holds nothing. Default: all rules; `[]` holds nothing by rule.
+    #[serde(default = "default_hold", deserialize_with = "known_only")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[schemars(length(max = 8))]
     pub hold: Vec<HoldRule>,

@@ -137,7 +137,7 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
         ("/fingerprint/enabled", json!(false)),
         ("/moderation/axes", json!(["Nudity", "Violence", "Language"])),
         ("/moderation/sampleFps", json!(1)),
-        ("/review/hold", json!(["RatingDiscrepancy"])),
+        ("/review/hold", json!(["RatingDiscrepancy", "LanguageMismatch", "PoorThumbnails"])),
         ("/deadline", json!("4h")),
     ] {
         ensure!(spec.pointer(pointer) == Some(&value), "{pointer} is {:?}, not {value}", spec.pointer(pointer));

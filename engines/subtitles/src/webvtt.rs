@@ -36,6 +36,9 @@ fn unescape(line: &str) -> String {
     line.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&")
 }
 
+/// Most lines that are kept of a cue: far more than any style allows, so that what is cut off is seen to be too much.
+const MAX_LINES: usize = 8;
+
 /// A line without its tags: `<i>`, `<v Name>`, times. One that is not closed takes the rest of the line, as in players.
 fn untagged(line: &str) -> String {
     let mut parts = line.split('<');
@@ -69,7 +72,7 @@ pub fn read(file: &str) -> Result<Vec<MsCue>, ReadError> {
         if cues.len() == MAX_CUES {
             return Err(ReadError::TooLarge);
         }
-        cues.push(MsCue { start, end, lines: lines.map(|line| unescape(&untagged(line))).collect() });
+        cues.push(MsCue { start, end, lines: lines.take(MAX_LINES).map(|line| unescape(&untagged(line))).collect() });
     }
     Ok(cues)
 }

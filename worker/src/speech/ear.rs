@@ -32,8 +32,8 @@ pub(super) struct Heard {
     pub(super) dropped: Vec<Dropped>,
     /// How often the model ran.
     pub(super) passes: u32,
-    /// What the window sounds like, and how much that says: its samples, by how sure the model is.
-    pub(super) sounds_like: Option<(String, f64)>,
+    /// What the window sounds like, how sure the model is, and of how many samples.
+    pub(super) sounds_like: Option<(String, f32, usize)>,
 }
 
 impl Ear {
@@ -69,7 +69,7 @@ impl Ear {
             let seen = encoded.take().map_or_else(|| self.encode(rest), Ok)?;
             if heard.sounds_like.is_none() {
                 let (language, probability) = self.language_of(rest, &seen)?;
-                heard.sounds_like = Some((language, f64::from(probability) * rest.samples.len() as f64));
+                heard.sounds_like = Some((language, probability, rest.samples.len()));
             }
             let heard_to = self.pass(rest, &seen, language, &mut heard).map_err(|cause| failed(rest, cause))?;
             let Some(heard_to) = heard_to.filter(|&to| to >= LEAST_PROGRESS) else {

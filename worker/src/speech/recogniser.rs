@@ -204,8 +204,10 @@ impl Recogniser {
     fn gather(&mut self, heard: Result<Heard, SpeechError>) -> Result<(), SpeechError> {
         let heard = heard?;
         self.transcript.windows += heard.passes;
-        if let Some((language, weight)) = heard.sounds_like {
-            *self.transcript.sounds_like.entry(language).or_default() += weight;
+        // Music sounds like a language, too.
+        if let Some((language, probability, samples)) = heard.sounds_like.filter(|_| !heard.segments.is_empty()) {
+            *self.transcript.sounds_like.entry(language).or_default() += f64::from(probability) * samples as f64;
+            self.transcript.sounding += samples as f64;
         }
         self.transcript.segments.extend(heard.segments);
         self.transcript.dropped.extend(heard.dropped);

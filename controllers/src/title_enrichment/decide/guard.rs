@@ -194,7 +194,7 @@ impl<'a> Draft<'a> {
         let message =
             format!("Job {} was changed by somebody else ({what}): it is stopped, and another one follows", attempt.job);
         for step in steps {
-            step.message = Some(message.chars().take(harvest::MAX_STEP_MESSAGE).collect());
+            step.message = Some(harvest::cut(&message, harvest::MAX_STEP_MESSAGE));
         }
         if let Some(job) = job.filter(|job| job.can_run() && self.acts.is_empty()) {
             self.acts.push(Act::End { job: job.name.clone(), charge: Charge::Worst });

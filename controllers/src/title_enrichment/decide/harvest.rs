@@ -23,18 +23,18 @@ use super::review::Rated;
 use super::{Act, Answer, Committed, Decision, Draft, Need, SeenJob, Steps, Trouble, Verdict, failure, plan::is_newer};
 use crate::title_enrichment::layout;
 
-/// Longest message of a step in the status, characters.
+/// Longest message of a step in the status, bytes.
 pub(super) const MAX_STEP_MESSAGE: usize = 512;
-/// Longest settings of a step in the status, characters.
+/// Longest settings of a step in the status, bytes.
 const MAX_SETTINGS: usize = 512;
-/// Models of a step in the status, and the longest of their texts, characters.
+/// Models of a step in the status, and the longest of their texts, bytes.
 const MAX_MODELS: usize = 4;
 const MAX_MODEL: usize = 160;
 /// Attempts that the status remembers.
 const MAX_HISTORY: usize = 10;
-/// Longest short text in the status, characters.
+/// Longest short text in the status, bytes.
 const MAX_WORD: usize = 64;
-/// Longest doubt in the status, characters.
+/// Longest doubt in the status, bytes.
 const MAX_DOUBT: usize = 200;
 /// Longest folder in the status.
 const MAX_FOLDER: usize = 1024;
@@ -407,8 +407,9 @@ fn seconds(millis: u64) -> String {
     format!("{}.{}s", millis / 1000, millis % 1000 / 100)
 }
 
-fn cut(text: &str, characters: usize) -> String {
-    text.chars().take(characters).collect()
+/// As much of a text as has this many bytes: the status is bounded by what it takes in store and on its way.
+pub(super) fn cut(text: &str, bytes: usize) -> String {
+    text[..text.floor_char_boundary(bytes)].to_owned()
 }
 
 #[cfg(test)]
@@ -434,6 +435,6 @@ mod tests {
         assert_eq!(doubt(&thumbnails(true)).unwrap().rule, HoldRule::PoorThumbnails.to_string());
         assert_eq!((doubt(&subtitles(None)), doubt(&thumbnails(false))), (None, None));
         let hostile = doubt(&subtitles(Some(heard(&"\u{1b}[31m".repeat(100))))).unwrap().message;
-        assert!(hostile.chars().count() <= MAX_DOUBT && !hostile.contains('\u{1b}'), "{hostile}");
+        assert!(hostile.len() <= MAX_DOUBT && !hostile.contains('\u{1b}'), "{hostile}");
     }
 }

@@ -173,7 +173,7 @@ impl Draft<'_> {
                 };
                 if let Some(attempt) = &self.status.attempt {
                     for planned in self.planned.iter_mut().filter(|p| attempt.steps.contains(&p.status.name)) {
-                        planned.status.message = Some(message.chars().take(super::harvest::MAX_STEP_MESSAGE).collect());
+                        planned.status.message = Some(super::harvest::cut(&message, super::harvest::MAX_STEP_MESSAGE));
                     }
                 }
                 self.stop(&why.to_string());

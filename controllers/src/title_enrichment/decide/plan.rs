@@ -124,10 +124,6 @@ fn carry(
     match old.state {
         StepState::Failed if renewal.retry_failed => anew(),
         StepState::Running if renewal.in_hand => (Some(old_key), old.clone()),
-        // An older operator has forgotten what the result said: it is there still, and found by its key.
-        StepState::Done if is_current && step == Step::Moderation && old.axes.is_empty() => {
-            (Some(old_key), StepStatus { state: StepState::Waiting, ..old.clone() })
-        }
         StepState::Done | StepState::Skipped | StepState::Failed => (Some(old_key), old.clone()),
         StepState::Waiting | StepState::Running if is_current => {
             (Some(old_key), StepStatus { state: StepState::Waiting, ..old.clone() })

@@ -10,10 +10,10 @@ use showrunner_crds::title_enrichment::{
 use showrunner_kit::conditions::{Truth, clean};
 use showrunner_moderation::{HOUSE_TABLE, Rating, gaps};
 
-use super::{Draft, Replacement};
+use super::{Draft, Replacement, harvest};
 use crate::title_enrichment::validate::{Review, Wish};
 
-/// Longest message of a review.
+/// Longest message of a review, bytes.
 const MAX_MESSAGE: usize = 512;
 
 /// Longest reason in the message of a title.
@@ -117,17 +117,21 @@ impl Draft<'_> {
         }
     }
 
-    /// What a step made of a result that is held back would show it: it is held, too, unless a person accepted it for itself.
+    /// What a step made of a result that is held back would show it, and what it made of one that was replaced is wrong for what
+    /// took its place: it is held, too, unless a person accepted it for itself.
     fn hold_readers(&self, found: &mut [Option<Reviewed>]) {
         for at in 0..found.len() {
             let planned = &self.planned[at];
-            let held = self.planned.iter().zip(found.iter()).find(|(other, review)| {
-                let held_back =
-                    review.as_ref().is_some_and(|review| matches!(review.state, ReviewState::Held | ReviewState::Rejected));
-                held_back && planned.params.needs().contains(&other.step())
+            let made_of = self.planned.iter().zip(found.iter()).find_map(|(other, review)| {
+                let why = match review.as_ref()?.state {
+                    ReviewState::Accepted => return None,
+                    ReviewState::Replaced => "a person has replaced",
+                    ReviewState::Held | ReviewState::Rejected => "is held back",
+                };
+                planned.params.needs().contains(&other.step()).then(|| format!("it is made of {}, which {why}", other.step()))
             });
-            if let (Some((other, _)), None, StepState::Done) = (held, &found[at], planned.status.state) {
-                found[at] = Some(Reviewed::held(format!("it is made of {}, which is held back", other.step())));
+            if let (Some(why), None, StepState::Done) = (made_of, &found[at], planned.status.state) {
+                found[at] = Some(Reviewed::held(why));
             }
         }
     }
@@ -152,10 +156,10 @@ impl Draft<'_> {
 
     /// How the title stands to its declared rating.
     pub(super) fn rated(&self) -> Rated {
-        if self.planned.is_empty() {
+        let rating = self.input.wish.ok().and_then(|wish| wish.rating);
+        if self.planned.is_empty() && (rating.is_some() || self.input.wish.is_err()) {
             return Rated::AsBefore;
         }
-        let rating = self.input.wish.ok().and_then(|wish| wish.rating);
         let moderation = self.planned.iter().find(|planned| planned.step() == Step::Moderation);
         let (Some(rating), Some(moderation)) = (rating, moderation) else { return Rated::NotAsked };
         if moderation.status.state == StepState::Done {
@@ -215,7 +219,7 @@ pub(super) fn replacement(step: Step, status: &StepStatus, wish: &Wish) -> Optio
 }
 
 fn cut(text: &str) -> String {
-    clean(text).chars().take(MAX_MESSAGE).collect()
+    harvest::cut(&clean(text), MAX_MESSAGE)
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{Digest, Document as _, step::Step};
-use showrunner_crds::title_enrichment::{Phase, StepState};
+use showrunner_crds::title_enrichment::{AxisStatus, Doubt, Phase, ReviewState, ReviewStatus, StepState};
 use showrunner_kit::Next;
 use showrunner_kit::conditions::{self, Truth, Want};
 use showrunner_kit::drain::OPERATOR_UNINSTALLED;
@@ -491,11 +492,29 @@ fn the_status_is_bounded() {
     world.scripts = vec![Script::Fails(Step::iter().collect(), long); 30];
     world.settle();
     assert_eq!((world.names.len(), world.status.history.len()), (11, 10));
+    let text = |bytes: usize| "x".repeat(bytes);
     for step in &mut world.status.steps {
-        step.message = Some("\u{10ffff}".repeat(512));
-        step.settings = Some("\u{10ffff}".repeat(512));
+        (step.state, step.message, step.settings) = (StepState::Done, Some(text(512)), Some(text(512)));
+        (step.result, step.folder) = (Some(text(71)), Some(text(1024)));
+        step.models = vec![text(160); 4];
+        step.doubts = vec![Doubt { rule: text(32), message: text(200) }];
+        step.review = Some(ReviewStatus {
+            state: ReviewState::Replaced,
+            message: text(512),
+            replacement: Some(text(71)),
+            since: Time(world.now),
+        });
+        let axis = AxisStatus {
+            axis: text(16),
+            level: None,
+            unsupported: Some(text(32)),
+            strongest_at: Some(text(32)),
+            moments: i32::MAX,
+        };
+        step.axes = vec![axis; 3];
     }
-    assert!(serde_json::to_vec(&world.status).unwrap().len() <= 32 * 1024);
+    let bytes = serde_json::to_vec(&world.status).unwrap().len();
+    assert!(bytes <= 32 * 1024, "{bytes}");
 }
 
 #[test]
