@@ -79,6 +79,11 @@ impl Draft<'_> {
         let found = match &self.input.seen.results {
             _ if keys.is_empty() => std::collections::BTreeMap::new(),
             Answer::NotAsked => return Some(Decision::Need(Need::Results { store, keys })),
+            // The store that is named now does not exist, and would never answer: a Job that is to end is let go all the same. What it
+            // committed elsewhere is found by its key where that is wanted again.
+            Answer::Trouble(trouble) if trouble.reason == TitleReason::StoreUnknown && attempt.ending.is_some() => {
+                std::collections::BTreeMap::new()
+            }
             Answer::Trouble(trouble) => return Some(self.harvest_later(job.as_ref(), trouble)),
             Answer::Got(found) => found.clone(),
         };

@@ -482,6 +482,23 @@ fn a_store_that_is_away_stops_nothing_for_good() {
     assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 1));
 }
 
+#[test]
+fn an_attempt_is_let_go_when_the_spec_names_a_store_that_there_is_not() {
+    let mut world = World::new(SHOTS);
+    world.scripts = vec![Script::Hangs];
+    for _ in 0..4 {
+        world.reconcile().unwrap();
+    }
+    assert!(world.status.attempt.is_some() && world.jobs.values().any(|job| job.held));
+    let before = world.spec.source.store.clone();
+    world.edit(|spec| spec.source.store = "nowhere".into());
+    world.settle();
+    assert!(world.status.attempt.is_none() && world.jobs.values().all(|job| !job.held), "nobody has to come for that");
+    world.edit(|spec| spec.source.store = before);
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::Published));
+}
+
 /// Law 9, at the worst.
 #[test]
 fn the_status_is_bounded() {

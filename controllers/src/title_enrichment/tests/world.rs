@@ -379,19 +379,22 @@ impl World {
         let trouble =
             |reason: TitleReason| Trouble { reason, message: format!("{reason}"), retry_at: self.now + Duration::from_secs(30) };
         let down = self.store_down.then(|| trouble(TitleReason::StoreUnavailable));
+        // There is no store of this name.
+        let down_or_unknown =
+            |store: &str| down.clone().or_else(|| (store == "nowhere").then(|| trouble(TitleReason::StoreUnknown)));
         match need {
             Need::Source { store, path } => {
-                seen.source = match (down, &self.source) {
+                seen.source = match (down_or_unknown(&store), &self.source) {
                     (Some(trouble), _) => Answer::Trouble(trouble),
                     (None, Ok(source)) => Answer::Got(SourceStatus { store, path, ..source.clone() }),
                     (None, Err(reason)) => Answer::Trouble(trouble(*reason)),
                 };
             }
-            Need::Results { keys, .. } => {
+            Need::Results { store, keys } => {
                 let found = keys
                     .iter()
                     .map(|(step, key)| (key.clone(), self.results.get(key).map(|bytes| check_result(bytes, *step, key, ROOT))));
-                seen.results = down.map_or_else(|| Answer::Got(found.collect()), Answer::Trouble);
+                seen.results = down_or_unknown(&store).map_or_else(|| Answer::Got(found.collect()), Answer::Trouble);
             }
             Need::Report { folder, digest, .. } => {
                 let report = match self.reports.get(&folder) {
