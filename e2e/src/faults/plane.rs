@@ -18,6 +18,10 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -288,10 +292,15 @@ fn certificates(at: &Path, port: u16) -> Result<()> {
     Ok(())
 }
 
-/// Ports that nobody listens at now.
+/// Ports that nobody listens at now, and that no connection is given by chance: those are from 32768 on, and one that a process
+/// listens at could be taken while it is started anew. No port is given twice by one process before all were.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let listeners: Vec<TcpListener> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
-    let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<std::io::Result<Vec<u16>>>()?;
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 10_000;
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id().wrapping_mul(97)));
+    let next = || (FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) as u16;
+    let free = (0..COUNT).map(|_| next()).filter(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok());
+    let ports: Vec<u16> = free.take(N).collect();
     ports.try_into().map_err(|_| anyhow::anyhow!("failed to find free ports"))
 }
 
