@@ -142,12 +142,20 @@ impl Case {
 
     /// Takes our finalizer off every pod; with the Job's own gone too, nothing keeps what was deleted.
     pub(crate) async fn release(&self) -> Result<()> {
-        for pod in self.pods().list(&ListParams::default()).await? {
+        const CONFLICT: u16 = 409;
+        let began = std::time::Instant::now();
+        loop {
+            let mut pods = self.pods().list(&ListParams::default()).await?.items;
+            pods.retain(|pod| pod.finalizers().iter().any(|name| name == FINALIZER));
+            let Some(pod) = pods.first() else { return Ok(()) };
             let rest: Vec<_> = pod.finalizers().iter().filter(|name| *name != FINALIZER).collect();
             let patch = json!({"metadata": {"finalizers": rest, "resourceVersion": pod.resource_version()}});
-            self.pods().patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
+            match self.pods().patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
+                // The node wrote first: it has something to say of a pod that is ending, and then no more.
+                Err(kube::Error::Api(status)) if status.code == CONFLICT && began.elapsed() < LIMIT => {}
+                patched => drop(patched?),
+            }
         }
-        Ok(())
     }
 
     /// Waits until there is no pod of this UID any more.

@@ -10,7 +10,14 @@ use kube::{Api, ResourceExt as _, api::PostParams};
 use libtest_mimic::Trial;
 use serde_json::json;
 use showrunner_e2e::titles::Namespaced;
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Time between two looks at processes.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) fn peaceful(bed: &Arc<Bed>) -> Vec<Trial> {
     vec![trial(bed, "what_it_does_not_do_is_refused_and_named", refused)]
@@ -60,7 +67,12 @@ fn processes(pod: &Pod) -> Result<Vec<PathBuf>> {
 async fn restarted(bed: Arc<Bed>) -> Result<()> {
     let case = bed.job("restarted", &["hold", "ignore"], &[]).await?;
     let pod = case.running().await?;
-    ensure!(processes(&pod)?.len() == 1, "{:?}", processes(&pod)?);
+    // While its program is loaded, the kernel shows nothing of its variables.
+    let began = Instant::now();
+    while processes(&pod)?.len() != 1 {
+        ensure!(began.elapsed() < LIMIT, "it runs, and {:?} bear its mark", processes(&pod)?);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
     bed.cluster.script("node", &["stop"])?;
     ensure!(processes(&pod)?.is_empty(), "it outlived its node: {:?}", processes(&pod)?);
     bed.cluster.script("node", &["start"])?;
