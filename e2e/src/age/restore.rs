@@ -13,14 +13,27 @@ use crate::faults::{
 };
 use anyhow::{Context as _, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
-/// Applies definitions as an upgrade of their chart does, and waits until they are served.
+/// How long the API server may go on with watches of a definition that has changed.
+const ENDED_WITHIN: Duration = Duration::from_secs(90);
+
+/// Applies definitions as an upgrade of their chart does, and waits until they are served. Watches of a kind end when its definition
+/// changes, and what is written before they are opened again would be missed.
 pub async fn define(means: &Means, definitions: &[Value]) -> Result<()> {
     for definition in definitions {
-        apply(&means.client, definition).await?;
+        let kind = definition["spec"]["names"]["plural"].as_str().context("a definition has a plural")?;
+        let reopened = means.history.reopened(kind);
+        let api: Api<CustomResourceDefinition> = Api::all(means.client.clone());
+        let before = api.get_opt(definition["metadata"]["name"].as_str().context("a definition has a name")?).await?;
+        let after = apply(&means.client, definition).await?;
         served(&means.client, definition).await?;
+        if means.history.kind(kind).is_some() && before.is_some_and(|before| before.metadata.generation != after) {
+            means.history.reopens(kind, reopened, ENDED_WITHIN).await?;
+        }
     }
     Ok(())
 }

@@ -77,6 +77,8 @@ struct Shared {
     kinds: Vec<ApiResource>,
     versions: Mutex<HashMap<String, Vec<Version>>>,
     failed: Mutex<Option<String>>,
+    /// How often each kind's watch was opened again.
+    reopened: Mutex<HashMap<String, u32>>,
     grown: watch::Sender<()>,
 }
 
@@ -124,8 +126,14 @@ impl History {
             let kind = GroupVersionKind::gvk(OUR_GROUP, &version.name, &definition.spec.names.kind);
             kinds.push(ApiResource::from_gvk_with_plural(&kind, &definition.spec.names.plural));
         }
-        let shared =
-            Shared { client, kinds, versions: Mutex::default(), failed: Mutex::default(), grown: watch::Sender::new(()) };
+        let shared = Shared {
+            client,
+            kinds,
+            versions: Mutex::default(),
+            failed: Mutex::default(),
+            reopened: Mutex::default(),
+            grown: watch::Sender::new(()),
+        };
         let history = Self(Arc::new(shared));
         let mut tasks = JoinSet::new();
         for kind in history.0.kinds.clone() {
@@ -176,6 +184,8 @@ impl History {
                 }
                 from = self.unchanged_since(&api, resource, &from).await?;
             };
+            *self.0.reopened.lock().unwrap_or_else(PoisonError::into_inner).entry(resource.to_owned()).or_default() += 1;
+            self.0.grown.send_replace(());
         }
     }
 
@@ -201,6 +211,17 @@ impl History {
     /// A watched kind, by its plural.
     pub fn kind(&self, resource: &str) -> Option<ApiResource> {
         self.0.kinds.iter().find(|kind| kind.plural == resource).cloned()
+    }
+
+    /// How often a kind's watch was opened again.
+    pub fn reopened(&self, resource: &str) -> u32 {
+        self.0.reopened.lock().unwrap_or_else(PoisonError::into_inner).get(resource).copied().unwrap_or_default()
+    }
+
+    /// Waits until a kind's watch was opened again more often than so many times.
+    pub async fn reopens(&self, resource: &str, times: u32, limit: Duration) -> Result<()> {
+        let more = |_: &World| (self.reopened(resource) > times).then_some(());
+        self.until("", &format!("the watch of {resource} is opened again"), limit, more).await
     }
 
     /// All versions in a namespace, in the order in which they were stored.

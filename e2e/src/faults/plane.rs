@@ -341,7 +341,9 @@ pub async fn served(client: &Client, definition: &Value) -> Result<()> {
 }
 
 /// Applies an object with the administrator's rights.
-pub async fn apply(client: &Client, object: &Value) -> Result<()> {
+///
+/// Gives its generation.
+pub async fn apply(client: &Client, object: &Value) -> Result<Option<i64>> {
     let types: TypeMeta = serde_json::from_value(object.clone())?;
     let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);
     let name = object["metadata"]["name"].as_str().context("an object of the installation has no name")?;
@@ -350,6 +352,6 @@ pub async fn apply(client: &Client, object: &Value) -> Result<()> {
         None => Api::all_with(client.clone(), &resource),
     };
     let params = PatchParams::apply("sweep").force();
-    api.patch(name, &params, &Patch::Apply(object)).await.with_context(|| format!("failed to apply {} {name}", types.kind))?;
-    Ok(())
+    let patched = api.patch(name, &params, &Patch::Apply(object)).await;
+    Ok(patched.with_context(|| format!("failed to apply {} {name}", types.kind))?.metadata.generation)
 }
