@@ -1,8 +1,9 @@
 //! The documents that steps publish beside pictures and subtitle files. No I/O.
 
 use crate::{
+    catalogue::TitleName,
     document,
-    manifest::Unsupported,
+    manifest::{Relation, Unsupported},
     result::Reason,
     step::Axis,
     time::{Span, TimeBase},
@@ -305,3 +306,84 @@ pub enum SoundPrint {
 
 /// Most moments of a strip.
 pub const MAX_STRIP: usize = 200;
+
+/// `duplicates.json`: which titles of the catalogue the title shares something with, of those that entered it before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DuplicatesDocument {
+    /// `showrunner.dev/duplicates/v1`.
+    pub schema: String,
+    /// Name of the method.
+    pub algorithm: String,
+    /// Version of the prints that were compared.
+    pub file_version: u16,
+    /// The title's own place in the catalogue; all before it were looked through.
+    pub position: u32,
+    /// How long the title is by its print, seconds, three decimals.
+    pub seconds: f64,
+    /// The closest first, at most [`MAX_MATCHES`].
+    pub matches: Vec<TitleMatch>,
+}
+document!(DuplicatesDocument, "showrunner.dev/duplicates/v1");
+
+/// Most titles that a title is said to share something with.
+pub const MAX_MATCHES: usize = 48;
+/// Most parts of one title that are told.
+pub const MAX_SEGMENTS: usize = 64;
+
+/// A title that shares something with this one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TitleMatch {
+    /// Which.
+    pub title: TitleName,
+    /// Its place in the catalogue.
+    pub position: u32,
+    /// How long it is by its print, seconds, three decimals.
+    pub seconds: f64,
+    /// What this title is to it.
+    pub relation: Relation,
+    /// Where in the other title this one would begin, seconds, three decimals.
+    pub offset: f64,
+    /// Seconds of the other title to one of this, three decimals.
+    pub speed: f64,
+    /// Share of this title that is in the other, 0 to 1, three decimals; what is blank or silent does not count.
+    pub of_this: f64,
+    /// Share of the other title.
+    pub of_other: f64,
+    /// How much all of it says: about the number of different pictures, or of seconds of sound, that agree well.
+    pub weight: f64,
+    /// The parts they share, by their place in this title, pictures first; at most [`MAX_SEGMENTS`].
+    pub segments: Vec<MatchedSegment>,
+}
+
+/// A part that two titles share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MatchedSegment {
+    /// What it was found by.
+    pub by: Sense,
+    /// Where it lies in this title.
+    pub this: Seconds,
+    /// Where it lies in the other.
+    pub other: Seconds,
+}
+
+/// What a shared part was found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Sense {
+    /// Pictures.
+    Picture,
+    /// Sound.
+    Sound,
+}
+
+/// From one moment up to another, seconds, three decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Seconds {
+    /// First moment.
+    pub start: f64,
+    /// First moment after it.
+    pub end: f64,
+}

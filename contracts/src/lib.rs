@@ -8,6 +8,7 @@
 //! committed, and passes over what it does not know. The published schemas are closed all the same: they say what is written.
 #![forbid(unsafe_code)]
 
+pub mod catalogue;
 mod digest;
 pub mod documents;
 pub mod lock;

@@ -144,6 +144,104 @@ pub enum StepSummary {
         /// Sound in it, seconds; absent where the title has no sound.
         sound_seconds: Option<u32>,
     },
+    /// Copies in the catalogue.
+    #[serde(rename_all = "camelCase")]
+    Duplicates {
+        /// Places of the catalogue that were looked through.
+        searched: u32,
+        /// How many titles it shares something with.
+        matches: u32,
+        /// The closest, at most [`MAX_CLOSEST`].
+        closest: Vec<MatchSummary>,
+    },
+}
+
+impl StepSummary {
+    /// The step these are figures of.
+    pub const fn step(&self) -> Step {
+        match self {
+            Self::Shots { .. } => Step::Shots,
+            Self::Thumbnails { .. } => Step::Thumbnails,
+            Self::Subtitles { .. } => Step::Subtitles,
+            Self::Chapters { .. } => Step::Chapters,
+            Self::Moderation { .. } => Step::Moderation,
+            Self::Fingerprint { .. } => Step::Fingerprint,
+            Self::Duplicates { .. } => Step::Duplicates,
+        }
+    }
+}
+
+/// Most titles that a summary names.
+pub const MAX_CLOSEST: usize = 4;
+
+/// A title that shares something with this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct MatchSummary {
+    /// Namespace and name, as `namespace/name`.
+    pub title: String,
+    /// What this title is to it.
+    pub relation: Relation,
+    /// How much of this title is in the other, percent.
+    pub of_this: u8,
+    /// How much of the other is in this one, percent.
+    pub of_other: u8,
+    /// Where in the other title this one would begin, milliseconds; negative where it begins before.
+    pub offset_ms: i64,
+}
+
+/// What a title is to another, from the closest down.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::EnumIter,
+    strum::IntoStaticStr,
+)]
+pub enum Relation {
+    /// The same pictures and samples.
+    Exact,
+    /// The whole of it, coded again, scaled, cropped, framed or played faster.
+    ReEncode,
+    /// The whole picture with another sound.
+    Dub,
+    /// Parts taken out, put in or moved.
+    AlternateCut,
+    /// Its sound under other pictures.
+    AudioOnlyReuse,
+    /// A trailer of it, or an excerpt.
+    TrailerOf,
+    /// It has a trailer or an excerpt in the other title.
+    HasTrailer,
+    /// They begin alike, and are different titles.
+    SharedIntro,
+    /// They begin with the same company's sign.
+    SharedIdent,
+    /// They end alike.
+    SharedCredits,
+    /// They share another part.
+    SharedSegment,
+}
+
+impl Relation {
+    /// Whether one of the two is enough: nine tenths of both are the same.
+    pub const fn is_copy(self) -> bool {
+        matches!(self, Self::Exact | Self::ReEncode)
+    }
+
+    /// Whether they are versions of one title, which may both be wanted.
+    pub const fn is_version(self) -> bool {
+        matches!(self, Self::Dub | Self::AlternateCut)
+    }
 }
 
 /// A language that speech sounds like.

@@ -28,6 +28,9 @@ pub struct StepResult {
     pub media: MediaSummary,
     /// Files, in the order of the step's slots.
     pub outputs: Vec<Output>,
+    /// Files that other steps read, and that are never published ([`Step::keeps`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Output>,
     /// The few figures that status shows.
     pub summary: StepSummary,
     /// Models used.
@@ -132,6 +135,8 @@ pub enum Reason {
     NoSpeech,
     /// The speech is in a language the model does not serve.
     LanguageUnsupported,
+    /// The source does not have the sound track that is asked for.
+    SoundTrackMissing,
     /// The source has no bytes.
     SourceEmpty,
     /// The source is not a media file of an accepted container.

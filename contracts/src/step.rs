@@ -32,6 +32,8 @@ pub enum Step {
     Moderation,
     /// What copies of the title are found by.
     Fingerprint,
+    /// Which titles of the catalogue it is a copy of.
+    Duplicates,
 }
 
 impl Step {
@@ -51,6 +53,7 @@ impl Step {
             Self::Moderation => 1,
             // Prints of the engine's `file::VERSION` 1: who raises that raises this.
             Self::Fingerprint => 1,
+            Self::Duplicates => 1,
         }
     }
 
@@ -58,7 +61,7 @@ impl Step {
     pub const fn sees(self) -> bool {
         match self {
             Self::Shots | Self::Thumbnails | Self::Chapters | Self::Moderation | Self::Fingerprint => true,
-            Self::Subtitles => false,
+            Self::Subtitles | Self::Duplicates => false,
         }
     }
 
@@ -66,7 +69,20 @@ impl Step {
     pub const fn hears(self) -> bool {
         match self {
             Self::Subtitles | Self::Chapters | Self::Fingerprint => true,
-            Self::Shots | Self::Thumbnails | Self::Moderation => false,
+            Self::Shots | Self::Thumbnails | Self::Moderation | Self::Duplicates => false,
+        }
+    }
+
+    /// Whether the step needs the source at all: what only reads other steps' results does not.
+    pub const fn reads_source(self) -> bool {
+        self.sees() || self.hears()
+    }
+
+    /// Whether models may have a part in it.
+    pub const fn uses_models(self) -> bool {
+        match self {
+            Self::Thumbnails | Self::Subtitles | Self::Moderation => true,
+            Self::Shots | Self::Chapters | Self::Fingerprint | Self::Duplicates => false,
         }
     }
 
@@ -84,10 +100,21 @@ impl Step {
                 vec!["chapters.vtt".into(), "chapters.hls.json".into(), "chapters.ffmeta".into(), "chapters.json".into()]
             }
             Self::Moderation => vec!["moderation.json".into()],
-            Self::Fingerprint => vec!["fingerprint.srfp".into(), "fingerprint.json".into()],
+            Self::Fingerprint => vec![PRINT.into(), QUERY.into(), "fingerprint.json".into()],
+            Self::Duplicates => vec!["duplicates.json".into()],
         }
     }
+
+    /// Whether a file of the step is there for other steps only: it is never published.
+    pub fn keeps(self, name: &str) -> bool {
+        self == Self::Fingerprint && name == QUERY
+    }
 }
+
+/// The print that copies of a title are found by.
+pub const PRINT: &str = "fingerprint.srfp";
+/// What a title is looked up with: its print as it may have been cropped, mirrored or played faster.
+pub const QUERY: &str = "fingerprint.srfq";
 
 /// Most thumbnails a title is given.
 pub const MAX_PICKS: usize = 8;
@@ -122,9 +149,17 @@ pub enum StepParams {
         language: Option<String>,
         /// Reading speed the cues are shaped for, characters a second.
         max_chars_per_second: u8,
+        /// Which sound track is listened to, from 1; absent: the title's own, in the language if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        track: Option<u8>,
     },
-    /// Nothing to choose yet.
-    Chapters {},
+    /// Chapters.
+    #[serde(rename_all = "camelCase")]
+    Chapters {
+        /// Which sound track is listened to, from 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        track: Option<u8>,
+    },
     /// Moderation.
     #[serde(rename_all = "camelCase")]
     Moderation {
@@ -133,8 +168,18 @@ pub enum StepParams {
         /// Pictures looked at a second, 1 to [`MAX_SAMPLE_FPS`].
         sample_fps: u8,
     },
+    /// The print.
+    #[serde(rename_all = "camelCase")]
+    Fingerprint {
+        /// Whether the title is to be looked up by it: then [`QUERY`] is made, too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        query: bool,
+        /// Which sound track is listened to, from 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        track: Option<u8>,
+    },
     /// Nothing to choose yet.
-    Fingerprint {},
+    Duplicates {},
 }
 
 /// Most pictures a second that moderation looks at.
@@ -173,19 +218,48 @@ impl StepParams {
             Self::Shots {} => Step::Shots,
             Self::Thumbnails { .. } => Step::Thumbnails,
             Self::Subtitles { .. } => Step::Subtitles,
-            Self::Chapters {} => Step::Chapters,
+            Self::Chapters { .. } => Step::Chapters,
             Self::Moderation { .. } => Step::Moderation,
-            Self::Fingerprint {} => Step::Fingerprint,
+            Self::Fingerprint { .. } => Step::Fingerprint,
+            Self::Duplicates {} => Step::Duplicates,
         }
     }
 
     /// Steps whose results this one reads.
     pub fn needs(&self) -> &'static [Step] {
         match self {
-            Self::Thumbnails { .. } | Self::Chapters {} => &[Step::Shots],
+            Self::Thumbnails { .. } | Self::Chapters { .. } => &[Step::Shots],
             Self::Moderation { axes, .. } if axes.contains(&Axis::Language) => &[Step::Subtitles],
-            Self::Shots {} | Self::Subtitles { .. } | Self::Moderation { .. } | Self::Fingerprint {} => &[],
+            Self::Duplicates {} => &[Step::Fingerprint],
+            Self::Shots {} | Self::Subtitles { .. } | Self::Moderation { .. } | Self::Fingerprint { .. } => &[],
         }
+    }
+
+    /// Which sound track a step that listens is to listen to, from 1; none where nobody has said so.
+    pub const fn track(&self) -> Option<u8> {
+        match self {
+            Self::Subtitles { track, .. } | Self::Chapters { track } | Self::Fingerprint { track, .. } => *track,
+            Self::Shots {} | Self::Thumbnails { .. } | Self::Moderation { .. } | Self::Duplicates {} => None,
+        }
+    }
+
+    /// Every file name that the step may write with these parameters, in the order they are written.
+    pub fn slots(&self) -> Vec<String> {
+        let mut slots = self.step().slots();
+        match self {
+            Self::Thumbnails { select, .. } => {
+                let unused: Vec<String> = (usize::from(*select)..MAX_PICKS).map(|n| format!("thumbnail-{n}.jpg")).collect();
+                slots.retain(|slot| !unused.contains(slot));
+            }
+            Self::Fingerprint { query: false, .. } => slots.retain(|slot| slot != QUERY),
+            Self::Shots {}
+            | Self::Subtitles { .. }
+            | Self::Chapters { .. }
+            | Self::Moderation { .. }
+            | Self::Fingerprint { query: true, .. }
+            | Self::Duplicates {} => {}
+        }
+        slots
     }
 
     /// Whether the step can be done although `needed`, which it reads, has nothing to do for the title: a title in which nobody
@@ -237,7 +311,8 @@ pub fn step_key(source: &SourceIdentity, params: &StepParams, models: &[ModelRef
     let recipe = match (step.sees(), step.hears()) {
         (true, true) => json!([PICTURE_RECIPE, SOUND_RECIPE]),
         (true, false) => json!(PICTURE_RECIPE),
-        (false, _) => json!(SOUND_RECIPE),
+        (false, true) => json!(SOUND_RECIPE),
+        (false, false) => json!([]),
     };
     Digest::of_json(&("showrunner.dev/step/v1", source, params, step.algorithm_version(), recipe, models, needs))
 }
@@ -282,9 +357,22 @@ mod tests {
             Digest::of_json(&("showrunner.dev/step/v1", source(), params, version, recipe, [(); 0], [(); 0]))
         };
         let both = json!([PICTURE_RECIPE, SOUND_RECIPE]);
-        assert_eq!(key(&StepParams::Fingerprint {}), by(&StepParams::Fingerprint {}, both));
+        let print = StepParams::Fingerprint { query: false, track: None };
+        assert_eq!(key(&print), by(&print, both));
         assert_eq!(key(&StepParams::Shots {}), by(&StepParams::Shots {}, json!(PICTURE_RECIPE)));
-        assert_ne!(key(&StepParams::Fingerprint {}), key(&StepParams::Chapters {}), "steps are told apart");
+        assert_eq!(key(&StepParams::Duplicates {}), by(&StepParams::Duplicates {}, json!([])));
+        assert_ne!(key(&print), key(&StepParams::Chapters { track: None }), "steps are told apart");
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_not_among_the_parameters() {
+        let words = |params: &StepParams| serde_json::to_string(params).expect("serialises");
+        let print = |query, track| words(&StepParams::Fingerprint { query, track });
+        assert_eq!([print(false, None), print(true, None)], [r#"{"fingerprint":{}}"#, r#"{"fingerprint":{"query":true}}"#]);
+        assert_eq!(print(false, Some(2)), r#"{"fingerprint":{"track":2}}"#);
+        assert_eq!(words(&StepParams::Chapters { track: None }), r#"{"chapters":{}}"#);
+        let subtitles = StepParams::Subtitles { language: None, max_chars_per_second: 20, track: None };
+        assert_eq!(words(&subtitles), r#"{"subtitles":{"language":null,"maxCharsPerSecond":20}}"#);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::{
     Digest, document,
+    manifest::MediaSummary,
     result::Reason,
     step::{ModelRef, Step, StepParams},
 };
@@ -31,6 +32,12 @@ pub struct WorkOrder {
     /// Steps that a step of this order reads, and that were found to have nothing to do for the title.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub skipped: BTreeMap<Step, Reason>,
+    /// What is known of the source already, for an order of which no step reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaSummary>,
+    /// Signed GET of the [`CatalogueView`](crate::catalogue::CatalogueView) that the step `duplicates` looks through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<String>,
     /// What may be written.
     pub grants: Grants,
     /// What the pod may use.

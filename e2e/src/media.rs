@@ -74,6 +74,33 @@ pub fn spoken_title(text: &str) -> Result<Vec<u8>> {
     ffmpeg("spoken.mp4", &[&["-i", &voice, "-filter_complex", graph], &video[..]].concat())
 }
 
+/// Twenty seconds of five patterns that move, and someone reading from `from` seconds on. Other numbers give other patterns.
+pub fn film(numbers: [u8; 5], from: u32) -> Result<Vec<u8>> {
+    let reading = artefacts()?.join("media/two_cities.wav");
+    let pattern = |(at, number): (usize, u8)| {
+        let (x, y) = (f64::from(number) * 0.13 - 1.7, f64::from(number % 7) * 0.11 + 0.02);
+        format!(
+            "mandelbrot=s=320x180:rate=24:start_x={x:.2}:start_y={y:.2}:start_scale=0.{}:end_pts=200,trim=duration=4,setpts=PTS-STARTPTS[p{at}];",
+            1 + number % 5
+        )
+    };
+    let graph: String = numbers.into_iter().enumerate().map(pattern).collect();
+    let graph = format!("{graph}[p0][p1][p2][p3][p4]concat=n=5,format=yuv420p[v]");
+    let (reading, from) = (reading.to_str().context("the artefacts' folder has an odd name")?.to_owned(), from.to_string());
+    let head = ["-ss", &from, "-i", &reading, "-filter_complex", &graph, "-map", "[v]", "-map", "0:a"];
+    ffmpeg("film.mp4", &[&head[..], &["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac", "-t", "20"]].concat())
+}
+
+/// A title coded again, with this done to its picture.
+pub fn copy_of(title: &[u8], picture: &str) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("title.mp4");
+    std::fs::write(&file, title)?;
+    let file = file.to_str().context("the temporary folder has an odd name")?.to_owned();
+    let codecs = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "30", "-c:a", "aac", "-b:a", "64k"];
+    ffmpeg("copy.mp4", &[&["-i", &file, "-vf", picture], &codecs[..]].concat())
+}
+
 /// Reads a file of the artefacts' media folder.
 pub fn clip(name: &str) -> Result<Vec<u8>> {
     let file: PathBuf = artefacts()?.join("media").join(Path::new(name));

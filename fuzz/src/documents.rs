@@ -3,7 +3,10 @@
 use serde_json::Value;
 use showrunner_contracts::{
     Digest, Document, MAX_DOCUMENT_BYTES,
-    documents::{ChaptersDocument, FingerprintDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
+    catalogue::{self, CatalogueView},
+    documents::{
+        ChaptersDocument, DuplicatesDocument, FingerprintDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument,
+    },
     manifest::{RunDocument, TitleManifest},
     progress::Progress,
     result::{Failure, StepResult, Termination, UnitResult},
@@ -18,6 +21,8 @@ use std::{fmt::Debug, time::Duration};
 const LONGEST: Duration = Duration::from_hours(720);
 /// Most that writing a document anew may add to each of its bytes: `\u0000` for one byte, and a missing `null` written out.
 const GROWTH: usize = 6;
+/// Length from which on a head of an entry is none, bytes.
+const LONGEST_HEAD: usize = 4 << 10;
 /// What optional fields add when they are written out.
 const SLACK: usize = 4096;
 
@@ -32,6 +37,8 @@ pub(crate) fn document(input: &[u8]) {
     same_again::<ThumbnailsDocument>(input);
     same_again::<ChaptersDocument>(input);
     same_again::<FingerprintDocument>(input);
+    same_again::<DuplicatesDocument>(input);
+    same_again::<CatalogueView>(input);
     if let Some(shots) = same_again::<ShotsDocument>(input) {
         is_base(shots.time_base);
     }
@@ -62,6 +69,20 @@ fn same_again<D: Document + PartialEq + Debug>(input: &[u8]) -> Option<D> {
 
 fn is_base(base: TimeBase) {
     assert!(base.num >= 1 && base.den >= 1, "{base:?} is no time base");
+}
+
+/// A place of the catalogue: it has the print that it names, or none, and comes back the same.
+pub(crate) fn entry(input: &[u8]) {
+    let (entry, print) = match catalogue::read(input) {
+        Ok(read) => read,
+        Err(error) => return assert!(error.to_string().len() <= 2048, "an error is no place for an entry"),
+    };
+    assert_eq!(entry.print, (!print.is_empty() || entry.print.is_some()).then(|| Digest::of(print)));
+    // With what was left out written down, a head may be longer than a head may be.
+    if entry.to_bytes().len() < LONGEST_HEAD {
+        let again = catalogue::write(&entry, print);
+        assert_eq!(catalogue::read(&again).expect("what we write we read"), (entry, print));
+    }
 }
 
 /// The last words of a pod.
@@ -107,7 +128,7 @@ pub(crate) fn title_spec(input: &[u8]) {
     for time in [wish.start, wish.run, wish.deadline] {
         assert!(!time.is_zero() && time <= LONGEST, "{time:?}");
     }
-    assert!(!wish.steps.is_empty() && wish.steps.len() <= 6);
+    assert!(!wish.steps.is_empty() && wish.steps.len() <= 7);
     let steps: Vec<_> = wish.steps.iter().map(|wished| wished.params.step()).collect();
     for (index, step) in steps.iter().enumerate() {
         let needs = wish.steps[index].params.needs();

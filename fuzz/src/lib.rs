@@ -28,7 +28,7 @@ pub struct Target {
 }
 
 /// Every reader that is a library of its own or part of one. Names are those of `fuzz/libfuzzer/fuzz_targets/`.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 19] = [
     Target { name: "document", run: documents::document },
     Target { name: "termination", run: documents::termination },
     Target { name: "step_result", run: documents::step_result },
@@ -46,6 +46,8 @@ pub const TARGETS: [Target; 17] = [
     Target { name: "word", run: words::word },
     Target { name: "print", run: prints::print },
     Target { name: "index", run: prints::index },
+    Target { name: "query", run: prints::query },
+    Target { name: "entry", run: documents::entry },
 ];
 
 /// Hands an input to the reader of this name.

@@ -1,10 +1,11 @@
-//! Prints and parts of an index, as bytes that anybody may have written. No I/O.
+//! Prints, queries and parts of an index, as bytes that anybody may have written. No I/O.
 
 use std::sync::LazyLock;
 
 use showrunner_fingerprint::{
     Code, Look, Print, Query, Seen, compare, file,
     index::{self, Part, Probes},
+    query_file,
 };
 use showrunner_pdq::Hash;
 
@@ -23,16 +24,39 @@ pub(crate) fn print(input: &[u8]) {
     let mut short = print;
     short.frames.truncate(MOST);
     short.sound.truncate(MOST);
-    let query = query(&short);
+    let query = as_it_is(&short);
     for other in [&short, &*TITLE] {
-        if let Some(found) = compare(&query, other) {
-            assert!((0.0..=1.0).contains(&found.of_query) && (0.0..=1.0).contains(&found.of_other), "{found:?}");
-            for one in &found.segments {
-                assert!(one.query.start <= one.query.end && one.other.start <= one.other.end, "{one:?}");
-                assert!([one.speed, one.offset, one.weight].iter().all(|value| value.is_finite()), "{one:?}");
-            }
-        }
+        compared(&query, other);
     }
+}
+
+/// What a query shares with a title is told in numbers that make sense.
+fn compared(query: &Query, other: &Print) {
+    let Some(found) = compare(query, other) else { return };
+    assert!((0.0..=1.0).contains(&found.of_query) && (0.0..=1.0).contains(&found.of_other), "{found:?}");
+    assert!([found.speed, found.offset, found.weight].iter().all(|value| value.is_finite()), "{found:?}");
+    for one in &found.segments {
+        assert!(one.query.start <= one.query.end && one.other.start <= one.other.end, "{one:?}");
+        assert!([one.speed, one.offset, one.weight].iter().all(|value| value.is_finite()), "{one:?}");
+    }
+}
+
+/// What is no query is refused in a few words; what is one comes back byte by byte, and can be looked up and compared.
+pub(crate) fn query(input: &[u8]) {
+    let mut query = match query_file::read(input) {
+        Ok(query) => query,
+        Err(error) => return assert!(error.to_string().len() <= MAX_ERROR),
+    };
+    assert_eq!(query_file::write(&query), input, "a query has one form");
+    query.print.frames.truncate(MOST);
+    query.looks.iter_mut().for_each(|(_, codes)| codes.truncate(MOST));
+    query.sounds.iter_mut().for_each(|(_, items)| items.truncate(MOST));
+    for named in Probes::new(&query).search(&Part::new(&PART).expect("built here")) {
+        assert!(named.votes.is_finite(), "{named:?}");
+        assert!(named.looks.iter().all(|look| *look < query.looks.len()), "{named:?}");
+        assert!(named.sounds.iter().all(|sound| *sound < query.sounds.len()), "{named:?}");
+    }
+    compared(&query, &TITLE);
 }
 
 /// Changes a part, five bytes of input to a change (where, what), and cuts it: it is refused, or gives titles that it has.
@@ -53,7 +77,7 @@ pub(crate) fn index(input: &[u8]) {
                 .chunks_exact(8)
                 .map(|number| number.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
                 .collect();
-            for candidate in Probes::new(&query(&TITLE)).search(&part) {
+            for candidate in Probes::new(&as_it_is(&TITLE)).search(&part) {
                 assert!(numbers.contains(&candidate.title), "{candidate:?}");
                 assert!(candidate.votes.is_finite() && candidate.looks.len() <= 4 && candidate.sounds.len() <= 4);
             }
@@ -74,7 +98,7 @@ static TITLE: LazyLock<Print> = LazyLock::new(|| {
 
 static PART: LazyLock<Vec<u8>> = LazyLock::new(|| index::build(&[(7, &TITLE), (1 << 60, &Print::default())]));
 
-fn query(print: &Print) -> Query {
+fn as_it_is(print: &Print) -> Query {
     let codes = print.frames.iter().map(|seen| Code::of(&seen.hash)).collect();
     Query { print: print.clone(), looks: vec![(Look::PLAIN, codes)], sounds: vec![(1.0, print.sound.clone())] }
 }

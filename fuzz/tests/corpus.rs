@@ -1,7 +1,7 @@
 //! Every reader of `showrunner_fuzz` over its corpus and over seeded mutations of it. Reads the corpus.
 
 /// Texts that some reader looks for.
-const WORDS: [&str; 31] = [
+const WORDS: [&str; 33] = [
     "WEBVTT",
     "\n\n",
     " --> ",
@@ -33,6 +33,8 @@ const WORDS: [&str; 31] = [
     "{namespace}",
     "..",
     "SRFP\x01\0\0\0",
+    "SRFQ\x01\0",
+    "showrunner.dev/catalogue-entry/v1",
 ];
 
 macro_rules! readers {
@@ -55,5 +57,5 @@ macro_rules! readers {
 
 readers! {
     document termination step_result title_spec job message report settings store_answer store_path cues webvtt imsc timeline word
-    print index
+    print index query entry
 }

@@ -60,7 +60,7 @@ pub trait Sink: Sync {
 
 /// Keeps what a step made and commits it.
 pub fn commit(sink: &dyn Sink, order: &StepOrder, media: &MediaSummary, made: Made) -> Result<Digest, Failure> {
-    let slots = order.step.slots();
+    let slots = order.params.slots();
     if let Some(file) = made.files.iter().find(|file| !slots.contains(&file.name)) {
         return Err(internal(format_args!(
             "the step {} made {}, which it has no slot for; please report it",
@@ -70,19 +70,21 @@ pub fn commit(sink: &dyn Sink, order: &StepOrder, media: &MediaSummary, made: Ma
     for file in &made.files {
         sink.keep(file)?;
     }
-    let outputs = made.files.iter().map(|file| Output {
+    let output = |file: &StepFile| Output {
         name: file.name.clone(),
         media_type: file.media_type.to_owned(),
         sha256: Digest::of(&file.bytes),
         size_bytes: file.bytes.len() as u64,
-    });
+    };
+    let (kept, outputs) = made.files.iter().map(output).partition(|output| order.step.keeps(&output.name));
     let result = StepResult {
         schema: StepResult::SCHEMA.to_owned(),
         step: order.step,
         key: order.key.clone(),
         folder: sink.folder().to_owned(),
         media: media.clone(),
-        outputs: outputs.collect(),
+        outputs,
+        kept,
         summary: made.summary,
         models: order.models.clone(),
         settings: made.settings,

@@ -46,6 +46,9 @@ pub struct EnrichArguments {
     /// Language of the speech, such as `en`; detected when left out.
     #[arg(long)]
     pub language: Option<String>,
+    /// Which sound track to listen to, from 1.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..))]
+    pub audio_track: Option<u8>,
     /// Speech model.
     #[arg(long, default_value = "whisper-base")]
     pub speech_model: String,
@@ -75,9 +78,11 @@ pub struct EnrichArguments {
     pub allow_unconfined_tools: bool,
 }
 
+/// A step of one file alone: what needs others to compare it with is not offered.
 fn step(name: &str) -> Result<Step, String> {
-    let known = || Step::iter().map(|step| step.to_string()).collect::<Vec<_>>().join(", ");
-    Step::iter().find(|step| step.to_string() == name).ok_or_else(|| format!("there is no such step; there are {}", known()))
+    let offered = || Step::iter().filter(|step| step.reads_source());
+    let known = || offered().map(|step| step.to_string()).collect::<Vec<_>>().join(", ");
+    offered().find(|step| step.to_string() == name).ok_or_else(|| format!("there is no such step; there are {}", known()))
 }
 
 /// What was made of the file, shown as a table.
@@ -176,11 +181,15 @@ fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Arte
     let shots = order(StepParams::Shots {}, Vec::new(), &[]);
     let params = StepParams::Thumbnails { select: arguments.select, sprite_interval_ms: arguments.sprite_interval_ms };
     let thumbnails = order(params, scoring.into_iter().collect(), std::slice::from_ref(&shots.key));
-    let params =
-        StepParams::Subtitles { language: arguments.language.clone(), max_chars_per_second: arguments.max_chars_per_second };
+    let track = arguments.audio_track;
+    let params = StepParams::Subtitles {
+        language: arguments.language.clone(),
+        max_chars_per_second: arguments.max_chars_per_second,
+        track,
+    };
     let speech = if wanted(Step::Subtitles) { vec![model(&arguments.speech_model)?, model("silero-vad")?] } else { Vec::new() };
     let subtitles = order(params, speech, &[]);
-    let chapters = order(StepParams::Chapters {}, Vec::new(), std::slice::from_ref(&shots.key));
+    let chapters = order(StepParams::Chapters { track }, Vec::new(), std::slice::from_ref(&shots.key));
     // Without subtitles, language is not asked for.
     let axes: Vec<Axis> = Axis::iter().filter(|axis| *axis != Axis::Language || wanted(Step::Subtitles)).collect();
     let watching = axes.iter().filter_map(|axis| axis.model());
@@ -189,7 +198,7 @@ fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Arte
     let params = StepParams::Moderation { axes, sample_fps: arguments.sample_fps };
     let needs = params.needs().iter().map(|_| subtitles.key.clone()).collect::<Vec<_>>();
     let moderation = order(params, watching, &needs);
-    let fingerprint = order(StepParams::Fingerprint {}, Vec::new(), &[]);
+    let fingerprint = order(StepParams::Fingerprint { query: false, track }, Vec::new(), &[]);
     let all = [shots, thumbnails, subtitles, chapters, moderation, fingerprint];
     let steps: Vec<StepOrder> = all.into_iter().filter(|order| wanted(order.step)).collect();
     for order in &steps {
@@ -338,6 +347,9 @@ impl Report {
                 let heard = sound_seconds.map(|seconds| format!("{seconds} s of sound"));
                 let bars = bars.then(|| "bars cut off".to_owned());
                 [seen, bars, heard].into_iter().flatten().collect::<Vec<_>>().join(", ")
+            }
+            Some(StepSummary::Duplicates { searched, matches, .. }) => {
+                format!("shares something with {matches} of {searched} titles")
             }
         }
     }

@@ -2,9 +2,11 @@
 //! No I/O at this level.
 #![forbid(unsafe_code)]
 
+pub mod apart;
 pub mod cli;
 pub mod commit;
 pub mod cpu;
+pub mod earlier;
 pub mod enrich;
 pub mod failure;
 pub mod fanout;

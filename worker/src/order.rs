@@ -4,8 +4,8 @@
 use showrunner_contracts::{
     Document as _, MAX_DOCUMENT_BYTES, ReadError,
     result::{Failure, Reason},
-    step::{MAX_PICKS, MAX_SAMPLE_FPS, MAX_SPRITE_SHEETS, Step, StepParams},
-    work_order::WorkOrder,
+    step::{MAX_PICKS, MAX_SAMPLE_FPS, QUERY, Step, StepParams},
+    work_order::{GivenResult, StepOrder, WorkOrder},
 };
 use std::{fs::File, io::Read as _, path::Path};
 
@@ -38,7 +38,8 @@ pub fn check(order: &WorkOrder) -> Result<(), Failure> {
             "the work order's limits are out of range: 1 to {MAX_THREADS} threads, 1 second or more"
         )));
     }
-    if order.source.etag.is_empty() || order.source.etag.chars().any(char::is_control) {
+    let reads_source = order.steps.iter().any(|ordered| ordered.step.reads_source());
+    if reads_source && (order.source.etag.is_empty() || order.source.etag.chars().any(char::is_control)) {
         return Err(malformed("the work order names no ETag for the source"));
     }
     let mut before: Vec<Step> = order.given.iter().map(|given| given.step).chain(order.skipped.keys().copied()).collect();
@@ -66,7 +67,8 @@ pub fn check(order: &WorkOrder) -> Result<(), Failure> {
             )));
         }
         check_params(&ordered.params)?;
-        if let Some(file) = files(&ordered.params).into_iter().find(|file| !order.grants.files.contains_key(file)) {
+        check_needs(order, ordered)?;
+        if let Some(file) = ordered.params.slots().into_iter().find(|file| !order.grants.files.contains_key(file)) {
             return Err(malformed(&format!("the work order grants no writing of {file}")));
         }
         if !order.grants.commits.contains_key(&step) {
@@ -74,24 +76,8 @@ pub fn check(order: &WorkOrder) -> Result<(), Failure> {
         }
         before.push(step);
     }
+    check_tracks(order)?;
     check_addresses(order)
-}
-
-/// The files that a step with these parameters may write.
-pub fn files(params: &StepParams) -> Vec<String> {
-    let slots = params.step().slots();
-    match params {
-        StepParams::Thumbnails { select, .. } => {
-            let unused: Vec<String> = (usize::from(*select)..MAX_PICKS).map(|n| format!("thumbnail-{n}.jpg")).collect();
-            debug_assert!(slots.len() >= MAX_SPRITE_SHEETS, "sheets are among the slots");
-            slots.into_iter().filter(|slot| !unused.contains(slot)).collect()
-        }
-        StepParams::Shots {}
-        | StepParams::Subtitles { .. }
-        | StepParams::Chapters {}
-        | StepParams::Moderation { .. }
-        | StepParams::Fingerprint {} => slots,
-    }
 }
 
 fn check_params(params: &StepParams) -> Result<(), Failure> {
@@ -116,7 +102,37 @@ fn check_params(params: &StepParams) -> Result<(), Failure> {
                 return Err(malformed(&message));
             }
         }
-        StepParams::Shots {} | StepParams::Subtitles { .. } | StepParams::Chapters {} | StepParams::Fingerprint {} => {}
+        StepParams::Shots {}
+        | StepParams::Subtitles { .. }
+        | StepParams::Chapters { .. }
+        | StepParams::Fingerprint { .. }
+        | StepParams::Duplicates {} => {}
+    }
+    Ok(())
+}
+
+/// One sound is decoded for all that listen.
+fn check_tracks(order: &WorkOrder) -> Result<(), Failure> {
+    let mut tracks = order.steps.iter().filter(|ordered| ordered.step.hears()).map(|ordered| ordered.params.track());
+    let first = tracks.next();
+    if tracks.all(|track| Some(track) == first) && first != Some(Some(0)) {
+        return Ok(());
+    }
+    Err(malformed("the work order's steps listen to different sound tracks, or to track 0"))
+}
+
+/// What a step has instead of the source.
+fn check_needs(order: &WorkOrder, ordered: &StepOrder) -> Result<(), Failure> {
+    let step = ordered.step;
+    if !step.reads_source() && order.media.is_none() {
+        return Err(malformed(&format!("the step {step} reads no source, and the work order does not say what is known of it")));
+    }
+    if step == Step::Duplicates {
+        let is_query = |given: &GivenResult| given.step == Step::Fingerprint && given.name == QUERY;
+        if order.catalogue.is_none() || !order.given.iter().any(is_query) {
+            let message = format!("the step {step} looks a title up: the work order has to name a catalogue and give {QUERY}");
+            return Err(malformed(&message));
+        }
     }
     Ok(())
 }
@@ -126,29 +142,43 @@ fn check_addresses(order: &WorkOrder) -> Result<(), Failure> {
     let grants = &order.grants;
     let reads = order.steps.iter().map(|step| &step.result_url).chain(order.given.iter().map(|given| &given.url));
     let writes = grants.files.values().chain(grants.commits.values()).chain([&grants.unit_result, &grants.progress]);
-    for address in reads.chain(writes).chain([&order.source.url]) {
-        let url = reqwest::Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        if url.is_none_or(|url| !url.has_host() || !url.username().is_empty() || url.password().is_some()) {
-            return Err(malformed("the work order has an address that is not a signed http or https address"));
-        }
+    let reads = reads.chain(&order.catalogue);
+    if !reads.chain(writes).chain([&order.source.url]).all(|address| is_address(address)) {
+        return Err(malformed("the work order has an address that is not a signed http or https address"));
     }
     Ok(())
 }
 
-fn malformed(message: &str) -> Failure {
+/// Whether this is an address that a worker dials.
+pub fn is_address(address: &str) -> bool {
+    let url = reqwest::Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.is_some_and(|url| url.has_host() && url.username().is_empty() && url.password().is_none())
+}
+
+/// The order, or something it names, is not as it has to be.
+pub fn malformed(message: &str) -> Failure {
     Failure::new(Reason::OrderMalformed, message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strum::IntoEnumIterator as _;
 
     /// How an address that a worker dials begins.
     const ADDRESS_SCHEMES: [&str; 2] = ["http://", "https://"];
 
     #[test]
     fn an_order_that_is_accepted_can_be_done_with_what_it_grants() {
-        let words = ["shots", "thumbnails", "subtitles", "file:///etc/passwd", "http://u:p@s3.example/", "HTTP://s3.example/x"];
+        let words = [
+            "shots",
+            "thumbnails",
+            "subtitles",
+            "duplicates",
+            "file:///etc/passwd",
+            "http://u:p@s3.example/",
+            "HTTP://s3.example/x",
+        ];
         showrunner_fuzz_driver::exercise("work_order", &words, |bytes| {
             let Ok(order) = WorkOrder::from_bytes(bytes) else { return };
             if let Err(refused) = check(&order) {
@@ -156,13 +186,16 @@ mod tests {
                 return;
             }
             assert!((1..=MAX_THREADS).contains(&order.limits.threads) && order.limits.run_seconds > 0);
-            assert!((1..=3).contains(&order.steps.len()));
+            assert!((1..=Step::iter().count()).contains(&order.steps.len()));
             for step in &order.steps {
-                assert!(files(&step.params).iter().all(|file| order.grants.files.contains_key(file)));
+                assert!(step.params.slots().iter().all(|file| order.grants.files.contains_key(file)));
                 assert!(order.grants.commits.contains_key(&step.step));
+                assert!(step.step.reads_source() || (order.media.is_some() && order.catalogue.is_some()));
             }
             let grants = order.grants.files.values().chain(order.grants.commits.values());
-            for address in grants.chain([&order.source.url, &order.grants.unit_result, &order.grants.progress]) {
+            for address in
+                grants.chain(&order.catalogue).chain([&order.source.url, &order.grants.unit_result, &order.grants.progress])
+            {
                 let address = address.trim().to_lowercase();
                 assert!(ADDRESS_SCHEMES.iter().any(|scheme| address.starts_with(scheme)), "{address:?}");
             }

@@ -52,6 +52,9 @@ pub struct Probe {
     pub picture: Option<usize>,
     /// The main sound: index into `streams`.
     pub sound: Option<usize>,
+    /// The sound for steps that are not about words: whatever language is asked for, the same one, or their results would depend on
+    /// which others they are done with. Index into `streams`.
+    pub plain_sound: Option<usize>,
     /// Where the title's timeline starts.
     pub zero: Zero,
 }
@@ -94,12 +97,22 @@ impl Probe {
     /// The sound that is the main one when nobody asks for a language: a description of the title does not depend on what an
     /// order happens to ask for. Without a picture the sound listened to is all there is to describe.
     pub fn own_sound(&self) -> Option<(&Stream, &SoundInfo)> {
-        let own = if self.picture.is_some() { choose::sound(&self.streams, None) } else { self.sound };
+        let own = if self.picture.is_some() { choose::sound(&self.streams, Wanted::default()) } else { self.sound };
         let stream = self.streams.get(own?)?;
         match &stream.kind {
             Kind::Sound(info) => Some((stream, info)),
             _ => None,
         }
+    }
+
+    /// The same source with the plain sound as its main one, where that is another.
+    pub fn with_plain_sound(&self) -> Option<Self> {
+        (self.plain_sound != self.sound).then(|| Self { sound: self.plain_sound, ..self.clone() })
+    }
+
+    /// Why there is no sound, where a track was asked for.
+    pub fn lacks(&self, track: u8) -> Option<Refusal> {
+        self.sound.is_none().then(|| Refusal::NoTrack { track, tracks: tracks(&self.streams) })
     }
 
     /// The time base that the title's contracts use: the main picture's, else the main sound's.
@@ -108,17 +121,28 @@ impl Probe {
     }
 }
 
-/// Reads what `source` is. `language` (BCP 47 or ISO 639) prefers a sound stream; `None` takes the default one.
-pub fn probe(sandbox: &Sandbox, source: &Source, language: Option<&str>) -> Result<Probe, Refusal> {
+/// Which sound is asked for; nothing takes the default one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// BCP 47 or ISO 639: preferred.
+    pub language: Option<&'a str>,
+    /// Which of the sound streams, from 1: this one or none.
+    pub track: Option<u8>,
+}
+
+/// Reads what `source` is.
+pub fn probe(sandbox: &Sandbox, source: &Source, wanted: Wanted<'_>) -> Result<Probe, Refusal> {
     if source.size_bytes() == 0 {
         return Err(Refusal::Empty);
     }
     let text = ask_ffprobe(sandbox, source)?;
     let report: raw::Report = serde_json::from_slice(&text).map_err(|error| Refusal::Unreadable { detail: error.to_string() })?;
     let streams = stream::streams(&report)?;
-    let (picture, sound) = (choose::picture(&streams), choose::sound(&streams, language));
+    let (picture, sound) = (choose::picture(&streams), choose::sound(&streams, wanted));
+    let plain_sound = choose::sound(&streams, Wanted { language: None, ..wanted });
     let Some(main) = picture.or(sound) else {
-        return Err(Refusal::NoStreams);
+        let tracks = tracks(&streams);
+        return Err(wanted.track.filter(|_| tracks > 0).map_or(Refusal::NoStreams, |track| Refusal::NoTrack { track, tracks }));
     };
     let zero = first_time(sandbox, source, &streams[main])?;
     let format = report.format;
@@ -129,8 +153,13 @@ pub fn probe(sandbox: &Sandbox, source: &Source, language: Option<&str>) -> Resu
         streams,
         picture,
         sound,
+        plain_sound,
         zero,
     })
+}
+
+fn tracks(streams: &[Stream]) -> usize {
+    streams.iter().filter(|stream| matches!(stream.kind, Kind::Sound(_))).count()
 }
 
 /// What every tool is told before its input.

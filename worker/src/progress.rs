@@ -19,13 +19,15 @@ const FETCHING: f64 = 10.0;
 /// Percent given to decoding and analysing.
 const ANALYSING: f64 = 85.0;
 
-/// What decodes the title: each pass counts by itself.
+/// What goes through the title, or through others to compare it with: each pass counts by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
     /// Through the picture.
     Picture,
     /// Through the sound.
     Sound,
+    /// Through the catalogue.
+    Catalogue,
 }
 
 /// Counts how far the work is.
@@ -73,11 +75,11 @@ impl Tracker {
         });
     }
 
-    /// A pass is `seconds` into a title of so many (0: not known).
-    pub fn at(&self, pass: Pass, seconds: f64, of: f64) {
+    /// A pass is so far into a title of so many seconds (0: not known), or a catalogue of so many places.
+    pub fn at(&self, pass: Pass, far: f64, of: f64) {
         self.change(|state| {
             for (_, there) in state.passes.iter_mut().filter(|(other, _)| *other == pass) {
-                *there = part(seconds, of);
+                *there = part(far, of);
             }
         });
     }

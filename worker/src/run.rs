@@ -1,9 +1,11 @@
-//! One work order from its reading to the last words: what is done already is left alone, the rest shares one download.
+//! One work order from its reading to the last words: what is done already is left alone, what reads the source shares one
+//! download, what reads none is done apart.
 //! Talks to the store, writes the source to the scratch volume, runs the pipeline.
 
 use crate::{
+    apart,
     commit::{JSON, StoreSink, committed},
-    cpu,
+    cpu, earlier,
     failure::internal,
     farewell::Farewell,
     models::Artefacts,
@@ -11,14 +13,12 @@ use crate::{
     pipeline::{self, Done, Given, Work},
     progress::Tracker,
     sandbox::{Policy, Sandbox, Source},
-    steps::{moderation::Spoken, shots::FILE as SHOTS_FILE, subtitles::FILE as SUBTITLES_FILE},
     store::{Patience, Store},
 };
 use showrunner_contracts::{
-    Digest, Document, MAX_DOCUMENT_BYTES,
+    Digest, Document as _,
     progress::Doing,
     result::{Failure, Outcome, Reason, RunRecord, StepOutcome, Termination, UnitResult, exit},
-    step::Step,
     work_order::{StepOrder, WorkOrder},
 };
 use std::{
@@ -131,17 +131,20 @@ fn work(places: &Places, order: &WorkOrder, store: &Store, tracker: &Tracker) ->
         }
     }
     let mut attempt = Attempt { done: Done::default(), sandbox: String::new() };
-    if !left.is_empty() {
-        attempt = match prepare(places, order, store, tracker, &left) {
-            Ok(prepared) => prepared.go(order, store, tracker, &left),
+    let (of_source, apart): (Vec<StepOrder>, Vec<StepOrder>) = left.into_iter().partition(|step| step.step.reads_source());
+    if !of_source.is_empty() {
+        attempt = match prepare(places, order, store, tracker, &of_source) {
+            Ok(prepared) => prepared.go(order, store, tracker, &of_source),
             Err(failure) => {
                 tracing::error!(reason = %failure.reason, message = failure.message, "the source cannot be worked on");
-                attempt.done.steps = left.iter().map(|step| outcome(step, Outcome::Failed(failure.clone()), begun)).collect();
+                attempt.done.steps =
+                    of_source.iter().map(|step| outcome(step, Outcome::Failed(failure.clone()), begun)).collect();
                 attempt
             }
         };
     }
-    attempt.done.media = attempt.done.media.or(known);
+    attempt.done.steps.extend(apart::run(order, store, tracker, &apart));
+    attempt.done.media = attempt.done.media.or(known).or_else(|| order.media.clone());
     attempt.done.steps.extend(settled);
     attempt.done.steps.sort_by_key(|outcome| order.steps.iter().position(|step| step.step == outcome.step));
     tracker.doing(Doing::Committing);
@@ -169,7 +172,7 @@ fn prepare(
     }
     let artefacts = Artefacts::from_environment();
     let sandbox = Sandbox::new(&places.launcher, artefacts.root(), places.policy).map_err(internal)?;
-    let given = given(order, store, left)?;
+    let given = earlier::given(order, store, left)?;
     tracker.doing(Doing::Fetching);
     let mut scratch = Scratch::new(&places.scratch)?;
     let size = order.source.size_bytes;
@@ -199,35 +202,6 @@ impl Prepared {
         });
         Attempt { done, sandbox: self.sandbox.confinement().to_string() }
     }
-}
-
-/// What earlier attempts left for the steps that are left to do here.
-fn given(order: &WorkOrder, store: &Store, left: &[StepOrder]) -> Result<Given, Failure> {
-    let is_read = |step: Step| left.iter().any(|order| order.params.needs().contains(&step));
-    let mut given = Given::default();
-    if is_read(Step::Shots) {
-        given.shots = document(order, store, Step::Shots, SHOTS_FILE)?;
-    }
-    if is_read(Step::Subtitles) {
-        let cues = document(order, store, Step::Subtitles, SUBTITLES_FILE)?.map(Spoken::Cues);
-        given.spoken = cues.or_else(|| order.skipped.get(&Step::Subtitles).map(|reason| Spoken::Nothing(*reason)));
-    }
-    Ok(given)
-}
-
-/// A document that a step of an earlier attempt left, where the order gives one.
-fn document<D: Document>(order: &WorkOrder, store: &Store, step: Step, name: &str) -> Result<Option<D>, Failure> {
-    let Some(given) = order.given.iter().find(|given| given.step == step && given.name == name) else {
-        return Ok(None);
-    };
-    let what = format!("the {step} of an earlier attempt");
-    let gone =
-        |detail: &str| internal(format_args!("failed to read {what}: {detail}; they are made again when the title is refreshed"));
-    let bytes = store.get(&what, &given.url, MAX_DOCUMENT_BYTES)?.ok_or_else(|| gone("they are no longer in the store"))?;
-    if Digest::of(&bytes) != given.sha256 {
-        return Err(gone("their digest is another"));
-    }
-    D::from_bytes(&bytes).map(Some).map_err(|error| gone(&error.to_string()))
 }
 
 /// The source on the scratch volume; gone when dropped.

@@ -1,6 +1,7 @@
 //! The steps: each takes what the decoders hand over and makes its files. No I/O but what a step says itself.
 
 pub mod chapters;
+pub mod duplicates;
 pub mod fingerprint;
 pub mod jpeg;
 pub mod moderation;
@@ -38,6 +39,11 @@ pub fn pretty(document: &impl Document) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(document).expect("our documents have string keys and no failing serializers");
     bytes.push(b'\n');
     bytes
+}
+
+/// To three decimals, as documents state seconds and shares.
+fn rounded(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
 }
 
 /// Longest title an order accepts, in ticks: headers may say anything, so the frames are held against it, too.

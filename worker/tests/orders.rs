@@ -23,7 +23,9 @@ use std::{
     process::{Command, Stdio},
 };
 use support::{
-    FOLDER, SOURCE, Worker, committed, fingerprint, order, result_key, run, shots,
+    FOLDER, SOURCE, Worker,
+    catalogue::look_up,
+    committed, fingerprint, order, result_key, run, shots,
     starts::Counted,
     store::{Fault, TestStore},
     subtitles, thumbnails,
@@ -328,6 +330,30 @@ fn an_order_that_cannot_be_done_is_refused_for_what_is_wrong_with_it() {
         assert_eq!(failure.reason, Reason::OrderMalformed);
         assert!(failure.message.contains(words), "{words}: {}", failure.message);
         assert!(!failure.message.contains("secret"));
+    }
+}
+
+#[test]
+fn an_order_that_reads_no_source_has_what_is_known_of_it_and_what_it_reads_instead() {
+    type Spoil = fn(&mut WorkOrder);
+    let store = TestStore::with(b"anything");
+    let mut good = look_up(&store, "tt-1", 3, b"a query");
+    // Nobody asks for the source.
+    good.source.etag.clear();
+    assert_eq!(showrunner_worker::order::check(&good), Ok(()));
+    let spoilt: [(Spoil, &str); 5] = [
+        (|order| order.media = None, "what is known of it"),
+        (|order| order.catalogue = None, "has to name a catalogue"),
+        (|order| order.given[0].name = "fingerprint.json".to_owned(), "give fingerprint.srfq"),
+        (|order| order.given.clear(), "reads fingerprint"),
+        (|order| order.catalogue = Some("file:///secret".to_owned()), "signed http"),
+    ];
+    for (spoil, words) in spoilt {
+        let mut order = good.clone();
+        spoil(&mut order);
+        let failure = showrunner_worker::order::check(&order).expect_err(words);
+        assert_eq!(failure.reason, Reason::OrderMalformed);
+        assert!(failure.message.contains(words) && !failure.message.contains("secret"), "{words}: {}", failure.message);
     }
 }
 

@@ -6,8 +6,10 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::Value;
 use showrunner_contracts::{
     Document,
+    catalogue::{CatalogueEntry, CatalogueView},
     documents::{
-        ChaptersDocument, FingerprintDocument, ModerationDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument,
+        ChaptersDocument, DuplicatesDocument, FingerprintDocument, ModerationDocument, ShotsDocument, SubtitlesDocument,
+        ThumbnailsDocument,
     },
     manifest::TitleManifest,
     progress::Progress,
@@ -25,6 +27,9 @@ pub(crate) fn all() -> Result<Vec<(String, String)>> {
         document::<ChaptersDocument>(),
         document::<ModerationDocument>(),
         document::<FingerprintDocument>(),
+        document::<DuplicatesDocument>(),
+        document::<CatalogueEntry>(),
+        document::<CatalogueView>(),
         document::<WorkOrder>(),
         document::<StepResult>(),
         document::<UnitResult>(),

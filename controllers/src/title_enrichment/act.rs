@@ -14,7 +14,7 @@ use kube::ResourceExt as _;
 use serde_json::json;
 use showrunner_contracts::{Digest, Document as _};
 use showrunner_crds::TitleEnrichment;
-use showrunner_crds::title_enrichment::TitleReason;
+use showrunner_crds::title_enrichment::{PlaceStatus, TitleReason};
 use showrunner_kit::admission::Verdict;
 use showrunner_kit::controller::Kit;
 use showrunner_kit::events::Severity;
@@ -27,7 +27,8 @@ use showrunner_kit::write::CONFLICT;
 use showrunner_kit::{Class, Next, ReconcileError, WriteError, planted};
 
 use super::build::{self, Sign};
-use super::decide::{Act, Edition, Facts, Order, Trouble, Whereabouts};
+use super::catalogue::{self, Places, Whose};
+use super::decide::{Act, Edition, Entrance, Facts, Fate, Order, PlaceFact, Trouble, Whereabouts};
 use super::dereference::{self, held_pods};
 use super::layout;
 use super::publish::{Move, PublishError, Publisher};
@@ -57,6 +58,7 @@ fn put_off(error: ReconcileError, next: Next, now: Timestamp) -> ReconcileError 
 pub(super) struct Actor<'a> {
     pub(super) kit: &'a Kit,
     pub(super) settings: &'a TitleSettings,
+    pub(super) places: &'a Places,
     pub(super) title: TitleEnrichment,
     pub(super) uid: String,
     pub(super) jobs: &'a [Arc<Job>],
@@ -121,6 +123,8 @@ impl Actor<'_> {
             Act::LetGo { job, charge } => self.let_go(&job, charge).await,
             Act::ForceGo { job } => self.force_go(&job).await,
             Act::Publish(edition) => self.publish(&edition, facts).await,
+            Act::Enter(entrance) => self.enter(&entrance, facts).await,
+            Act::Leave(place) => self.leave(&place, facts).await,
             Act::Alias { store, digest } => self.alias(&store, &digest, facts).await,
         }
     }
@@ -169,7 +173,7 @@ impl Actor<'_> {
 
     async fn create(&mut self, order: &Order, facts: &mut Facts) -> Result<bool, ReconcileError> {
         self.prove_fresh().await?;
-        let work_order = match self.work_order(order) {
+        let work_order = match self.work_order(order).await {
             Ok(text) => text,
             Err(error) => {
                 facts.trouble = Some(dereference::trouble(&error, &self.uid, self.now));
@@ -200,13 +204,18 @@ impl Actor<'_> {
         }
     }
 
-    fn work_order(&self, order: &Order) -> Result<String, StoreError> {
+    async fn work_order(&self, order: &Order) -> Result<String, StoreError> {
         let store = self.kit.stores.get(&order.source.store)?;
         // As long as a pod of this Job can live, and no longer: whoever may read pods can read them.
         let expires = order.deadlines.wall.min(MAX_EXPIRY);
         let namespace = self.title.namespace().unwrap_or_default();
         let root = dereference::root_of(&store, &namespace)?;
         let signer = StoreSigner { store: &store, namespace: &namespace, root, expires };
+        if let Some(position) = order.place {
+            let folder = layout::attempt_folder(&order.unit, &self.uid, order.attempt.number);
+            let name = self.title.name_any();
+            catalogue::lay_out(&store, self.whose(&namespace, &name), &folder, position, expires).await?;
+        }
         let work_order = build::work_order(order, &self.uid, self.settings, &signer)?;
         Ok(String::from_utf8_lossy(&work_order.to_bytes()).into_owned())
     }
@@ -318,6 +327,54 @@ impl Actor<'_> {
                 (self.moves, self.fresh) = (Some(moves), false);
             }
             Err(error) => facts.trouble = Some(error.trouble(&self.uid, self.now)),
+        }
+        Ok(true)
+    }
+
+    fn whose<'a>(&'a self, namespace: &'a str, name: &'a str) -> Whose<'a> {
+        Whose { namespace, name, uid: &self.uid }
+    }
+
+    /// The intent is stored before this, with the newest view of the title.
+    async fn enter(&mut self, entrance: &Entrance, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        let (namespace, name) = (self.title.namespace().unwrap_or_default(), self.title.name_any());
+        facts.place = None;
+        self.prove_fresh().await?;
+        let entered = async {
+            let store = self.kit.stores.get(&entrance.place.store)?;
+            catalogue::enter(&store, self.whose(&namespace, &name), entrance, self.places).await
+        };
+        match entered.await {
+            Ok(fate) => facts.place = Some(PlaceFact { position: entrance.place.position, fate }),
+            Err(error) => facts.trouble = Some(error.trouble(&self.uid, self.now)),
+        }
+        Ok(true)
+    }
+
+    async fn leave(&mut self, place: &PlaceStatus, facts: &mut Facts) -> Result<bool, ReconcileError> {
+        let (namespace, name) = (self.title.namespace().unwrap_or_default(), self.title.name_any());
+        facts.place = None;
+        self.prove_fresh().await?;
+        let left = async {
+            let store = match self.kit.stores.get(&place.store) {
+                Ok(store) => store,
+                // With the store's profile went its catalogue, as far as this operator is concerned.
+                Err(StoreError::UnknownProfile { .. }) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            catalogue::leave(&store, self.whose(&namespace, &name), place).await
+        };
+        match left.await {
+            Ok(()) => facts.place = Some(PlaceFact { position: place.position, fate: Fate::Left }),
+            Err(error) => {
+                let Trouble { message, retry_at, .. } = error.trouble(&self.uid, self.now);
+                if self.title.metadata.deletion_timestamp.is_some() {
+                    let note =
+                        format!("the print is still at place {} of the catalogue of {}: {message}", place.position, place.store);
+                    self.kit.events.publish(&self.title, Severity::Warning, "PrintLeft", "Leave", &note).await;
+                }
+                facts.place = Some(PlaceFact { position: place.position, fate: Fate::Stuck { retry_at } });
+            }
         }
         Ok(true)
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use showrunner_contracts::{
     Digest, Document as _,
     result::Output,
-    step::{MAX_PICKS, Step, StepParams},
     work_order::{GivenResult, Grants, Limits, Source, StepOrder, WorkOrder},
 };
 use showrunner_kit::jobs::{self, JobRequest, JobsConfig, Owner};
@@ -45,7 +44,7 @@ pub fn work_order(order: &Order, uid: &str, settings: &TitleSettings, sign: &dyn
     let mut steps = Vec::new();
     for ordered in &order.steps {
         let step = ordered.params.step();
-        for name in slots(&ordered.params) {
+        for name in ordered.params.slots() {
             let url = sign.write(&format!("{folder}/{name}"))?;
             files.insert(name, url);
         }
@@ -59,6 +58,7 @@ pub fn work_order(order: &Order, uid: &str, settings: &TitleSettings, sign: &dyn
             result_url: sign.read(&sign.result(&ordered.key))?,
         });
     }
+    let reads_source = order.steps.iter().any(|step| step.params.step().reads_source());
     Ok(WorkOrder {
         schema: WorkOrder::SCHEMA.to_owned(),
         unit_key: order.unit.clone(),
@@ -79,6 +79,8 @@ pub fn work_order(order: &Order, uid: &str, settings: &TitleSettings, sign: &dyn
             .flatten()
             .collect(),
         skipped: order.skipped.clone(),
+        media: order.given.first().filter(|_| !reads_source).map(|committed| committed.result.media.clone()),
+        catalogue: order.place.map(|_| sign.read(&layout::view(&folder))).transpose()?,
         grants: Grants {
             folder: format!("{}/", sign.key(&folder)?),
             files,
@@ -95,7 +97,7 @@ pub fn work_order(order: &Order, uid: &str, settings: &TitleSettings, sign: &dyn
     })
 }
 
-/// The documents that other steps read.
+/// The documents that other steps read, and what was made for them alone.
 fn given(committed: &Committed, sign: &dyn Sign) -> Result<Vec<GivenResult>, StoreError> {
     let result = &committed.result;
     let document = |output: &&Output| output.media_type.starts_with("application/json") || is_json(&output.name);
@@ -108,18 +110,11 @@ fn given(committed: &Committed, sign: &dyn Sign) -> Result<Vec<GivenResult>, Sto
             size_bytes: output.size_bytes,
         })
     };
-    result.outputs.iter().filter(document).map(give).collect()
+    result.outputs.iter().filter(document).chain(&result.kept).map(give).collect()
 }
 
 fn is_json(name: &str) -> bool {
     std::path::Path::new(name).extension().is_some_and(|extension| extension == "json")
-}
-
-/// File names that a step can write with these parameters: fewer grants make a smaller order.
-fn slots(params: &StepParams) -> Vec<String> {
-    let StepParams::Thumbnails { select, .. } = params else { return params.step().slots() };
-    let unused: Vec<String> = (usize::from(*select)..MAX_PICKS).map(|n| format!("thumbnail-{n}.jpg")).collect();
-    Step::Thumbnails.slots().into_iter().filter(|slot| !unused.contains(slot)).collect()
 }
 
 /// The request for the Job of an order. The work order is empty where only the cost is asked for.

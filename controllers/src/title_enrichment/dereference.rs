@@ -11,6 +11,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use showrunner_contracts::{
     Digest, Document as _,
+    catalogue::MAX_QUERY_BYTES,
     progress::Progress,
     result::{StepResult, UnitResult},
     step::Step,
@@ -25,6 +26,7 @@ use showrunner_kit::names;
 use showrunner_kit::object::{ObjectKey, annotation, has_finalizer, is_controlled_by};
 use showrunner_kit::store::{Store, StoreError, Stores};
 
+use super::catalogue::{self, Places};
 use super::decide::{Answer, Committed, Found, Need, Seen, SeenJob, Trouble, failure};
 use super::layout;
 
@@ -148,6 +150,8 @@ pub struct Reader<'a> {
     pub known: &'a [String],
     /// Room for Jobs.
     pub room: &'a Room,
+    /// What is known of catalogues.
+    pub places: &'a Places,
     /// The title, as it asks for room.
     pub asking: &'a Asking,
     /// Now.
@@ -161,6 +165,7 @@ impl Reader<'_> {
             Need::Source { store, path } => seen.source = self.told(self.source(&store, &path).await),
             Need::Results { store, keys } => seen.results = self.told(self.results(&store, &keys).await),
             Need::Report { store, folder, digest } => seen.report = self.told(self.report(&store, &folder, &digest).await),
+            Need::Place { store } => seen.place = self.told(self.place(&store).await),
             Need::Room => seen.room = Answer::Got(self.room.enter(self.asking)),
             Need::Progress { store, folder } => seen.progress = self.told(self.progress(&store, &folder).await),
         }
@@ -197,6 +202,10 @@ impl Reader<'_> {
 
     async fn report(&self, store: &str, folder: &str, digest: &Digest) -> Result<Result<Box<UnitResult>, String>, StoreError> {
         unit_result(&*self.stores.get(store)?, self.namespace, folder, digest).await
+    }
+
+    async fn place(&self, store: &str) -> Result<u32, StoreError> {
+        catalogue::free_place(&*self.stores.get(store)?, self.namespace, self.places).await
     }
 
     async fn progress(&self, store: &str, folder: &str) -> Result<Option<Progress>, StoreError> {
@@ -276,8 +285,25 @@ pub fn check_result(bytes: &[u8], step: Step, key: &Digest, root: &str) -> Resul
     if !result.folder.strip_prefix(root).is_some_and(layout::is_attempt_folder) {
         return Err("it names files outside of the folders of attempts".to_owned());
     }
+    if result.summary.step() != step {
+        return Err("its figures are of another step".to_owned());
+    }
+    if !step.uses_models() && !result.models.is_empty() {
+        return Err("it names models, and the step uses none".to_owned());
+    }
     let slots = step.slots();
+    for (index, kept) in result.kept.iter().enumerate() {
+        if !step.keeps(&kept.name) || result.kept[..index].iter().any(|other| other.name == kept.name) {
+            return Err("it keeps a file that the step does not keep, or one twice".to_owned());
+        }
+        if kept.size_bytes > MAX_QUERY_BYTES as u64 {
+            return Err(format!("its file {} is larger than {MAX_QUERY_BYTES} bytes", kept.name));
+        }
+    }
     for (index, output) in result.outputs.iter().enumerate() {
+        if step.keeps(&output.name) {
+            return Err("it would publish a file that is for other steps only".to_owned());
+        }
         if !slots.contains(&output.name) || result.outputs[..index].iter().any(|other| other.name == output.name) {
             return Err("it names a file that the step does not have, or one twice".to_owned());
         }

@@ -2,12 +2,17 @@
 //!
 //! No key is another key followed by a slash: some stores keep objects as files and folders.
 
-use showrunner_contracts::Digest;
+use showrunner_contracts::{
+    Digest,
+    catalogue::{INDEX_VERSION, place_name},
+};
 
 /// Digits of the title's UID in the folder of an attempt: enough to tell titles with the same unit apart.
 const UID_DIGITS: usize = 8;
 /// Folder of everything that attempts write.
 const WORK: &str = "work";
+/// Folder of the catalogue of prints.
+const CATALOGUE: &str = "catalogue";
 
 /// The folder of one attempt, without a slash at its end. Only this attempt's pod is granted writing to it.
 pub fn attempt_folder(unit: &Digest, uid: &str, number: i32) -> String {
@@ -43,6 +48,22 @@ pub fn unit_result(folder: &str) -> String {
 /// How far an attempt is.
 pub fn progress(folder: &str) -> String {
     format!("{folder}/progress.json")
+}
+
+/// What an attempt may read of the catalogue.
+pub fn view(folder: &str) -> String {
+    format!("{folder}/catalogue.json")
+}
+
+/// A place of the catalogue with prints of this version. One catalogue serves all that share a prefix: copies are found whoever
+/// brought them.
+pub fn place(version: i32, place: u32) -> String {
+    format!("{CATALOGUE}/v{version}/entries/{}", place_name(place))
+}
+
+/// A part of that catalogue's index.
+pub fn part(version: i32, part: u32) -> String {
+    format!("{CATALOGUE}/v{version}/parts/v{INDEX_VERSION}/{part:06}")
 }
 
 /// The committed result of a step. Below a prefix that all namespaces share, each has a folder of its own: who can write a

@@ -6,6 +6,7 @@
 
 mod act;
 pub mod build;
+pub mod catalogue;
 pub mod decide;
 pub mod dereference;
 pub mod layout;
@@ -38,6 +39,7 @@ use showrunner_kit::write::StatusWrite;
 use showrunner_kit::{Class, Next, ReconcileError, Reconciler};
 
 use act::Actor;
+use catalogue::Places;
 use decide::{Decision, Facts, Input, Need, Seen, SeenJob, Title, decide};
 use dereference::{Reader, jobs_of, seen_job, told_of};
 pub use settings::TitleSettings;
@@ -54,7 +56,7 @@ pub fn register(wiring: &mut Wiring, settings: TitleSettings) -> anyhow::Result<
     settings.check()?;
     wiring.count_conditions::<TitleEnrichment>(conditions_of);
     let kit = wiring.kit().clone();
-    let _ = wiring.control(TitleReconciler { kit, settings }).owns_jobs().takes_room(place);
+    let _ = wiring.control(TitleReconciler { kit, settings, places: Places::default() }).owns_jobs().takes_room(place);
     Ok(())
 }
 
@@ -74,6 +76,7 @@ fn place(title: &TitleEnrichment) -> Place {
 pub struct TitleReconciler {
     kit: Kit,
     settings: TitleSettings,
+    places: Places,
 }
 
 impl Reconciler for TitleReconciler {
@@ -130,6 +133,7 @@ impl TitleReconciler {
             uid: &uid,
             known: &known,
             room: &self.kit.room,
+            places: &self.places,
             asking,
             now,
         };
@@ -137,6 +141,7 @@ impl TitleReconciler {
         let mut actor = Actor {
             kit: &self.kit,
             settings: &self.settings,
+            places: &self.places,
             title: object.as_ref().clone(),
             uid: uid.clone(),
             jobs: &jobs,
@@ -167,6 +172,11 @@ impl TitleReconciler {
             let mut again = false;
             if planted!("intent-skipped") {
                 for act in steps.acts.iter().filter(|act| matches!(act, decide::Act::Create(_))) {
+                    actor.act(act.clone(), &mut facts).await?;
+                }
+            }
+            if planted!("place-not-told") {
+                for act in steps.acts.iter().filter(|act| matches!(act, decide::Act::Enter(_))) {
                     actor.act(act.clone(), &mut facts).await?;
                 }
             }

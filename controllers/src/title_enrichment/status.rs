@@ -1,8 +1,9 @@
 //! Tells people: verdict -> phase, progress, conditions, and what is worth an event. No I/O.
 
 use jiff::Timestamp;
+use showrunner_contracts::step::Step;
 use showrunner_crds::common::condition;
-use showrunner_crds::title_enrichment::{Phase, StepState, TitleEnrichmentStatus, TitleReason};
+use showrunner_crds::title_enrichment::{Likeness, Phase, StepState, TitleEnrichmentStatus, TitleReason};
 use showrunner_kit::conditions::{self, Change, Truth, Want};
 use showrunner_kit::events::Severity;
 
@@ -40,6 +41,7 @@ pub fn tell(status: &mut TitleEnrichmentStatus, verdict: &Verdict, generation: i
     set_or_remove(status, verdict.stalled, want(condition::STALLED, Truth::True, &verdict.message), generation, now);
     outdated(status, verdict, generation, now);
     discrepancy(status, verdict, generation, now);
+    duplicate(status, generation, now);
     let moved = before.as_deref() != Some(reason.as_str());
     let worth = flipped == Change::Flipped || (moved && (verdict.stalled || needs_a_person(verdict.reason)));
     let severity = if verdict.stalled || needs_a_person(verdict.reason) { Severity::Warning } else { Severity::Normal };
@@ -88,6 +90,27 @@ fn discrepancy(status: &mut TitleEnrichmentStatus, verdict: &Verdict, generation
     conditions::set(&mut status.conditions, Want { type_, status: found.truth, reason: &reason, message }, generation, now);
 }
 
+/// Whether a title looks like a copy or a version of another.
+fn duplicate(status: &mut TitleEnrichmentStatus, generation: i64, now: Timestamp) {
+    let Some(step) = status.steps.iter().find(|step| step.name == Step::Duplicates.to_string()) else {
+        conditions::remove(&mut status.conditions, condition::DUPLICATE_FOUND);
+        return;
+    };
+    let doubt = |rule: Likeness| step.doubts.iter().find(|doubt| doubt.rule == rule.to_string());
+    let told = step.message.clone().unwrap_or_default();
+    let (truth, reason, message) = match (step.state, doubt(Likeness::Copy), doubt(Likeness::Version)) {
+        (StepState::Done, Some(copy), _) => (Truth::True, TitleReason::CopyFound, copy.message.clone()),
+        (StepState::Done, None, Some(version)) => (Truth::True, TitleReason::VersionFound, version.message.clone()),
+        (StepState::Done, None, None) => (Truth::False, TitleReason::NoCopyFound, told),
+        (StepState::Skipped | StepState::Failed, ..) => (Truth::Unknown, TitleReason::NotLookedUp, told),
+        (StepState::Waiting | StepState::Running, ..) => {
+            (Truth::Unknown, TitleReason::NotLookedUp, "the title has not been looked up yet".to_owned())
+        }
+    };
+    let want = Want { type_: condition::DUPLICATE_FOUND, status: truth, reason: &reason.to_string(), message };
+    conditions::set(&mut status.conditions, want, generation, now);
+}
+
 /// Share of the work done, in coarse steps: what is shown changes seldom, so that it may be stored.
 fn progress(status: &TitleEnrichmentStatus, verdict: &Verdict) -> String {
     if matches!(verdict.phase, Phase::Published | Phase::NeedsReview) {
@@ -128,5 +151,6 @@ fn needs_a_person(reason: TitleReason) -> bool {
             | TitleReason::ResultInvalid
             | TitleReason::ReviewNeeded
             | TitleReason::ReplacementInvalid
+            | TitleReason::CatalogueFull
     )
 }

@@ -10,8 +10,8 @@ use showrunner_contracts::{
 };
 use showrunner_crds::common::{Accelerator, parse_duration};
 use showrunner_crds::title_enrichment::{
-    DeclaredRating, HoldRule, ModerationAxis, RatingSystem, ReviewAction, ReviewDecision, ReviewStep, TitleEnrichmentSpec,
-    TitleReason,
+    DeclaredRating, HoldRule, Likeness, ModerationAxis, RatingSystem, ReviewAction, ReviewDecision, ReviewStep,
+    TitleEnrichmentSpec, TitleReason,
 };
 use showrunner_kit::jobs::{AcceleratorClass, JobsConfig};
 use showrunner_moderation::{Rating, System};
@@ -82,6 +82,8 @@ pub struct Wish {
 pub struct Review {
     /// Rules that hold a result.
     pub hold: Vec<HoldRule>,
+    /// What of a title to another holds all of it.
+    pub likeness: Vec<Likeness>,
     /// Steps that always wait.
     pub always: Vec<Step>,
     /// Decisions, by the name of their step.
@@ -117,6 +119,9 @@ pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
     if spec.thumbnails.enabled && !spec.shots.enabled {
         return Err(Refusal::new(TitleReason::SpecInvalid, "thumbnails are picked inside shots: enable spec.shots too"));
     }
+    if spec.duplicates.enabled && !spec.fingerprint.enabled {
+        return Err(Refusal::new(TitleReason::SpecInvalid, "copies are found by the print: enable spec.fingerprint too"));
+    }
     if spec.chapters.enabled && !spec.shots.enabled {
         return Err(Refusal::new(TitleReason::SpecInvalid, "chapters begin with shots: enable spec.shots too"));
     }
@@ -136,6 +141,7 @@ pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
         rating: spec.title.as_ref().and_then(|title| title.declared_rating.as_ref()).map(rating).transpose()?,
         review: Review {
             hold: spec.review.hold.clone(),
+            likeness: spec.duplicates.hold.clone(),
             always: Step::iter()
                 .filter(|step| spec.review.always.iter().any(|name| name.to_string() == step.to_string()))
                 .collect(),
@@ -184,6 +190,10 @@ fn steps(
     duration: impl Fn(&str, &str) -> Result<Duration, Refusal>,
 ) -> Result<Vec<WishedStep>, Refusal> {
     let mut steps = Vec::new();
+    let track = spec.audio.as_ref().and_then(|audio| audio.track);
+    if track == Some(0) {
+        return Err(Refusal::new(TitleReason::SpecInvalid, "spec.audio.track counts from 1"));
+    }
     if spec.shots.enabled {
         steps.push(WishedStep { params: StepParams::Shots {}, chosen_models: Vec::new() });
     }
@@ -202,12 +212,13 @@ fn steps(
                 // The models know languages by their primary subtag only.
                 language: spec.subtitles.language.as_deref().map(|tag| tag.split('-').next().unwrap_or(tag).to_owned()),
                 max_chars_per_second: spec.subtitles.max_chars_per_second,
+                track,
             },
             chosen_models: vec![spec.subtitles.model.clone()],
         });
     }
     if spec.chapters.enabled {
-        steps.push(WishedStep { params: StepParams::Chapters {}, chosen_models: Vec::new() });
+        steps.push(WishedStep { params: StepParams::Chapters { track }, chosen_models: Vec::new() });
     }
     if spec.moderation.enabled {
         let wants = |axis: &ModerationAxis| spec.moderation.axes.contains(axis);
@@ -223,7 +234,11 @@ fn steps(
         steps.push(WishedStep { params, chosen_models: Vec::new() });
     }
     if spec.fingerprint.enabled {
-        steps.push(WishedStep { params: StepParams::Fingerprint {}, chosen_models: Vec::new() });
+        let params = StepParams::Fingerprint { query: spec.duplicates.enabled, track };
+        steps.push(WishedStep { params, chosen_models: Vec::new() });
+    }
+    if spec.duplicates.enabled {
+        steps.push(WishedStep { params: StepParams::Duplicates {}, chosen_models: Vec::new() });
     }
     if steps.is_empty() {
         return Err(Refusal::new(
@@ -252,7 +267,11 @@ pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<Model
             // An axis of which the catalogue has no model is not judged.
             axes.iter().filter_map(|axis| axis.model()).filter(|name| settings.model(name).is_some()).collect()
         }
-        StepParams::Shots {} | StepParams::Thumbnails { .. } | StepParams::Chapters {} | StepParams::Fingerprint {} => Vec::new(),
+        StepParams::Shots {}
+        | StepParams::Thumbnails { .. }
+        | StepParams::Chapters { .. }
+        | StepParams::Fingerprint { .. }
+        | StepParams::Duplicates {} => Vec::new(),
     };
     let names = wished.chosen_models.iter().map(String::as_str);
     names.chain(companions).map(|name| model(step, name, wished, settings)).collect()

@@ -53,8 +53,8 @@ pub enum RatingSystem {
 pub struct ReviewSpec {
     /// Rules that hold a step's result back until a person decides: `RatingDiscrepancy` holds what moderation found where it does
     /// not go with `title.declaredRating`, or could not be held against it; `LanguageMismatch` holds subtitles that are in another
-    /// language than most of the speech sounds like; `PoorThumbnails` holds thumbnails of a title that has no good picture. One that the
-    /// operator does not know holds nothing. Default: all rules; `[]` holds nothing by rule.
+    /// language than most of the speech sounds like; `PoorThumbnails` holds thumbnails of a title that has no good picture. What
+    /// holds a title that looks like another is `duplicates.hold`. One that the operator does not know holds nothing. Default: all rules; `[]` holds nothing by rule.
     #[serde(default = "default_hold", deserialize_with = "known_only")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[schemars(length(max = 8))]
@@ -97,7 +97,7 @@ pub enum HoldRule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Doubt {
-    /// The rule of `review.hold` that looks at it.
+    /// The rule of `review.hold` or `duplicates.hold` that looks at it.
     #[schemars(length(max = 32))]
     pub rule: String,
     /// For people.
@@ -122,6 +122,8 @@ pub enum ReviewStep {
     Moderation,
     /// `fingerprint`.
     Fingerprint,
+    /// `duplicates`.
+    Duplicates,
 }
 
 /// What somebody decided about a result.

@@ -62,7 +62,7 @@ pub struct Record {
 type Law = fn(&Record) -> Vec<String>;
 
 /// The laws, by name.
-pub const LAWS: [(&str, Law); 24] = [
+pub const LAWS: [(&str, Law); 25] = [
     ("at rest nothing is written", rests),
     ("names are functions of owner, unit and attempt", names),
     ("an attempt has one Job, ever", one_job),
@@ -79,6 +79,7 @@ pub const LAWS: [(&str, Law); 24] = [
     ("a finished step keeps its result", results_kept),
     ("what is published stays, and no more than the story's editions", published_once),
     ("the manifest is in the store before the status names it", manifest_first),
+    ("every place of the catalogue is one that a status told of first, and none is left out", places_told),
     ("every write has its precondition", preconditions),
     ("a process that was overtaken changes nothing", overtaken),
     ("the status is bounded", bounded),
@@ -415,6 +416,26 @@ fn manifest_first(record: &Record) -> Vec<String> {
     let stored = record.owners().filter_map(|version| version.object["status"]["published"]["digest"].as_str());
     for digest in stored.collect::<BTreeSet<_>>().into_iter().filter(|digest| !told.contains(digest)) {
         breaches.push(format!("{digest} is published and no request said so"));
+    }
+    breaches
+}
+
+fn places_told(record: &Record) -> Vec<String> {
+    let place = |key: &str| key.contains("/catalogue/").then(|| key.rsplit_once("/entries/")?.1.parse::<u64>().ok()).flatten();
+    let mut breaches = Vec::new();
+    let taken: BTreeSet<u64> = record.keys.iter().filter_map(|key| place(key)).collect();
+    if taken.last().is_some_and(|last| last + 1 != taken.len() as u64) {
+        breaches.push(format!("the places {taken:?} have a gap"));
+    }
+    for entry in record.journal.iter().filter(|entry| entry.point.verb == "put") {
+        let (Some(put), Some(sent)) = (place(&entry.path), entry.sent) else { continue };
+        let told = record.journal.iter().any(|told| {
+            let before = told.sent.is_some_and(|earlier| earlier < sent);
+            before && told.body["status"]["catalogue"]["position"] == put
+        });
+        if !told {
+            breaches.push(format!("place {put} was written before a status told of it"));
+        }
     }
     breaches
 }

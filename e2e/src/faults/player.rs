@@ -9,7 +9,7 @@
 use super::{
     cast::{Commits, Leash},
     history::History,
-    recording::Recording,
+    recording::{RecordedStep, Recording},
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
@@ -21,7 +21,11 @@ use kube::{
 use serde_json::{Value, json};
 use showrunner_contracts::{
     Digest, Document as _,
-    result::{Failure, Outcome, Reason, RunRecord, StepOutcome, StepResult, Termination, UnitResult, exit},
+    catalogue::{self, CatalogueView},
+    documents::DuplicatesDocument,
+    manifest::StepSummary,
+    result::{Failure, Outcome, Output, Reason, RunRecord, StepOutcome, StepResult, Termination, UnitResult, exit},
+    step::{QUERY, Step, StepParams},
     work_order::{StepOrder, WorkOrder},
 };
 use std::{
@@ -309,7 +313,10 @@ impl Player {
         if let Some(there) = get(&self.http, &step.result_url).await? {
             return Ok(outcome(Outcome::Done { result: Digest::of(&there) }));
         }
-        let recorded = self.recording.done.get(&step.step).with_context(|| format!("{} is not recorded", step.step))?;
+        let recorded = match step.step {
+            Step::Duplicates => self.looked_up(order).await?,
+            _ => self.recorded(step)?,
+        };
         for (name, bytes) in &recorded.files {
             let url = order.grants.files.get(name).with_context(|| format!("the order grants no writing of {name}"))?;
             let status = put(&self.http, url, bytes, false).await?;
@@ -319,7 +326,7 @@ impl Player {
             key: step.key.clone(),
             folder: order.grants.folder.clone(),
             models: step.models.clone(),
-            ..recorded.result.clone()
+            ..recorded.result
         };
         let bytes = result.to_bytes();
         let url = order.grants.commits.get(&step.step).context("the order grants no commit")?;
@@ -329,6 +336,62 @@ impl Player {
             status => bail!("the store answers {status} to a commit"),
         };
         Ok(outcome(Outcome::Done { result: Digest::of(&stands) }))
+    }
+
+    /// What the worker made of the clip; and, where the title is to be looked up, a file in the place of the one for that.
+    fn recorded(&self, step: &StepOrder) -> Result<RecordedStep> {
+        let recorded = self.recording.done.get(&step.step).with_context(|| format!("{} is not recorded", step.step))?;
+        let mut recorded = recorded.clone();
+        if matches!(step.params, StepParams::Fingerprint { query: true, .. }) {
+            let bytes = b"looks".to_vec();
+            let (sha256, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
+            let media_type = "application/octet-stream".to_owned();
+            recorded.result.kept = vec![Output { name: QUERY.to_owned(), media_type, sha256, size_bytes }];
+            recorded.files.insert(QUERY.to_owned(), bytes);
+        }
+        Ok(recorded)
+    }
+
+    /// A look that finds nothing. It goes to every place before the title's: one that nobody has taken, or that cannot be read, is a
+    /// title that would not be found.
+    async fn looked_up(&self, order: &WorkOrder) -> Result<RecordedStep> {
+        let url = order.catalogue.as_deref().context("the order shows no catalogue")?;
+        let view = CatalogueView::from_bytes(&get(&self.http, url).await?.context("the view is not there")?)?;
+        ensure!(view.entries.signatures.len() == view.position as usize, "a view of {} places: {view:?}", view.position);
+        for place in 0..view.position {
+            let url = view.entries.url(place).context("a place without an address")?;
+            let entry =
+                get(&self.http, &url).await?.with_context(|| format!("place {place} is free, before {}", view.position))?;
+            catalogue::read(&entry).with_context(|| format!("place {place}"))?;
+        }
+        let query = order.given.iter().find(|given| given.name == QUERY).context("the query is not given")?;
+        ensure!(get(&self.http, &query.url).await?.is_some_and(|bytes| Digest::of(&bytes) == query.sha256), "another query");
+        let document = DuplicatesDocument {
+            schema: DuplicatesDocument::SCHEMA.to_owned(),
+            algorithm: "none".to_owned(),
+            file_version: catalogue::VERSION,
+            position: view.position,
+            seconds: 5.0,
+            matches: Vec::new(),
+        };
+        let (name, bytes) = ("duplicates.json".to_owned(), document.to_bytes());
+        let output = Output {
+            name: name.clone(),
+            media_type: "application/json".to_owned(),
+            sha256: Digest::of(&bytes),
+            size_bytes: bytes.len() as u64,
+        };
+        let like = &self.recording.done.values().next().context("nothing is recorded")?.result;
+        let result = StepResult {
+            step: Step::Duplicates,
+            media: order.media.clone().context("the order says nothing of the source")?,
+            outputs: vec![output],
+            kept: Vec::new(),
+            summary: StepSummary::Duplicates { searched: view.position, matches: 0, closest: Vec::new() },
+            settings: BTreeMap::new(),
+            ..like.clone()
+        };
+        Ok(RecordedStep { result, files: BTreeMap::from([(name, bytes)]) })
     }
 
     /// Stores the unit's result; gives the last words.

@@ -164,6 +164,7 @@ impl Stage<'_> {
                 "history": all(&status["history"], &["number", "outcome", "counted"]),
                 "published": status["published"]["digest"],
                 "media": status["media"],
+                "place": status["catalogue"]["state"],
             })
         };
         now.all().filter(|version| version.is_ours()).map(|version| tell(&version.object)).collect()

@@ -21,7 +21,8 @@ pub fn documented(page: &str) -> BTreeSet<String> {
     page.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect()
 }
 
-/// What of an end depends on the last spec only: all of it but how often something was tried.
+/// What of an end depends on the last spec only: all of it but how often something was tried, and what depends on who came first:
+/// the place at which a title was looked up is part of what is published, and a print that was made for that is kept.
 pub fn lasting(ending: &Value) -> Value {
     let each = |object: &Value| {
         let steps = object["steps"].as_array().into_iter().flatten();
@@ -29,8 +30,10 @@ pub fn lasting(ending: &Value) -> Value {
         let mut conditions = object["conditions"].as_array().cloned().unwrap_or_default();
         // A list by type: the order says nothing.
         conditions.sort_by_key(ToString::to_string);
-        json!({ "phase": object["phase"], "conditions": conditions, "steps": steps, "published": object["published"],
-            "media": object["media"] })
+        let by_place = steps.iter().any(|step| step[0] == "duplicates" || step[0] == "fingerprint");
+        let published = if by_place { json!(object["published"].is_string()) } else { object["published"].clone() };
+        json!({ "phase": object["phase"], "conditions": conditions, "steps": steps, "published": published, "media": object["media"],
+            "place": object["place"] })
     };
     ending.as_array().into_iter().flatten().map(each).collect()
 }
@@ -54,7 +57,7 @@ fn given_up(kind: &dyn Kind, record: &Record) -> Vec<String> {
             let meanwhile = life.iter().filter(|version| version.at >= intent.at && version.at < next.at);
             let asked =
                 meanwhile.map(|version| &version.object["spec"]).any(|spec| kind.pauses(spec) || kind.work(spec) != wanted);
-            if !asked && !failed(record, one) {
+            if !asked && !failed(record, one) && !goes_on(&life, one, next) {
                 breaches.push(format!(
                     "Job {} follows Job {}, of which no pod failed; nobody wanted anything else, nobody paused it",
                     next.name(),
@@ -64,6 +67,17 @@ fn given_up(kind: &dyn Kind, record: &Record) -> Vec<String> {
         }
     }
     breaches
+}
+
+/// Whether the next Job does something else, which had to wait for what the one before it left.
+fn goes_on(life: &[&Version], one: &Version, next: &Version) -> bool {
+    let steps = |job: &Version| -> BTreeSet<String> {
+        let attempts = life.iter().map(|version| &version.object["status"]["attempt"]);
+        let own = attempts.filter(|attempt| attempt["job"] == job.name());
+        own.flat_map(|attempt| attempt["steps"].as_array().into_iter().flatten()).map(ToString::to_string).collect()
+    };
+    let (before, after) = (steps(one), steps(next));
+    !after.is_empty() && before.is_disjoint(&after)
 }
 
 /// Whether a pod of a Job failed, not being stopped.

@@ -154,7 +154,8 @@ impl Scenario for Story {
 
     /// A bound only: that there is none without a reason is looked at Job by Job.
     fn jobs(&self) -> usize {
-        1 + self.changes() + self.sequence.pods.len() * (1 + self.changes())
+        // What looks a title up is a Job of its own.
+        2 * (1 + self.changes()) + self.sequence.pods.len() * (1 + self.changes())
     }
 
     fn editions(&self) -> usize {

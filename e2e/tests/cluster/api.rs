@@ -38,6 +38,9 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("/moderation", r#"{"axes":["Nudity","Nudity"]}"#, "spec.moderation.axes"),
     ("/moderation", r#"{"sampleFps":5}"#, "spec.moderation.sampleFps"),
     ("/fingerprint", r#"{"enabled":"yes"}"#, "spec.fingerprint.enabled"),
+    ("/duplicates", r#"{"enabled":true}"#, "copies are found by the print: enable fingerprint too"),
+    ("/duplicates", r#"{"hold":["Everything"]}"#, "spec.duplicates.hold"),
+    ("/audio", r#"{"track":0}"#, "spec.audio.track"),
     ("/review", r#"{"hold":["Everything"]}"#, "spec.review.hold"),
     ("/review", r#"{"always":["credits"]}"#, "spec.review.always"),
     (
@@ -135,6 +138,8 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
         ("/execution/retries", json!(3)),
         ("/moderation/enabled", json!(false)),
         ("/fingerprint/enabled", json!(false)),
+        ("/duplicates/enabled", json!(false)),
+        ("/duplicates/hold", json!(["Copy", "Version"])),
         ("/moderation/axes", json!(["Nudity", "Violence", "Language"])),
         ("/moderation/sampleFps", json!(1)),
         ("/review/hold", json!(["RatingDiscrepancy", "LanguageMismatch", "PoorThumbnails"])),

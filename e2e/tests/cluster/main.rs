@@ -5,6 +5,7 @@
 
 mod access;
 mod api;
+mod catalogue;
 mod debug;
 mod inputs;
 mod operations;
@@ -18,10 +19,19 @@ use showrunner_e2e::suite::{self, Trials};
 
 fn main() -> std::process::ExitCode {
     suite::run("e2e", |suite| Trials {
-        peaceful: [api::tests, policy::tests, access::tests, reach::tests, inputs::tests, titles::tests, review::tests]
-            .into_iter()
-            .flat_map(|tests| tests(suite))
-            .collect(),
+        peaceful: [
+            api::tests,
+            policy::tests,
+            access::tests,
+            reach::tests,
+            inputs::tests,
+            titles::tests,
+            review::tests,
+            catalogue::tests,
+        ]
+        .into_iter()
+        .flat_map(|tests| tests(suite))
+        .collect(),
         disturbing: [policy::disturbing, operations::tests, debug::tests, secrets::tests]
             .into_iter()
             .flat_map(|tests| tests(suite))

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Every planted bug, with the story that is told to it.
-const BUGS: [(&str, &str); 12] = [
+const BUGS: [(&str, &str); 13] = [
     ("intent-skipped", "straight"),
     ("admitted-at-birth", "straight"),
     ("charged-twice", "straight"),
@@ -31,6 +31,7 @@ const BUGS: [(&str, &str); 12] = [
     ("spec-written", "straight"),
     ("deletion-ignored", "straight"),
     ("written-at-rest", "straight"),
+    ("place-not-told", "looked up"),
 ];
 /// The faults in the order in which they are tried.
 const ORDER: [Fault; 3] = [Fault::KilledAfter, Fault::KilledBefore, Fault::AnswerLost];

@@ -2,7 +2,7 @@
 //! files that it is given.
 //!
 //! `prints make FRAMES WIDTH HEIGHT SOUND OUT`: FRAMES are raw luma, one frame a second; SOUND is raw s16le at 11025, one channel;
-//! `-` for none. Writes OUT, the print, and beside it .query, what a lookup needs besides, and .plain, where there are bars.
+//! `-` for none. Writes OUT, the print, and beside it .query, what a lookup needs, and .plain, where there are bars.
 //!
 //! `prints print FRAMES WIDTH HEIGHT SOUND OUT`: the print alone, of a title that has no bars.
 //!
@@ -21,7 +21,7 @@ use std::{
 
 use rusty_chromaprint::{Configuration, match_fingerprints};
 use showrunner_fingerprint::{
-    BarFinder, Bars, Code, Ear, ITEM_SECONDS, Look, Match, Painter, Print, Query, SPEEDS, Side, compare, file, looks,
+    BarFinder, Bars, Ear, ITEM_SECONDS, Match, Painter, Print, Query, SPEEDS, Side, compare, file, looks, query_file,
 };
 
 const THREADS: usize = 2;
@@ -78,60 +78,15 @@ fn make(frames: &str, width: usize, height: usize, sound: &str, out: &Path) {
     let sounds: Vec<(f32, Vec<u32>)> = SPEEDS.iter().map(|speed| (*speed, heard(&samples, *speed))).collect();
     let print = Print { frames, sound: sounds[0].1.clone() };
     fs::write(out, file::write(&print)).unwrap();
-    fs::write(query_path(out), pack(&Query { print, looks, sounds })).unwrap();
+    fs::write(query_path(out), query_file::write(&Query { print, looks, sounds })).unwrap();
 }
 
 fn query_path(print: &Path) -> PathBuf {
     print.with_extension("query")
 }
 
-/// Looks and speeds as this program keeps them between its two uses; no format of the engine's.
-fn pack(query: &Query) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut number = |n: u32| out.extend(n.to_le_bytes());
-    number(query.looks.len() as u32);
-    number(query.print.frames.len() as u32);
-    for (look, codes) in &query.looks {
-        look.cut.iter().for_each(|cut| number(cut.to_bits()));
-        number(u32::from(look.mirrored) | u32::from(look.with_bars) << 1);
-        for code in codes {
-            [code.low as u32, (code.low >> 32) as u32, code.rest as u32, (code.rest >> 32) as u32]
-                .into_iter()
-                .for_each(&mut number);
-        }
-    }
-    number(query.sounds.len() as u32);
-    for (speed, items) in &query.sounds {
-        number(speed.to_bits());
-        number(items.len() as u32);
-        for item in items {
-            number(*item);
-        }
-    }
-    out
-}
-
 fn load(path: &Path) -> Query {
-    let print = file::read(&fs::read(path).unwrap()).unwrap();
-    let bytes = fs::read(query_path(path)).unwrap();
-    let mut numbers = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    let mut number = || numbers.next().unwrap();
-    let (count, frames) = (number(), number());
-    let looks = (0..count)
-        .map(|_| {
-            let cut = std::array::from_fn(|_| f32::from_bits(number()));
-            let flags = number();
-            let codes = (0..frames)
-                .map(|_| {
-                    let mut word = || u64::from(number()) | u64::from(number()) << 32;
-                    Code { low: word(), rest: word() }
-                })
-                .collect();
-            (Look { cut, mirrored: flags & 1 == 1, with_bars: flags & 2 == 2 }, codes)
-        })
-        .collect();
-    let sounds = (0..number()).map(|_| (f32::from_bits(number()), (0..number()).map(|_| number()).collect())).collect();
-    Query { print, looks, sounds }
+    query_file::read(&fs::read(query_path(path)).unwrap()).unwrap()
 }
 
 fn compare_all(catalogue: &Path, queries: &[&str]) {

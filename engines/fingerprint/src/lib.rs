@@ -2,8 +2,9 @@
 //! Pure: pictures, samples and files come in as slices, nothing is read, mapped or written.
 //!
 //! The way of one title: a [`Painter`] makes a [`Query`] of its pictures, an [`Ear`] of its sound. [`Query::print`] is what the
-//! catalogue keeps of it ([`file`]); [`index`] gives the titles that may share something with it, and [`compare`] says of each
-//! what they share: a [`Match`] with its [`Class`], offset, speed, and the spans in both.
+//! catalogue keeps of it ([`file`]); the whole query can wait for its lookup in a file of its own ([`query_file`]). [`index`] gives
+//! the titles that may share something with it, and [`compare`] says of each what they share: a [`Match`] with its [`Class`],
+//! offset, speed, and the spans in both.
 //!
 //! How copies are found though they were cropped, mirrored, framed in black or played faster:
 //! - **Bars** are cut off before anything is hashed, on both sides.
@@ -26,6 +27,7 @@ pub mod index;
 mod look;
 mod picture;
 mod print;
+pub mod query_file;
 mod sound;
 
 pub use bars::{BarFinder, Bars};

@@ -37,7 +37,7 @@ impl Print {
 }
 
 /// A title that is looked up: its print, and the looks and speeds it is tried with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Query {
     /// What the catalogue keeps of it.
     pub print: Print,

@@ -186,6 +186,16 @@ impl Store {
         Ok(Grant { method: "GET", url: action.sign_with_time(expires.min(MAX_EXPIRY), &self.clock.now()), headers: Vec::new() })
     }
 
+    /// Grants to read many objects, all signed at one moment with one pair of keys: their addresses differ in key and signature only.
+    pub fn presign_gets(&self, locations: &[Location], expires: Duration) -> Result<Vec<Grant>, StoreError> {
+        let (pair, now) = (self.pair()?, self.clock.now());
+        let grant = |location: &Location| {
+            let action = self.pod_bucket.get_object(pair.as_ref(), location.key());
+            Grant { method: "GET", url: action.sign_with_time(expires.min(MAX_EXPIRY), &now), headers: Vec::new() }
+        };
+        Ok(locations.iter().map(grant).collect())
+    }
+
     /// A grant to write an object. Precondition and content type are signed: whoever sends the request cannot leave
     /// them out. An empty content type is not signed.
     pub fn presign_put(

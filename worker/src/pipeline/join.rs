@@ -40,17 +40,18 @@ pub(super) struct Left<'a> {
 type Answer = Result<Option<(Made, Meter)>, Failure>;
 
 /// Does them, in their order.
-pub(super) fn join(work: Work<'_>, probed: &Probe, joint: Joint<'_>, left: &Left<'_>, begun: Instant) -> Vec<StepOutcome> {
+pub(super) fn join(work: Work<'_>, probed: &Probe, joint: Joint<'_>, left: Left<'_>, begun: Instant) -> Vec<StepOutcome> {
     let Joint { chapters: for_chapters, moderation: for_moderation, fingerprint: for_fingerprint } = joint;
     let mut outcomes = Vec::new();
     if let Some(order) = for_chapters {
-        outcomes.push(done(work, probed, order, begun, || chapters_of(probed, left)));
+        outcomes.push(done(work, probed, order, begun, || chapters_of(probed, &left)));
     }
     if let Some(order) = for_moderation {
-        outcomes.push(done(work, probed, order, begun, || moderation_of(work, probed, order, left)));
+        outcomes.push(done(work, probed, order, begun, || moderation_of(work, probed, order, &left)));
     }
+    // Last, for it takes what it needs: a query of ten hours is 70 MB.
     if let Some(order) = for_fingerprint {
-        outcomes.push(done(work, probed, order, begun, || fingerprint_of(left)));
+        outcomes.push(done(work, probed, order, begun, || fingerprint_of(order, left)));
     }
     outcomes
 }
@@ -102,20 +103,22 @@ fn moderation_of(work: Work<'_>, probed: &Probe, order: &StepOrder, left: &Left<
     Ok(Some((moderation::made(order, evidence)?, used)))
 }
 
-fn fingerprint_of(left: &Left<'_>) -> Answer {
-    let (seen, heard) = (left.seen.as_ref().map_err(Clone::clone)?, left.heard.as_ref().map_err(Clone::clone)?);
+fn fingerprint_of(order: &StepOrder, left: Left<'_>) -> Answer {
+    let (seen, heard) = (left.seen?, left.heard?);
     let (mut painted, mut recorded, mut used) = (None, None, Meter::default());
     if let Some(seen) = seen {
-        let (found, painting) = taken(seen.painted.as_ref(), "nobody looked for the fingerprint")?;
-        painted = Some(found);
+        let (found, painting) = seen.painted.ok_or_else(|| internal("nobody looked for the fingerprint"))?;
+        painted = Some(found?);
         used.add(painting);
     }
-    if let Some((found, recording)) = &heard.recorded {
-        recorded = Some(found.as_ref().map_err(Clone::clone)?);
-        used.add(*recording);
+    if let Some((found, recording)) = heard.recorded {
+        recorded = Some(found?);
+        used.add(recording);
     }
-    let there = painted.is_some() || recorded.is_some();
-    Ok(there.then(|| (fingerprint::made(painted, recorded), used)))
+    if painted.is_none() && recorded.is_none() {
+        return Ok(None);
+    }
+    Ok(Some((fingerprint::made(painted, recorded, fingerprint::asked(order))?, used)))
 }
 
 /// What is said: as it was heard here, else as an earlier attempt left it.

@@ -1,10 +1,12 @@
 //! The pass through the sound: one decode for all that listen to it.
 
-use super::{Audible, Decodes, Others, Work, child_limits, cut_short, longest, look::Found, outcome, seconds, settled};
+use super::{
+    Audible, Decodes, Others, Work, all, child_limits, cut_short, longest, look::Found, outcome, seconds, settled, track,
+};
 use crate::{
     commit::commit,
     cpu::{self, Meter},
-    failure::{of_decode, of_panic},
+    failure::{of_decode, of_panic, of_refusal},
     fanout::StepError,
     media,
     probe::Probe,
@@ -13,7 +15,7 @@ use crate::{
     steps::{
         chapters::Hearing,
         failure_in,
-        fingerprint::{Recorded, Recording},
+        fingerprint::{self, Recorded, Recording},
         moderation::Spoken,
         subtitles::{self, Heard, Subtitles},
     },
@@ -95,8 +97,30 @@ impl Listeners {
     }
 }
 
-/// Goes through the sound, on a thread that is called `name`; for `others` that are done later, too.
+/// Goes through the sound, on a thread that is called `name`; for `others` that are done later, too. Where words are listened to in
+/// another sound than the plain one, the others have that to themselves.
 pub(super) fn listen(
+    work: Work<'_>,
+    probed: &Probe,
+    audible: Audible<'_>,
+    others: Others<'_>,
+    decodes: &Decodes,
+    name: &str,
+) -> Listened {
+    let plain = probed.with_plain_sound().filter(|_| others.listen());
+    let Some(plain) = plain else { return listen_to(work, probed, audible, others, decodes, name) };
+    let nobody = Others { chapters: false, fingerprint: None, ..others };
+    let (steps, words) = listen_to(work, probed, audible, nobody, decodes, name);
+    let (_, heard) = listen_to(work, &plain, Audible::default(), others, decodes, name);
+    let spoken = match words {
+        Ok(words) => words.spoken,
+        Err(failure) => Some(Err(failure)),
+    };
+    (steps, heard.map(|heard| Sounds { spoken, ..heard }))
+}
+
+/// One pass through one sound.
+fn listen_to(
     work: Work<'_>,
     probed: &Probe,
     audible: Audible<'_>,
@@ -106,6 +130,10 @@ pub(super) fn listen(
 ) -> Listened {
     let begun = Instant::now();
     let Audible { subtitles: order } = audible;
+    if let Some(refusal) = track(work.steps).and_then(|track| probed.lacks(track)) {
+        let failure = of_refusal(&refusal);
+        return (all(order.as_slice(), &failure, begun), Err(failure));
+    }
     if probed.sound().is_none() || (order.is_none() && !others.listen()) {
         let skipped = order.map(|order| outcome(order, Outcome::Skipped(Reason::NoSound), begun, None));
         let spoken = order.map(|_| Ok(Spoken::Nothing(Reason::NoSound)));
@@ -117,7 +145,7 @@ pub(super) fn listen(
         subtitles: order.map(new),
         ear: others.chapters.then(|| Ok(Hearing::new(longest))),
         ear_used: Meter::default(),
-        recording: others.fingerprint.then(|| Ok(Recording::new(longest))),
+        recording: others.fingerprint.map(|order| Ok(Recording::new(longest, fingerprint::asked(order)))),
         recording_used: Meter::default(),
     };
     if listeners.left().is_ok() {

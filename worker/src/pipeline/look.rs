@@ -13,7 +13,7 @@ use crate::{
     steps::{
         chapters::Sight,
         failure_in,
-        fingerprint::{Painted, Painting},
+        fingerprint::{self, Painted, Painting},
         moderation::{Watch, Watched},
         shots::{self, Motions, Shots},
         thumbnails::Thumbnails,
@@ -62,7 +62,7 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
     let detects = for_shots.is_some() || for_thumbnails.is_some() || others.chapters;
     let mut shots = detects.then(|| Shots::new(base, longest(work, base), &motions, for_shots.is_some()));
     let mut sight = others.chapters.then(|| Sight::new(base, longest(work, base)));
-    let mut painting = others.fingerprint.then(|| Painting::new(base, longest(work, base)));
+    let mut painting = others.fingerprint.map(|order| Painting::new(base, longest(work, base), fingerprint::asked(order)));
     let (mut preparing, mut loading) = (Meter::default(), Meter::default());
     let watch = others.watch.map(|order| loading.turn(|| Watch::new(order, base, longest(work, base), work.artefacts)));
     let (mut watch, watch_unready) = match watch {

@@ -11,7 +11,7 @@ use crate::{
     failure::{internal, of_panic, of_refusal},
     media,
     models::Artefacts,
-    probe::{Probe, probe},
+    probe::{Probe, Wanted, probe},
     progress::{Pass, Tracker},
     sandbox::{self, Sandbox, Source},
     steps::{
@@ -137,7 +137,7 @@ pub fn run(work: Work<'_>) -> Done {
     let (mut steps, seen) = looked;
     let (of_sound, heard) = listened;
     steps.extend(of_sound);
-    steps.extend(join(work, &probed, joint, &Left { seen, heard }, begun));
+    steps.extend(join(work, &probed, joint, Left { seen, heard }, begun));
     steps.sort_by_key(|outcome| work.steps.iter().position(|order| order.step == outcome.step));
     let count = |decodes: &AtomicU32| decodes.load(Ordering::Relaxed);
     let told = |cpu: &OnceLock<Duration>| cpu.get().map(|cpu| cpu.as_millis() as u64);
@@ -192,7 +192,7 @@ impl<'a> Joint<'a> {
         let Self { chapters, moderation, fingerprint } = self;
         let looks =
             |order: &&StepOrder| moderation::asked(order).is_ok_and(|(axes, _)| axes.iter().any(|axis| axis.model().is_some()));
-        Others { chapters: chapters.is_some(), watch: moderation.filter(looks), fingerprint: fingerprint.is_some() }
+        Others { chapters: chapters.is_some(), watch: moderation.filter(looks), fingerprint }
     }
 }
 
@@ -204,16 +204,16 @@ struct Others<'a> {
     /// Watch the picture for moderation.
     watch: Option<&'a StepOrder>,
     /// Look and listen for the print.
-    fingerprint: bool,
+    fingerprint: Option<&'a StepOrder>,
 }
 
 impl Others<'_> {
     const fn look(self) -> bool {
-        self.chapters || self.watch.is_some() || self.fingerprint
+        self.chapters || self.watch.is_some() || self.fingerprint.is_some()
     }
 
     const fn listen(&self) -> bool {
-        self.chapters || self.fingerprint
+        self.chapters || self.fingerprint.is_some()
     }
 }
 
@@ -236,10 +236,17 @@ fn share_out(steps: &[StepOrder]) -> Shares<'_> {
             Step::Chapters => &mut shares.joint.chapters,
             Step::Moderation => &mut shares.joint.moderation,
             Step::Fingerprint => &mut shares.joint.fingerprint,
+            // It reads no source: `apart` does it.
+            Step::Duplicates => continue,
         };
         *place = Some(order);
     }
     shares
+}
+
+/// The sound track that is asked for; the order's check has seen that all steps that listen ask for the same.
+fn track(steps: &[StepOrder]) -> Option<u8> {
+    steps.iter().find_map(|order| order.params.track())
 }
 
 /// Finds out what the source is, and whether it is within the order's limits.
@@ -248,7 +255,8 @@ fn open(work: Work<'_>) -> Result<Probe, Failure> {
         StepParams::Subtitles { language, .. } => language.as_deref(),
         _ => None,
     });
-    let probed = probe(work.sandbox, work.source, language).map_err(|refusal| of_refusal(&refusal))?;
+    let wanted = Wanted { language, track: track(work.steps) };
+    let probed = probe(work.sandbox, work.source, wanted).map_err(|refusal| of_refusal(&refusal))?;
     if let Some(duration) = media::stated_duration(&probed) {
         longest(work, probed.time_base()).check(duration)?;
     }
@@ -335,10 +343,11 @@ mod tests {
         let params = |step| match step {
             Step::Shots => StepParams::Shots {},
             Step::Thumbnails => StepParams::Thumbnails { select: 1, sprite_interval_ms: 1000 },
-            Step::Subtitles => StepParams::Subtitles { language: None, max_chars_per_second: 20 },
-            Step::Chapters => StepParams::Chapters {},
+            Step::Subtitles => StepParams::Subtitles { language: None, max_chars_per_second: 20, track: None },
+            Step::Chapters => StepParams::Chapters { track: None },
             Step::Moderation => StepParams::Moderation { axes: vec![Axis::Nudity], sample_fps: 1 },
-            Step::Fingerprint => StepParams::Fingerprint {},
+            Step::Fingerprint => StepParams::Fingerprint { query: true, track: None },
+            Step::Duplicates => StepParams::Duplicates {},
         };
         let order = |step: Step| StepOrder {
             step,
@@ -348,7 +357,9 @@ mod tests {
             models: Vec::new(),
             result_url: String::new(),
         };
-        let steps: Vec<StepOrder> = Step::iter().map(order).collect();
+        let (steps, apart): (Vec<StepOrder>, Vec<StepOrder>) =
+            Step::iter().map(order).partition(|order| order.step.reads_source());
+        assert_eq!(apart.iter().map(|order| order.step).collect::<Vec<_>>(), [Step::Duplicates]);
         let Shares { visual, audible, joint } = share_out(&steps);
         let Joint { chapters, moderation, fingerprint } = joint;
         let joint: Vec<&StepOrder> = [chapters, moderation, fingerprint].into_iter().flatten().collect();

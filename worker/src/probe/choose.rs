@@ -1,6 +1,9 @@
 //! Which picture and which sound a title is about. No I/O.
 
-use super::stream::{Kind, Stream};
+use super::{
+    Wanted,
+    stream::{Kind, Stream},
+};
 use std::cmp::Reverse;
 
 /// The main picture: never a cover image; default first, then the largest, then the first.
@@ -12,11 +15,14 @@ pub(super) fn picture(streams: &[Stream]) -> Option<usize> {
     pictures.min_by_key(|(at, stream, area)| (!stream.is_default, Reverse(*area), *at)).map(|(at, ..)| at)
 }
 
-/// The main sound: of the language asked for when there is one; the title's own sound before commentary, description and dubs;
-/// default first, then the first.
-pub(super) fn sound(streams: &[Stream], language: Option<&str>) -> Option<usize> {
-    let wanted = language.map(primary);
-    let sounds = streams.iter().enumerate().filter(|(_, stream)| matches!(stream.kind, Kind::Sound(_)));
+/// The main sound: the track asked for, whatever it is, or none. Where none is asked for, of the language asked for when there is
+/// one; the title's own sound before commentary, description and dubs; default first, then the first.
+pub(super) fn sound(streams: &[Stream], wanted: Wanted<'_>) -> Option<usize> {
+    let mut sounds = streams.iter().enumerate().filter(|(_, stream)| matches!(stream.kind, Kind::Sound(_)));
+    if let Some(track) = wanted.track {
+        return usize::from(track).checked_sub(1).and_then(|before| sounds.nth(before)).map(|(at, _)| at);
+    }
+    let wanted = wanted.language.map(primary);
     sounds
         .min_by_key(|(at, stream)| {
             let other_language = wanted.is_some() && stream.language.as_deref().map(primary) != wanted;
@@ -93,23 +99,35 @@ mod tests {
         Stream { language, is_default, is_auxiliary, ..Stream::plain(0, kind, TimeBase::MILLIS) }
     }
 
+    fn in_language(language: &str) -> Wanted<'_> {
+        Wanted { language: Some(language), track: None }
+    }
+
     #[test]
     fn the_sound_in_the_language_asked_for_wins_over_the_default_one() {
         let streams = [heard("eng", true, false), heard("ger", false, false)];
-        assert_eq!(sound(&streams, Some("de-AT")), Some(1));
-        assert_eq!(sound(&streams, Some("fr")), Some(0));
-        assert_eq!(sound(&streams, None), Some(0));
+        assert_eq!(sound(&streams, in_language("de-AT")), Some(1));
+        assert_eq!(sound(&streams, in_language("fr")), Some(0));
+        assert_eq!(sound(&streams, Wanted::default()), Some(0));
     }
 
     #[test]
     fn commentary_is_never_the_main_sound_while_there_is_another() {
         let streams = [heard("eng", true, true), heard("fra", false, false)];
-        assert_eq!(sound(&streams, Some("en")), Some(1));
-        assert_eq!(sound(&streams[..1], None), Some(0));
+        assert_eq!(sound(&streams, in_language("en")), Some(1));
+        assert_eq!(sound(&streams[..1], Wanted::default()), Some(0));
+    }
+
+    #[test]
+    fn a_track_that_is_asked_for_is_taken_whatever_it_is_and_no_other_in_its_place() {
+        let picture = Stream::plain(0, Kind::Other, TimeBase::MILLIS);
+        let streams = [picture, heard("eng", true, false), heard("eng", false, true)];
+        let track = |track| sound(&streams, Wanted { track: Some(track), language: Some("en") });
+        assert_eq!([track(0), track(1), track(2), track(3)], [None, Some(1), Some(2), None]);
     }
 
     #[test]
     fn a_source_without_sound_has_no_main_sound() {
-        assert_eq!(sound(&[], Some("en")), None);
+        assert_eq!(sound(&[], in_language("en")), None);
     }
 }

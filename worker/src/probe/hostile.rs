@@ -1,7 +1,7 @@
 //! What media tools say of files that others made: whatever it is, it is read within limits and told in clean words.
 
 use super::{
-    MAX_PIXELS, MAX_SIDE, MAX_STREAMS, Probe, Refusal, Zero, choose, last_words,
+    MAX_PIXELS, MAX_SIDE, MAX_STREAMS, Probe, Refusal, Wanted, Zero, choose, last_words,
     raw::{self, Report},
     stream,
 };
@@ -41,8 +41,8 @@ fn describe(report: Report) {
     };
     assert!(streams.len() <= MAX_STREAMS);
     let (timecode, format) = (stream::timecode(report.streams.iter().map(|stream| &stream.tags)), report.format);
-    for language in [None, Some("en"), Some("pt-BR")] {
-        let (picture, sound) = (choose::picture(&streams), choose::sound(&streams, language));
+    for (language, track) in [(None, None), (Some("en"), None), (Some("pt-BR"), None), (None, Some(2))] {
+        let (picture, sound) = (choose::picture(&streams), choose::sound(&streams, Wanted { language, track }));
         let Some(main) = picture.or(sound) else { return };
         let at = streams[main].start.unwrap_or(Ticks(i64::MIN));
         let probe = Probe {
@@ -53,6 +53,7 @@ fn describe(report: Report) {
             streams: streams.clone(),
             picture,
             sound,
+            plain_sound: sound,
         };
         serde_json::to_string(&probe).expect("can be reported");
         is_within_limits(&media::summary(&probe));

@@ -58,6 +58,16 @@ pub enum Refusal {
     /// Neither picture nor sound.
     #[error("failed to find a picture or a sound in the source")]
     NoStreams,
+    /// Another sound track was asked for than there is.
+    #[error(
+        "failed to find sound track {track}: the source has {tracks}; correct spec.audio.track, or deliver the file with that track"
+    )]
+    NoTrack {
+        /// Which was asked for.
+        track: u8,
+        /// How many there are.
+        tracks: usize,
+    },
     /// There are streams, but not one frame of the main one could be decoded.
     #[error(
         "failed to decode anything of the source's {what} ({detail}); is it damaged, encrypted, in a codec that is not supported, or kept in another file?"
@@ -100,6 +110,7 @@ impl Refusal {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Empty => Reason::SourceEmpty,
+            Self::NoTrack { .. } => Reason::SoundTrackMissing,
             Self::NotMedia { .. } | Self::NoStreams | Self::NothingDecodes { .. } => Reason::SourceNotMedia,
             Self::Truncated { .. } => Reason::SourceTruncated,
             Self::TooManyStreams { .. } | Self::TooLarge { .. } => Reason::SourceTooLarge,

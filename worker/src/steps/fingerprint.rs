@@ -1,33 +1,39 @@
 //! The step `fingerprint`: a picture a second and all of the sound become the print that copies of a title are found by. No I/O.
 //!
 //! Looking and listening happen in passes of their own, side by side; the step is done when both are over.
+//!
+//! A title that is to be looked up is seen in every look and heard at every speed, too. The print beside is the same either way.
 
 mod sight;
 mod strip;
 
 pub use sight::{Painted, Painting};
 
-use super::{Longest, StepFailed, pretty};
+use super::{Longest, StepFailed, pretty, rounded};
 use crate::{
     commit::{JSON, Made, StepFile},
     fanout::StepError,
     sound::{self, Chunk},
 };
 use showrunner_contracts::{
-    Document as _,
+    Document as _, catalogue,
+    catalogue::MAX_QUERY_BYTES,
     documents::{FingerprintDocument, PicturePrint, PrintedBars, SoundPrint},
     manifest::StepSummary,
-    result::Reason,
-    step::Step,
+    result::{Failure, Reason},
+    step::{QUERY, Step, StepParams},
+    work_order::StepOrder,
 };
-use showrunner_fingerprint::{ALGORITHM, Bars, Ear, Print, file};
+use showrunner_fingerprint::{ALGORITHM, Bars, Ear, Print, Query, SPEEDS, Seen, file, query_file};
 use std::collections::BTreeMap;
+
+const _: () = assert!(catalogue::VERSION == file::VERSION, "a catalogue is of prints of one version");
 
 /// The document's file name.
 pub const FILE: &str = "fingerprint.json";
 /// The print's file name.
 pub const PRINT: &str = "fingerprint.srfp";
-/// Media type of a print.
+/// Media type of a print and of a query.
 const PRINT_TYPE: &str = "application/octet-stream";
 /// What samples are multiplied by before they are rounded: a mix of many channels may be louder than full scale, and how loud
 /// a sound is makes no difference to its print.
@@ -35,10 +41,17 @@ const HEADROOM: f32 = 0.5;
 /// Samples of a gap that are heard at a time.
 const SILENCE: [i16; 4_096] = [0; 4_096];
 
+/// Whether the title is to be looked up by its print.
+pub const fn asked(order: &StepOrder) -> bool {
+    matches!(order.params, StepParams::Fingerprint { query: true, .. })
+}
+
 /// Listens to the sound.
 #[derive(Debug)]
 pub struct Recording {
-    ear: Ear,
+    plain: Ear,
+    /// At the other speeds, for a query.
+    others: Vec<(f32, Ear)>,
     heard: i64,
     samples: Vec<i16>,
     longest: Longest,
@@ -49,16 +62,19 @@ pub struct Recording {
 pub struct Recorded {
     /// The print's items.
     pub items: Vec<u32>,
+    /// Items at the other speeds; none without a query.
+    pub others: Vec<(f32, Vec<u32>)>,
     /// From the title's beginning to the end of its sound.
     pub seconds: f64,
 }
 
 impl Recording {
     /// For sound as the decoder hands it over; `longest` in samples.
-    #[expect(clippy::missing_panics_doc, reason = "rate and speed are constants")]
-    pub fn new(longest: Longest) -> Self {
-        let ear = Ear::sampled(sound::SAMPLE_RATE, 1.0).expect("16 kHz at their own speed can be heard");
-        Self { ear, heard: 0, samples: Vec::new(), longest }
+    pub fn new(longest: Longest, query: bool) -> Self {
+        let ear = |speed| Ear::sampled(sound::SAMPLE_RATE, speed).expect("16 kHz can be heard at the engine's own speeds");
+        let [plain, others @ ..] = SPEEDS;
+        let others = if query { others.into_iter().map(|speed| (speed, ear(speed))).collect() } else { Vec::new() };
+        Self { plain: ear(plain), others, heard: 0, samples: Vec::new(), longest }
     }
 
     /// The next stretch of sound; a jump since the one before is silence.
@@ -67,39 +83,78 @@ impl Recording {
         let mut gap = usize::try_from(chunk.start.0 - self.heard).unwrap_or_default();
         while gap > 0 {
             let some = gap.min(SILENCE.len());
-            self.ear.hear(&SILENCE[..some]);
+            self.all_hear(&SILENCE[..some]);
             gap -= some;
         }
-        self.samples.clear();
+        let mut samples = std::mem::take(&mut self.samples);
+        samples.clear();
         // Rounding to whole numbers saturates: what is louder still is cut off.
-        self.samples.extend(chunk.samples.iter().map(|sample| (sample * HEADROOM * f32::from(i16::MAX)).round() as i16));
-        self.ear.hear(&self.samples);
+        samples.extend(chunk.samples.iter().map(|sample| (sample * HEADROOM * f32::from(i16::MAX)).round() as i16));
+        self.all_hear(&samples);
+        self.samples = samples;
         self.heard = chunk.start.0 + chunk.samples.len() as i64;
         Ok(())
     }
 
+    fn all_hear(&mut self, samples: &[i16]) {
+        self.plain.hear(samples);
+        self.others.iter_mut().for_each(|(_, ear)| ear.hear(samples));
+    }
+
     /// All that was heard.
     pub fn finish(self) -> Recorded {
-        Recorded { items: self.ear.finish(), seconds: self.heard as f64 / f64::from(sound::SAMPLE_RATE) }
+        let others = self.others.into_iter().map(|(speed, ear)| (speed, ear.finish())).collect();
+        Recorded { items: self.plain.finish(), others, seconds: self.heard as f64 / f64::from(sound::SAMPLE_RATE) }
     }
 }
 
-/// The step's files and figures. What is not there, the title does not have.
-pub fn made(painted: Option<&Painted>, recorded: Option<&Recorded>) -> Made {
-    let print = Print {
-        frames: painted.map(|painted| painted.frames.clone()).unwrap_or_default(),
-        sound: recorded.map(|recorded| recorded.items.clone()).unwrap_or_default(),
-    };
-    let blank = print.frames.iter().filter(|seen| !seen.is_telling()).count() as u32;
-    let bars = painted.and_then(|painted| told(&painted.bars));
-    let document = FingerprintDocument {
+/// The step's files and figures, those of a query among them where one was asked for. What is not there, the title does not have.
+pub fn made(painted: Option<Painted>, recorded: Option<Recorded>, query: bool) -> Result<Made, Failure> {
+    let document = document(painted.as_ref(), recorded.as_ref());
+    let pictures = painted.as_ref().map(|painted| painted.frames.len() as u32);
+    let sound_seconds = recorded.as_ref().map(|recorded| recorded.seconds.round() as u32);
+    let (frames, looks, bars) =
+        painted.map_or((Vec::new(), Vec::new(), Bars::NONE), |painted| (painted.frames, painted.looks, painted.bars));
+    let (sound, others) = recorded.map_or_else(Default::default, |recorded| (recorded.items, recorded.others));
+    let print = Print { frames, sound };
+    let blank = blank(&print.frames);
+    let file = |name: &str, media_type, bytes| StepFile { name: name.to_owned(), media_type, bytes };
+    let mut files = vec![file(PRINT, PRINT_TYPE, file::write(&print))];
+    if query {
+        let mut sounds = vec![(SPEEDS[0], print.sound.clone())];
+        sounds.extend(others);
+        files.push(file(QUERY, PRINT_TYPE, kept(&Query { print, looks, sounds })?));
+    }
+    files.push(file(FILE, JSON, pretty(&document)));
+    Ok(Made {
+        files,
+        summary: StepSummary::Fingerprint { pictures, blank, bars: told(&bars).is_some(), sound_seconds },
+        settings: BTreeMap::from([("method".to_owned(), format!("{ALGORITHM}/{}", Step::Fingerprint.algorithm_version()))]),
+    })
+}
+
+/// A query's file, as long as whoever looks the title up reads it.
+fn kept(query: &Query) -> Result<Vec<u8>, Failure> {
+    let bytes = query_file::write(query);
+    if bytes.len() <= MAX_QUERY_BYTES {
+        return Ok(bytes);
+    }
+    let message = format!(
+        "failed to keep what the title is looked up with: {} bytes, {MAX_QUERY_BYTES} are the most; cut the title, or do not have it looked up",
+        bytes.len()
+    );
+    Err(Failure::new(Reason::SourceTooLarge, &message))
+}
+
+fn document(painted: Option<&Painted>, recorded: Option<&Recorded>) -> FingerprintDocument {
+    FingerprintDocument {
         schema: FingerprintDocument::SCHEMA.to_owned(),
         algorithm: ALGORITHM.to_owned(),
         file_version: file::VERSION,
         picture: painted.map_or(PicturePrint::Missing(Reason::NoPicture), |painted| PicturePrint::Seen {
             pictures: painted.frames.len() as u32,
-            blank,
-            bars,
+            blank: blank(&painted.frames),
+            bars: told(&painted.bars),
             strip: strip::of_pictures(&painted.frames),
         }),
         sound: recorded.map_or(SoundPrint::Missing(Reason::NoSound), |recorded| SoundPrint::Heard {
@@ -107,28 +162,18 @@ pub fn made(painted: Option<&Painted>, recorded: Option<&Recorded>) -> Made {
             items: recorded.items.len() as u32,
             strip: strip::of_sound(&recorded.items),
         }),
-    };
-    let file = |name: &str, media_type, bytes| StepFile { name: name.to_owned(), media_type, bytes };
-    Made {
-        files: vec![file(PRINT, PRINT_TYPE, file::write(&print)), file(FILE, JSON, pretty(&document))],
-        summary: StepSummary::Fingerprint {
-            pictures: painted.map(|painted| painted.frames.len() as u32),
-            blank,
-            bars: bars.is_some(),
-            sound_seconds: recorded.map(|recorded| recorded.seconds.round() as u32),
-        },
-        settings: BTreeMap::from([("method".to_owned(), format!("{ALGORITHM}/{}", Step::Fingerprint.algorithm_version()))]),
     }
+}
+
+/// How many pictures say nothing.
+fn blank(frames: &[Seen]) -> u32 {
+    frames.iter().filter(|seen| !seen.is_telling()).count() as u32
 }
 
 fn told(bars: &Bars) -> Option<PrintedBars> {
     let share = |share: f32| rounded(f64::from(share));
     let Bars { left, top, right, bottom } = *bars;
     (*bars != Bars::NONE).then(|| PrintedBars { left: share(left), top: share(top), right: share(right), bottom: share(bottom) })
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 1_000.0).round() / 1_000.0
 }
 
 #[cfg(test)]
@@ -152,7 +197,11 @@ mod tests {
     }
 
     fn recorded(chunks: &[(i64, &[f32])]) -> Recorded {
-        let mut recording = Recording::new(LONGEST);
+        recorded_for(chunks, false)
+    }
+
+    fn recorded_for(chunks: &[(i64, &[f32])], query: bool) -> Recorded {
+        let mut recording = Recording::new(LONGEST, query);
         for (start, samples) in chunks {
             recording.hear(&Chunk { start: Ticks(*start), samples }).expect("hears");
         }
@@ -184,15 +233,49 @@ mod tests {
     }
 
     #[test]
+    fn a_query_hears_the_same_sound_at_ten_more_speeds() {
+        let tone = tone(12);
+        let chunks: [(i64, &[f32]); 2] = [(0, &tone[..70_000]), (90_000, &tone[90_000..])];
+        let (plain, query) = (recorded(&chunks), recorded_for(&chunks, true));
+        assert_eq!((&plain.items, plain.seconds.to_bits()), (&query.items, query.seconds.to_bits()));
+        assert!(plain.others.is_empty());
+        assert_eq!(query.others.iter().map(|(speed, _)| speed.to_bits()).collect::<Vec<_>>(), SPEEDS.map(f32::to_bits)[1..]);
+        // What was played faster is drawn out again.
+        let [.., (_, slowest), (_, fastest)] = &query.others[..] else { panic!("0.95 and 1.05 come last") };
+        assert!(slowest.len() < plain.items.len() && plain.items.len() < fastest.len(), "{} {}", slowest.len(), fastest.len());
+    }
+
+    #[test]
+    fn a_query_lies_between_print_and_document_and_changes_neither() {
+        let heard = recorded_for(&[(0, &tone(8))], true);
+        let without = made(None, Some(recorded(&[(0, &tone(8))])), false).expect("made");
+        let with = made(None, Some(heard.clone()), true).expect("made");
+        let names = |made: &Made| made.files.iter().map(|file| file.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&with), Step::Fingerprint.slots());
+        assert_eq!(names(&without), [PRINT, FILE]);
+        assert_eq!((&with.files[0], &with.files[2]), (&without.files[0], &without.files[1]));
+        assert_eq!((&with.summary, &with.settings), (&without.summary, &without.settings));
+        let query = query_file::read(&with.files[1].bytes).expect("a query");
+        assert_eq!(Ok(&query.print), file::read(&with.files[0].bytes).as_ref());
+        assert_eq!(query.sounds[0], (1.0, heard.items));
+        assert_eq!(query.sounds[1..], heard.others);
+    }
+
+    #[test]
     fn what_a_title_lacks_is_named_and_counted_as_absent() {
-        let made = made(None, Some(&recorded(&[(0, &tone(6))])));
+        let made = made(None, Some(recorded(&[(0, &tone(6))])), false).expect("made");
         let names: Vec<&str> = made.files.iter().map(|file| file.name.as_str()).collect();
-        assert_eq!(names, Step::Fingerprint.slots());
+        assert_eq!(names, StepParams::Fingerprint { query: false, track: None }.slots());
         let summary = StepSummary::Fingerprint { pictures: None, blank: 0, bars: false, sound_seconds: Some(6) };
         assert_eq!(made.summary, summary);
         let document = FingerprintDocument::from_bytes(&made.files[1].bytes).expect("reads");
         assert_eq!(document.picture, PicturePrint::Missing(Reason::NoPicture));
-        let print = file::read(&made.files[0].bytes).expect("a print");
+        let bytes = &made.files[0].bytes;
+        let print = file::read(bytes).expect("a print");
+        // Whoever lets prints into the catalogue looks at no more than this.
+        assert!(
+            catalogue::is_print(bytes) && !catalogue::is_print(&bytes[1..]) && !catalogue::is_print(&bytes[..bytes.len() - 1])
+        );
         assert!(
             print.frames.is_empty()
                 && matches!(document.sound, SoundPrint::Heard { items, .. } if items as usize == print.sound.len())

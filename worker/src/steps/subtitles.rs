@@ -50,7 +50,7 @@ pub enum Heard {
 impl Subtitles {
     /// Loads the models that the order names, each checked by digest and licence.
     pub fn new(artefacts: &Artefacts, models: &[ModelRef], params: &StepParams, longest: Longest) -> Result<Self, Failure> {
-        let StepParams::Subtitles { language, max_chars_per_second } = params else {
+        let StepParams::Subtitles { language, max_chars_per_second, .. } = params else {
             return Err(internal("the step subtitles was given the parameters of another"));
         };
         let checked = |wanted: &dyn Fn(&ModelRef) -> bool, what: &str| {

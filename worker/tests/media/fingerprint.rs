@@ -4,11 +4,13 @@ use crate::kit::{Studio, artefacts, sandbox};
 use showrunner_contracts::{
     Digest, Document as _,
     documents::{FingerprintDocument, PicturePrint, PrintedBars, SoundPrint},
-    result::{Outcome, Reason},
-    step::{Step, StepParams},
+    result::{Outcome, Reason, StepResult},
+    step::{QUERY, Step, StepParams},
     work_order::{Limits, StepOrder},
 };
-use showrunner_fingerprint::{BarFinder, Class, Code, Ear, Look, Match, Painter, Print, Query, compare, file};
+use showrunner_fingerprint::{
+    BarFinder, Class, Code, Ear, Look, Match, Painter, Print, Query, SPEEDS, compare, file, query_file,
+};
 use showrunner_worker::{
     commit::FolderSink,
     models::Artefacts,
@@ -21,6 +23,14 @@ use tempfile::TempDir;
 
 /// Does these steps on a file; what they made is in the folder.
 fn enriched(path: &Path, steps: &[StepParams], threads: u32) -> (Done, TempDir) {
+    let (done, out) = tried(path, steps, threads);
+    for step in &done.steps {
+        assert!(matches!(step.outcome, Outcome::Done { .. }), "{}: {step:?}", path.display());
+    }
+    (done, out)
+}
+
+fn tried(path: &Path, steps: &[StepParams], threads: u32) -> (Done, TempDir) {
     let out = tempfile::tempdir().expect("temporary folder");
     let order = |params: &StepParams| StepOrder {
         step: params.step(),
@@ -41,15 +51,12 @@ fn enriched(path: &Path, steps: &[StepParams], threads: u32) -> (Done, TempDir) 
         sink: &FolderSink::new(out.path()).expect("a folder"),
         tracker: &Tracker::default(),
     });
-    for step in &done.steps {
-        assert!(matches!(step.outcome, Outcome::Done { .. }), "{}: {step:?}", path.display());
-    }
     (done, out)
 }
 
 /// A title's print, and what is said of it.
 fn printed(path: &Path) -> (Print, FingerprintDocument) {
-    let (_, out) = enriched(path, &[StepParams::Fingerprint {}], 2);
+    let (_, out) = enriched(path, &[StepParams::Fingerprint { query: false, track: None }], 2);
     let read = |name: &str| std::fs::read(out.path().join(name)).expect("the step made it");
     let document = FingerprintDocument::from_bytes(&read("fingerprint.json")).expect("it reads");
     (file::read(&read("fingerprint.srfp")).expect("a print"), document)
@@ -63,7 +70,7 @@ fn shared(query: &Print, other: &Print) -> Option<Match> {
 }
 
 /// Twenty seconds of pictures that differ, and someone reading from `from` on.
-fn title(pictures: [&str; 5], from: u32) -> String {
+pub(super) fn title(pictures: [&str; 5], from: u32) -> String {
     let inputs: Vec<String> = pictures.iter().map(|picture| format!("-f lavfi -t 4 -i {picture}")).collect();
     let reading = artefacts().join("media/two_cities.wav");
     let even: Vec<String> = (0..5).map(|n| format!("[{n}]fps=25,setsar=1,format=yuv420p[p{n}];")).collect();
@@ -76,14 +83,14 @@ fn title(pictures: [&str; 5], from: u32) -> String {
     )
 }
 
-const FILM: [&str; 5] = [
+pub(super) const FILM: [&str; 5] = [
     "mandelbrot=s=320x180:rate=25:start_scale=2.4",
     "testsrc2=s=320x180:r=25",
     "mandelbrot=s=320x180:rate=25:start_x=0.3:start_y=0.02:start_scale=0.2",
     "sierpinski=s=320x180:r=25:seed=3",
     "mandelbrot=s=320x180:rate=25:start_x=-1.25:start_y=0.1:start_scale=0.6",
 ];
-const OTHER: [&str; 5] = [
+pub(super) const OTHER: [&str; 5] = [
     "mandelbrot=s=320x180:rate=25:start_x=-0.1:start_y=0.9:start_scale=0.5",
     "sierpinski=s=320x180:r=25:seed=8:type=triangle",
     "mandelbrot=s=320x180:rate=25:start_x=-1.76:start_y=0.02:start_scale=0.1",
@@ -122,7 +129,8 @@ fn copies_share_the_print_and_another_title_does_not() {
 fn one_decode_of_each_kind_serves_the_print_and_its_bytes_are_always_the_same() {
     let studio = Studio::new();
     let film = studio.make("film.mp4", &title(FILM, 30));
-    let steps = [StepParams::Shots {}, StepParams::Chapters {}, StepParams::Fingerprint {}];
+    let steps =
+        [StepParams::Shots {}, StepParams::Chapters { track: None }, StepParams::Fingerprint { query: true, track: None }];
     let (done, with_others) = enriched(&film, &steps, 2);
     assert_eq!((done.picture_decodes, done.sound_decodes), (1, 1));
     let own = done.steps.iter().find(|step| step.step == Step::Fingerprint).expect("ordered");
@@ -133,6 +141,64 @@ fn one_decode_of_each_kind_serves_the_print_and_its_bytes_are_always_the_same() 
         let read = |folder: &TempDir| std::fs::read(folder.path().join(&name)).expect("the step made it");
         assert!(read(&with_others) == read(&alone), "{name}");
     }
+}
+
+#[test]
+fn a_title_that_is_to_be_looked_up_has_the_print_that_it_would_have_had() {
+    let studio = Studio::new();
+    let film = studio.make("film.mp4", &title(FILM, 5));
+    let framed = studio.make("framed.mp4", "-i film.mp4 -vf pad=320:240:0:30 -c:v libx264 -preset veryfast -crf 20 -c:a copy");
+    for path in [film, framed] {
+        let [(_, without), (done, with)] =
+            [false, true].map(|query| enriched(&path, &[StepParams::Fingerprint { query, track: None }], 2));
+        assert_eq!((done.picture_decodes, done.sound_decodes), (1, 1));
+        let read = |folder: &TempDir, name: &str| std::fs::read(folder.path().join(name)).expect("the step made it");
+        for name in (StepParams::Fingerprint { query: false, track: None }).slots() {
+            assert!(read(&without, &name) == read(&with, &name), "{name}");
+        }
+        assert!(!without.path().join(QUERY).exists());
+        let [alone, result] = [&without, &with]
+            .map(|folder| StepResult::from_bytes(&read(folder, &FolderSink::result_name(Step::Fingerprint))).expect("a result"));
+        assert_eq!((&alone.outputs, &alone.summary), (&result.outputs, &result.summary));
+        assert!(alone.kept.is_empty());
+        let query = read(&with, QUERY);
+        let kept: Vec<_> = result.kept.iter().map(|file| (file.name.as_str(), &file.sha256)).collect();
+        assert_eq!(kept, [(QUERY, &Digest::of(&query))]);
+        let query = query_file::read(&query).expect("a query");
+        assert_eq!(Ok(&query.print), file::read(&read(&with, "fingerprint.srfp")).as_ref());
+        assert!(query.looks.len() >= 102 && query.looks.iter().all(|(_, codes)| codes.len() == 20));
+        assert_eq!(query.sounds.iter().map(|(speed, _)| speed.to_bits()).collect::<Vec<_>>(), SPEEDS.map(f32::to_bits));
+    }
+}
+
+#[test]
+fn the_print_is_of_the_same_sound_whatever_else_is_listened_to_and_of_the_track_that_is_asked_for() {
+    let studio = Studio::new();
+    let reading = artefacts().join("media/two_cities.wav");
+    let sounds = format!("-i {} -f lavfi -i sine=f=300:beep_factor=4:d=8 -map 0 -map 1 -map 2 -t 8", reading.display());
+    let tags = "-metadata:s:a:0 language=eng -metadata:s:a:1 language=fre -disposition:a:0 default";
+    let picture = "-f lavfi -i testsrc2=r=25:s=320x180:d=8";
+    let film =
+        studio.make("film.mp4", &format!("{picture} {sounds} {tags} -c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac"));
+    let print = |steps: &[StepParams]| {
+        let (done, out) = tried(&film, steps, 2);
+        let own = done.steps.iter().find(|step| step.step == Step::Fingerprint).expect("ordered");
+        assert!(matches!(own.outcome, Outcome::Done { .. }), "{own:?}");
+        file::read(&std::fs::read(out.path().join("fingerprint.srfp")).expect("the step made it")).expect("a print")
+    };
+    let fingerprint = |track| StepParams::Fingerprint { query: false, track };
+    // That it has no model makes the subtitles fail; which sound they listen to is decided before.
+    let french = StepParams::Subtitles { language: Some("fr".to_owned()), max_chars_per_second: 20, track: None };
+    let alone = print(&[fingerprint(None)]);
+    assert!(alone == print(&[french, fingerprint(None)]), "it depends on the subtitles");
+    assert!(alone == print(&[fingerprint(Some(1))]) && alone.sound != print(&[fingerprint(Some(2))]).sound);
+    let (done, _) = tried(&film, &[StepParams::Shots {}, fingerprint(Some(3))], 2);
+    let reasons: Vec<_> = done
+        .steps
+        .iter()
+        .map(|step| matches!(&step.outcome, Outcome::Failed(f) if f.reason == Reason::SoundTrackMissing))
+        .collect();
+    assert_eq!(reasons, [false, true], "{:?}", done.steps);
 }
 
 #[test]

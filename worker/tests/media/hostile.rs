@@ -4,14 +4,14 @@ use crate::kit::{Studio, look, plan, sandbox};
 use showrunner_contracts::result::Reason;
 use showrunner_worker::{
     picture::{self, DecodeError, Plan},
-    probe::{self, Refusal},
+    probe::{self, Refusal, Wanted},
     sandbox::{Limits, Source},
 };
 use std::{path::Path, time::Duration};
 
 fn refused(path: &Path) -> Refusal {
     let source = Source::open(path).expect("opens");
-    let probed = probe::probe(&sandbox(), &source, None);
+    let probed = probe::probe(&sandbox(), &source, Wanted::default());
     probed.err().unwrap_or_else(|| panic!("{} was not refused", path.display()))
 }
 
@@ -124,7 +124,7 @@ fn damage_in_the_middle_never_stops_the_worker() {
         let path = studio.write("damaged.mkv", &bytes);
         let (sandbox, source) = (sandbox(), Source::open(&path).expect("opens"));
         // Whatever comes, it is an answer: a probe and times in order, or a refusal.
-        let Ok(probe) = probe::probe(&sandbox, &source, None) else { continue };
+        let Ok(probe) = probe::probe(&sandbox, &source, Wanted::default()) else { continue };
         if probe.picture().is_none() {
             continue;
         }

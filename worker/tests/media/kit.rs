@@ -3,7 +3,7 @@
 use showrunner_timeline::Ticks;
 use showrunner_worker::{
     picture::{self, Event, Picture, Plan, Summary},
-    probe::{self, Probe},
+    probe::{self, Probe, Wanted},
     sandbox::{Limits, Policy, Sandbox, Source, Tool},
 };
 use std::{
@@ -88,7 +88,7 @@ pub(crate) const fn plan(candidates: bool) -> Plan {
 
 pub(crate) fn look(path: &Path) -> Probe {
     let source = Source::open(path).expect("opens");
-    probe::probe(&sandbox(), &source, None).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    probe::probe(&sandbox(), &source, Wanted::default()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 pub(crate) fn watch(path: &Path) -> Seen {

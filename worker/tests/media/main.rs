@@ -5,6 +5,7 @@ mod bombs;
 mod canary;
 mod clock;
 mod colour;
+mod duplicates;
 mod fingerprint;
 mod hostile;
 mod kit;

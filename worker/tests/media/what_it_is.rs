@@ -3,7 +3,7 @@
 use crate::kit::{Studio, artefacts, look, sandbox};
 use showrunner_worker::{
     models::Artefacts,
-    probe::{self, FieldOrder},
+    probe::{self, FieldOrder, Refusal, Wanted},
     sandbox::Source,
 };
 
@@ -37,8 +37,20 @@ fn colour_hdr_timecode_and_languages_are_told() {
     assert_eq!(probe.timecode.as_deref(), Some("01:00:00:00"));
     assert_eq!(probe.sound().expect("has sound").0.language.as_deref(), Some("eng"));
     let source = Source::open(&file).expect("opens");
-    let french = probe::probe(&sandbox(), &source, Some("fr-CA")).expect("opens");
+    let french = probe::probe(&sandbox(), &source, Wanted { language: Some("fr-CA"), track: None }).expect("opens");
     assert_eq!(french.sound().expect("has sound").0.language.as_deref(), Some("fre"));
+    let track = |track| probe::probe(&sandbox(), &source, Wanted { language: Some("en"), track: Some(track) }).expect("opens");
+    assert_eq!(track(2).sound().expect("has sound").0.language.as_deref(), Some("fre"), "whatever language is preferred");
+    let told = track(3).lacks(3).expect("there is none").to_string();
+    assert!(told.contains("sound track 3: the source has 2"), "{told}");
+}
+
+#[test]
+fn a_recording_without_the_track_that_is_asked_for_says_so() {
+    let studio = Studio::new();
+    let source = Source::open(&studio.make("sound.m4a", "-f lavfi -i sine=d=1 -c:a aac")).expect("opens");
+    let refused = probe::probe(&sandbox(), &source, Wanted { track: Some(2), ..Wanted::default() });
+    assert!(matches!(refused, Err(Refusal::NoTrack { track: 2, tracks: 1 })), "{refused:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! Serves HTTP on the loopback, runs `FFmpeg` and the worker's binary, writes temporary folders.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod catalogue;
 pub mod starts;
 pub mod store;
 pub mod titles;
@@ -16,7 +17,7 @@ use showrunner_contracts::{
     step::{ModelRef, SourceIdentity, Step, StepParams, step_key, unit_key},
     work_order::{GivenResult, Grants, Limits, Source, StepOrder, WorkOrder},
 };
-use showrunner_worker::{models::Artefacts, order};
+use showrunner_worker::models::Artefacts;
 use std::{
     collections::BTreeMap,
     io::{self, Read as _},
@@ -53,15 +54,15 @@ pub fn thumbnails() -> StepParams {
 }
 
 pub fn subtitles() -> StepParams {
-    StepParams::Subtitles { language: Some("en".to_owned()), max_chars_per_second: 20 }
+    StepParams::Subtitles { language: Some("en".to_owned()), max_chars_per_second: 20, track: None }
 }
 
 pub fn chapters() -> StepParams {
-    StepParams::Chapters {}
+    StepParams::Chapters { track: None }
 }
 
 pub fn fingerprint() -> StepParams {
-    StepParams::Fingerprint {}
+    StepParams::Fingerprint { query: false, track: None }
 }
 
 /// An order for these steps on the source that `store` holds. Steps that are read and not ordered are given from the store.
@@ -104,7 +105,7 @@ pub fn order(store: &TestStore, steps: &[StepParams]) -> WorkOrder {
             size_bytes: bytes.len() as u64,
         }
     });
-    let files = steps.iter().flat_map(|step| order::files(&step.params));
+    let files = steps.iter().flat_map(|step| step.params.slots());
     let grants = Grants {
         folder: FOLDER.to_owned(),
         files: files.map(|name| (name.clone(), store.url(&format!("{FOLDER}{name}")))).collect(),
@@ -121,6 +122,8 @@ pub fn order(store: &TestStore, steps: &[StepParams]) -> WorkOrder {
         steps,
         given: given.into_iter().collect(),
         skipped: BTreeMap::new(),
+        media: None,
+        catalogue: None,
         grants,
         limits: Limits { run_seconds: 600, threads: 2, child_memory_bytes: 4 << 30, max_media_seconds: 60 },
     }
@@ -257,7 +260,7 @@ pub fn committed(store: &TestStore, unit: &UnitResult, step: Step) -> StepResult
     assert_eq!(&Digest::of(&bytes), digest);
     let result = StepResult::from_bytes(&bytes).expect("a step's result");
     assert_eq!((result.step, &result.key), (step, &outcome.key));
-    for output in &result.outputs {
+    for output in result.outputs.iter().chain(&result.kept) {
         let file = store.object(&format!("{}{}", result.folder, output.name)).expect("every output is stored");
         assert_eq!((Digest::of(&file), file.len() as u64), (output.sha256.clone(), output.size_bytes), "{}", output.name);
     }

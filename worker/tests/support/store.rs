@@ -48,6 +48,8 @@ struct Inner {
     /// Keys under which another object is found once a write was refused.
     hidden: BTreeMap<String, String>,
     refused: bool,
+    /// What is not there is denied.
+    secretive: bool,
 }
 
 /// The store.
@@ -113,6 +115,11 @@ impl TestStore {
         self.url(name)
     }
 
+    /// From now on denies what is not there, as stores do that hide what one may not list.
+    pub fn be_secretive(&self) {
+        self.lock().secretive = true;
+    }
+
     pub fn seen(&self) -> Vec<Seen> {
         self.lock().seen.clone()
     }
@@ -162,9 +169,9 @@ async fn answer(
 }
 
 fn put(inner: &mut Inner, key: &str, headers: &HeaderMap, body: &Bytes) -> Response {
-    // Results are granted with the condition signed: without it the signature does not match.
+    // Results and parts of an index are granted with the condition signed: without it the signature does not match.
     let first_wins = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value == "*");
-    if key.starts_with("results/") && !first_wins {
+    if (key.starts_with("results/") || key.starts_with("catalogue/")) && !first_wins {
         return status_only(403);
     }
     if first_wins && inner.objects.contains_key(key) {
@@ -181,7 +188,7 @@ fn get(inner: &mut Inner, key: &str, headers: &HeaderMap) -> Response {
         return status_only(status);
     }
     let key = inner.hidden.get(key).filter(|_| inner.refused).map_or(key, String::as_str);
-    let Some(bytes) = inner.objects.get(key).cloned() else { return status_only(404) };
+    let Some(bytes) = inner.objects.get(key).cloned() else { return status_only(if inner.secretive { 403 } else { 404 }) };
     if headers.get(header::IF_MATCH).is_some_and(|wanted| wanted.as_bytes() != etag(&bytes).as_bytes()) {
         return status_only(412);
     }

@@ -8,7 +8,7 @@ use showrunner_contracts::{
     result::Reason,
     step::{ModelRef, SourceIdentity, Step, StepParams},
 };
-use showrunner_crds::title_enrichment::{AttemptStatus, AttemptSummary, SourceStatus};
+use showrunner_crds::title_enrichment::{AttemptStatus, AttemptSummary, PlaceStatus, SourceStatus};
 use showrunner_kit::jobs::{AcceleratorClass, Charge, Deadlines};
 use showrunner_kit::money::Money;
 
@@ -83,6 +83,10 @@ pub enum Act {
     },
     /// Put manifest, files, report and run record into the store.
     Publish(Box<Edition>),
+    /// Write the title's print to its place in the catalogue.
+    Enter(Box<Entrance>),
+    /// Take its print out of there.
+    Leave(PlaceStatus),
     /// Let the alias show what is published.
     Alias {
         /// Store profile.
@@ -109,6 +113,8 @@ impl Act {
             | Self::WriteOff { .. }
             | Self::ForceGo { .. }
             | Self::Publish(_)
+            | Self::Enter(_)
+            | Self::Leave(_)
             | Self::Alias { .. } => false,
         }
     }
@@ -131,10 +137,23 @@ pub struct Order {
     pub given: Vec<Committed>,
     /// Steps that these read, and that have nothing to do for the title.
     pub skipped: BTreeMap<Step, Reason>,
+    /// The title's place in the catalogue, where a step looks at what lies before it.
+    pub place: Option<u32>,
     /// Where it runs.
     pub class: AcceleratorClass,
     /// How long it may take.
     pub deadlines: Deadlines,
+}
+
+/// A print on its way into the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entrance {
+    /// Its place, as the status has it.
+    pub place: PlaceStatus,
+    /// Key of the print in the bucket.
+    pub print: String,
+    /// Its digest.
+    pub sha256: Digest,
 }
 
 /// One step of an order.

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use showrunner_contracts::{Digest, result::Reason, step::unit_key};
+use showrunner_contracts::{
+    Digest,
+    result::Reason,
+    step::{Step, unit_key},
+};
 use showrunner_crds::common::Accelerator;
 use showrunner_crds::title_enrichment::{AttemptStatus, StepState, TitleReason};
 use showrunner_kit::jobs::{Deadlines, Seal, job_name};
@@ -34,7 +38,8 @@ impl Draft<'_> {
         if let Some(refused) = self.refused(wish, fallen_back) {
             return refused;
         }
-        let open: Vec<_> = self.planned.iter().filter(|p| p.is_open()).filter_map(|p| Some((p.step(), p.key.clone()?))).collect();
+        let open: Vec<_> =
+            self.planned.iter().filter(|p| p.is_ready()).filter_map(|p| Some((p.step(), p.key.clone()?))).collect();
         let read = self
             .planned
             .iter()
@@ -64,6 +69,9 @@ impl Draft<'_> {
         }
         if !self.input.title.has_finalizer {
             return self.first(Act::AddFinalizer);
+        }
+        if let Some(decision) = self.enter(wish) {
+            return decision;
         }
         match self.input.seen.room {
             Answer::NotAsked => Decision::Need(Need::Room),
@@ -125,7 +133,7 @@ impl Draft<'_> {
 
     /// Stores the intent to make an attempt, and makes it.
     fn begin(&mut self, wish: &Wish) -> Decision {
-        let open: Vec<usize> = (0..self.planned.len()).filter(|i| self.planned[*i].is_open()).collect();
+        let open: Vec<usize> = (0..self.planned.len()).filter(|i| self.planned[*i].is_ready()).collect();
         let keys: Vec<Digest> = open.iter().filter_map(|i| self.planned[*i].key.clone()).collect();
         let unit = self.unit(&keys);
         let number = self.highest_number().saturating_add(1);
@@ -136,6 +144,7 @@ impl Draft<'_> {
             steps: open.iter().map(|i| self.planned[*i].status.name.clone()).collect(),
             cost_estimate: None,
             since: Time(self.now),
+            store: self.status.source.as_ref().map(|source| source.store.clone()),
             seal: Some(Seal::PENDING.to_owned()),
             admitted: None,
             ending: None,
@@ -152,7 +161,7 @@ impl Draft<'_> {
             Err(None) => {
                 return self.fail(
                     TitleReason::ResultInvalid,
-                    "a step that was done before has no result any more: change spec.refresh to do it again".to_owned(),
+                    "a step that was done before has no result in the store any more: disable it, and enable it again to have it done anew".to_owned(),
                 );
             }
         };
@@ -223,10 +232,17 @@ impl Draft<'_> {
         let intended = attempt.limits.as_deref().and_then(read_limits);
         let class = match &intended {
             Some((name, ..)) => self.input.config.class(name).ok_or(None)?,
+            // What reads no media computes on no accelerator.
+            None if !ordered.iter().any(|step| step.params.step().reads_source()) => self.input.config.cpu_class().ok_or(None)?,
             None => validate::class(wish, self.fallen_back(wish), self.input.config).map_err(|_| None)?,
         };
         let (start, run) = intended.as_ref().map_or((wish.start, wish.run), |(_, start, run)| (*start, *run));
         let deadlines = Deadlines { run, start, wall: start + run + GRACE + GUARD, grace: GRACE };
+        let looks_up = ordered.iter().any(|step| step.params.step() == Step::Duplicates);
+        let place = self.status.catalogue.as_ref().filter(|_| looks_up).and_then(|place| u32::try_from(place.position).ok());
+        if looks_up && place.is_none() {
+            return Err(None);
+        }
         Ok(Order {
             attempt,
             unit,
@@ -235,6 +251,7 @@ impl Draft<'_> {
             steps: ordered,
             given,
             skipped,
+            place,
             class: class.clone(),
             deadlines,
         })

@@ -67,6 +67,7 @@ pub fn of_worker(reason: Reason, message: &str) -> Failing {
         Reason::SourceTooLarge => (Class::Final, TitleReason::SourceTooLarge),
         Reason::SourceDigestMismatch => (Class::Final, TitleReason::SourceDigestMismatch),
         Reason::LanguageUnsupported => (Class::Final, TitleReason::LanguageUnsupported),
+        Reason::SoundTrackMissing => (Class::Final, TitleReason::SoundTrackMissing),
         Reason::ModelMissing | Reason::ModelDigestMismatch => (Class::Final, TitleReason::ModelUnusable),
         Reason::ModelLicenceRefused => (Class::Final, TitleReason::ModelLicenceRefused),
         Reason::WorkerVersionMismatch | Reason::OrderMalformed => (Class::Final, TitleReason::WorkerFailed),

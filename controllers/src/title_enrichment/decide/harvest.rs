@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{
     Digest,
-    manifest::{AxisSummary, MediaSummary, StepSummary},
+    manifest::{AxisSummary, MAX_CLOSEST, MatchSummary, MediaSummary, Relation, StepSummary},
     result::{Outcome, StepOutcome, Termination, UnitResult},
     step::{ModelRef, Step},
 };
 use showrunner_crds::common::Accelerator;
 use showrunner_crds::title_enrichment::{
-    AttemptStatus, AttemptSummary, AxisStatus, Doubt, HoldRule, MediaStatus, StepState, StepStatus, TitleReason,
+    AttemptStatus, AttemptSummary, AxisStatus, Doubt, HoldRule, Likeness, MatchStatus, MediaStatus, StepState, StepStatus,
+    TitleReason,
 };
 use showrunner_kit::Next;
 use showrunner_kit::conditions::clean;
@@ -26,7 +27,7 @@ use crate::title_enrichment::layout;
 /// Longest message of a step in the status, bytes.
 pub(super) const MAX_STEP_MESSAGE: usize = 512;
 /// Longest settings of a step in the status, bytes.
-const MAX_SETTINGS: usize = 512;
+const MAX_SETTINGS: usize = 400;
 /// Models of a step in the status, and the longest of their texts, bytes.
 const MAX_MODELS: usize = 4;
 const MAX_MODEL: usize = 160;
@@ -36,6 +37,8 @@ const MAX_HISTORY: usize = 10;
 const MAX_WORD: usize = 64;
 /// Longest doubt in the status, bytes.
 const MAX_DOUBT: usize = 200;
+/// Longest name of a title that was found, bytes: the longest that Kubernetes allows.
+const MAX_TITLE: usize = 63 + 1 + 253;
 /// Longest folder in the status.
 const MAX_FOLDER: usize = 1024;
 
@@ -61,14 +64,13 @@ impl Draft<'_> {
         if !over {
             return None;
         }
-        let store = self
-            .status
-            .source
-            .as_ref()
-            .map(|source| source.store.clone())
-            .or_else(|| self.input.wish.ok().map(|wish| wish.store.clone()));
+        // Attempts of older versions do not say it.
+        let of_source = || self.status.source.as_ref().map(|source| source.store.clone());
+        let of_spec = || self.input.wish.ok().map(|wish| wish.store.clone());
+        let store = attempt.store.clone().or_else(of_source).or_else(of_spec);
         let store = store.unwrap_or_default();
-        let end = match self.end_of(&attempt, job.as_ref(), &store) {
+        let is_left = attempt.ending.is_some() && self.input.wish.is_ok_and(|wish| wish.store != store);
+        let end = match self.end_of(&attempt, job.as_ref(), &store, is_left) {
             Ok(end) => end,
             Err(decision) => return Some(decision),
         };
@@ -79,9 +81,9 @@ impl Draft<'_> {
         let found = match &self.input.seen.results {
             _ if keys.is_empty() => std::collections::BTreeMap::new(),
             Answer::NotAsked => return Some(Decision::Need(Need::Results { store, keys })),
-            // The store that is named now does not exist, and would never answer: a Job that is to end is let go all the same. What it
-            // committed elsewhere is found by its key where that is wanted again.
-            Answer::Trouble(trouble) if trouble.reason == TitleReason::StoreUnknown && attempt.ending.is_some() => {
+            // The store's profile is gone, or the title has moved to another store and this one is away: a Job that is to end is let go
+            // all the same.
+            Answer::Trouble(trouble) if is_left || (trouble.reason == TitleReason::StoreUnknown && attempt.ending.is_some()) => {
                 std::collections::BTreeMap::new()
             }
             Answer::Trouble(trouble) => return Some(self.harvest_later(job.as_ref(), trouble)),
@@ -199,7 +201,7 @@ impl Draft<'_> {
     }
 
     /// What is known of the attempt as a whole.
-    fn end_of(&mut self, attempt: &AttemptStatus, job: Option<&SeenJob>, store: &str) -> Result<End, Decision> {
+    fn end_of(&mut self, attempt: &AttemptStatus, job: Option<&SeenJob>, store: &str, is_left: bool) -> Result<End, Decision> {
         let now = self.now;
         let plain = |failing: Failing, record: Option<&PodRecord>| End {
             failing: Some(failing),
@@ -237,6 +239,7 @@ impl Draft<'_> {
                         let folder = layout::attempt_folder(&unit, &self.input.title.uid, attempt.number);
                         Err(Decision::Need(Need::Report { store: store.to_owned(), folder, digest }))
                     }
+                    Answer::Trouble(_) if is_left => Ok(plain(of_ending(attempt, &self.status.steps), record)),
                     Answer::Trouble(trouble) => Err(self.harvest_later(job, trouble)),
                     Answer::Got(Err(wrong)) => Ok(plain(of_result(wrong.clone()), record)),
                     Answer::Got(Ok(report))
@@ -304,6 +307,10 @@ pub(super) fn take(status: &mut StepStatus, committed: &Committed) {
         StepSummary::Moderation { axes } => axes.iter().map(axis).collect(),
         _ => Vec::new(),
     };
+    status.matches = match &committed.result.summary {
+        StepSummary::Duplicates { closest, .. } => closest.iter().take(MAX_CLOSEST).map(matched).collect(),
+        _ => Vec::new(),
+    };
     status.doubts = doubt(&committed.result.summary).into_iter().collect();
     status.review = None;
     let model = |model: &ModelRef| cut(&clean(&format!("{}@{}", model.name, model.digest)), MAX_MODEL);
@@ -317,14 +324,23 @@ fn doubt(summary: &StepSummary) -> Option<Doubt> {
     let (rule, message) = match summary {
         StepSummary::Subtitles { language, heard_instead: Some(heard), .. } => {
             let text = format!("written in {language}, while {} % of the speech sounds like {}", heard.percent, heard.language);
-            (HoldRule::LanguageMismatch, text)
+            (HoldRule::LanguageMismatch.to_string(), text)
         }
         StepSummary::Thumbnails { poor: true, .. } => {
-            (HoldRule::PoorThumbnails, "every candidate was black, flat, blurred or badly exposed".to_owned())
+            (HoldRule::PoorThumbnails.to_string(), "every candidate was black, flat, blurred or badly exposed".to_owned())
+        }
+        StepSummary::Duplicates { closest, .. } => {
+            let of = |is: fn(Relation) -> bool| closest.iter().find(|found| is(found.relation));
+            let (rule, found) = match (of(Relation::is_copy), of(Relation::is_version)) {
+                (Some(copy), _) => (Likeness::Copy, copy),
+                (None, Some(version)) => (Likeness::Version, version),
+                (None, None) => return None,
+            };
+            (rule.to_string(), format!("{}: {}", found.title, related(found)))
         }
         _ => return None,
     };
-    Some(Doubt { rule: rule.to_string(), message: cut(&clean(&message), MAX_DOUBT) })
+    Some(Doubt { rule, message: cut(&clean(&message), MAX_DOUBT) })
 }
 
 /// A step in whose place something else lies: nobody can overwrite it but a person.
@@ -372,6 +388,41 @@ fn figures(summary: &StepSummary) -> String {
             let heard = sound_seconds.map_or_else(|| "no sound".to_owned(), |seconds| format!("{seconds} s of sound"));
             format!("{seen}, {heard}")
         }
+        StepSummary::Duplicates { searched, matches: 0, .. } => format!("nothing shared with the {searched} that entered before"),
+        StepSummary::Duplicates { searched, matches, closest } => {
+            let first = closest.first().map_or_else(String::new, |first| format!(": {} ({})", first.title, related(first)));
+            format!("shares something with {matches} of the {searched} that entered before{first}")
+        }
+    }
+}
+
+/// What a title is to another, in words.
+fn related(found: &MatchSummary) -> String {
+    let relation = match found.relation {
+        Relation::Exact => "the same where both agree",
+        Relation::ReEncode => "the same title, coded again",
+        Relation::Dub => "the same with another sound",
+        Relation::AlternateCut => "another cut",
+        Relation::AudioOnlyReuse => "the same sound under other pictures",
+        Relation::TrailerOf => "a trailer or an excerpt of it",
+        Relation::HasTrailer => "it has a trailer or an excerpt there",
+        Relation::SharedIntro => "the same intro",
+        Relation::SharedIdent => "the same ident",
+        Relation::SharedCredits => "the same credits",
+        Relation::SharedSegment => "a part in common",
+    };
+    format!("{relation}, {} % of it and {} % of the other", found.of_this.min(100), found.of_other.min(100))
+}
+
+/// A title that was found, as the status has it.
+fn matched(found: &MatchSummary) -> MatchStatus {
+    let sign = if found.offset_ms < 0 { "-" } else { "" };
+    MatchStatus {
+        title: cut(&clean(&found.title), MAX_TITLE),
+        relation: found.relation.to_string(),
+        of_this: found.of_this.min(100),
+        of_other: found.of_other.min(100),
+        offset: format!("{sign}{}", minutes(found.offset_ms.unsigned_abs())),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod acts;
 mod attempt;
+mod catalogue;
 pub mod failure;
 mod guard;
 mod harvest;
@@ -18,7 +19,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{Digest, step::Step};
 use showrunner_crds::common::condition;
-use showrunner_crds::title_enrichment::{Phase, SourceStatus, StepState, StepStatus, TitleEnrichmentStatus, TitleReason};
+use showrunner_crds::title_enrichment::{
+    Phase, PlaceStatus, SourceStatus, StepState, StepStatus, TitleEnrichmentStatus, TitleReason,
+};
 use showrunner_kit::clock::Clock;
 use showrunner_kit::jobs::CancelStep;
 use showrunner_kit::{Next, conditions, planted};
@@ -62,6 +65,7 @@ pub fn decide(input: &Input<'_>, now: Timestamp) -> Decision {
         answers: false,
     };
     draft.jobs = draft.known_jobs();
+    draft.note_place();
     if let Some(decision) = draft.look_for_job() {
         return decision;
     }
@@ -144,6 +148,7 @@ impl Draft<'_> {
             self.jobs.iter().copied().filter(|job| job.held || !(job.has_ended() || job.is_quiet())).collect();
         if self.now >= due {
             self.acts = jobs.into_iter().map(|job| Act::ForceGo { job: job.name.clone() }).collect();
+            self.acts.extend(self.status.catalogue.clone().filter(|_| self.stuck().is_none()).map(Act::Leave));
             self.acts.push(Act::DropFinalizer);
             return self.tell(
                 TitleReason::Cancelling,
@@ -160,11 +165,24 @@ impl Draft<'_> {
         let unseen = self.status.attempt.is_some() && self.job().is_none() && !gone;
         let waits_until = Clock::after(since, UNSEEN_WITHIN);
         if jobs.is_empty() && !self.is_somewhere() && !(unseen && self.now < waits_until) {
+            if let Some(place) = self.status.catalogue.clone() {
+                return self.leave_for_good(place, due);
+            }
             self.acts.push(Act::DropFinalizer);
             return self.end_of_story();
         }
         let next = if jobs.is_empty() && self.now < waits_until { waits_until } else { due };
         self.tell(TitleReason::Cancelling, "the resource is being deleted; its job is stopped first".to_owned(), Next::At(next))
+    }
+
+    /// The print of a title that is being deleted is taken out of the catalogue: tried for as long as a Job is waited for.
+    fn leave_for_good(mut self, place: PlaceStatus, due: Timestamp) -> Decision {
+        if let Some(retry_at) = self.stuck() {
+            let message = "its print is still in the catalogue, which does not answer".to_owned();
+            return self.tell(TitleReason::Cancelling, message, Next::At(retry_at.min(due)));
+        }
+        // Told before each try, a status would go to and fro while a store is away.
+        self.first(Act::Leave(place))
     }
 
     fn end_of_story(self) -> Decision {
@@ -203,7 +221,8 @@ impl Draft<'_> {
         };
         let renewal = Renewal { retry_failed: fresh, refresh, in_hand: self.status.attempt.is_some() };
         let identity = plan::identity(&source, wish);
-        self.planned = plan::plan(wish, &identity, &self.status.steps, renewal, self.input.settings);
+        self.planned =
+            plan::plan(wish, &identity, &self.status.steps, self.status.catalogue.as_ref(), renewal, self.input.settings);
         self.status.refreshed.clone_from(&wish.refresh);
         if self.status.source.as_ref().is_some_and(|old| *old != source) {
             self.status.media = None;
@@ -214,6 +233,13 @@ impl Draft<'_> {
             return self.suspended();
         }
         self.settle_dependents();
+        // Who deletes the title waits for its print to be taken out of the catalogue.
+        if self.status.catalogue.is_some() && !self.input.title.has_finalizer {
+            return self.first(Act::AddFinalizer);
+        }
+        if let Some(leaving) = self.leave() {
+            return leaving;
+        }
         if let Some(published) = self.publication(wish) {
             return published;
         }
@@ -316,6 +342,10 @@ impl Draft<'_> {
             self.status.published = Some(published);
         }
         let Some(published) = self.status.published.clone().filter(is_current) else {
+            // What viewers have already is not taken away before somebody has decided.
+            if let Some(message) = self.awaits().filter(|_| self.status.published.is_some() && self.waits_as_copy(wish)) {
+                return Some(self.needs_review(message));
+            }
             return Some(self.publish(wish, of_ours));
         };
         let was_told = matches!(self.input.status.phase, Some(Phase::Published | Phase::NeedsReview));
@@ -323,14 +353,7 @@ impl Draft<'_> {
         if told || self.input.facts.alias {
             self.status.next_attempt_at = None;
             if let Some(message) = self.awaits() {
-                return Some(self.verdict(
-                    Phase::NeedsReview,
-                    TitleReason::ReviewNeeded,
-                    message,
-                    false,
-                    100,
-                    Next::WaitForChange,
-                ));
+                return Some(self.needs_review(message));
             }
             let message = format!("published as {} in {}", published.digest, published.folder);
             return Some(self.verdict(Phase::Published, TitleReason::Published, message, false, 100, Next::WaitForChange));
@@ -347,6 +370,10 @@ impl Draft<'_> {
             self.acts.push(alias);
         }
         Some(self.tell(TitleReason::Publishing, PUBLISHING.to_owned(), Next::WaitForChange))
+    }
+
+    fn needs_review(&mut self, message: String) -> Decision {
+        self.verdict(Phase::NeedsReview, TitleReason::ReviewNeeded, message, false, 100, Next::WaitForChange)
     }
 
     fn publish(&mut self, wish: &Wish, contents: Digest) -> Decision {

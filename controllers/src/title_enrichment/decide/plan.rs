@@ -1,14 +1,14 @@
 //! Which steps are wanted under which keys, and what of the status still answers them. No I/O.
 
 use showrunner_contracts::{
-    Digest,
+    Digest, catalogue,
     step::{ModelRef, SourceIdentity, Step, StepParams, step_key, wanted_key},
 };
-use showrunner_crds::title_enrichment::{SourceStatus, StepState, StepStatus};
+use showrunner_crds::title_enrichment::{PlaceState, PlaceStatus, SourceStatus, StepState, StepStatus};
 use strum::IntoEnumIterator as _;
 
 use crate::title_enrichment::settings::TitleSettings;
-use crate::title_enrichment::validate::{Refusal, Wish, models};
+use crate::title_enrichment::validate::{Refusal, Wish, WishedStep, models};
 
 /// One step: what is wanted, and where it is.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Planned {
     pub key: Option<Digest>,
     /// Where it is.
     pub status: StepStatus,
+    /// It cannot be begun before the title has its place in the catalogue.
+    pub waits: bool,
 }
 
 /// A step under this operator's algorithms and models.
@@ -42,6 +44,11 @@ impl Planned {
     /// Whether there is still something to do.
     pub fn is_open(&self) -> bool {
         matches!(self.status.state, StepState::Waiting | StepState::Running)
+    }
+
+    /// Whether it can be begun.
+    pub fn is_ready(&self) -> bool {
+        self.is_open() && !self.waits
     }
 
     /// Whether a newer algorithm or model would give another result than the one there is.
@@ -82,24 +89,49 @@ pub fn plan(
     wish: &Wish,
     source: &SourceIdentity,
     old: &[StepStatus],
+    place: Option<&PlaceStatus>,
     renewal: Renewal,
     settings: &TitleSettings,
 ) -> Vec<Planned> {
     let mut planned: Vec<(Planned, Digest)> = Vec::new();
     for wished in &wish.steps {
+        let wished = &with_query(wished, source, old);
         let step = wished.params.step();
         let needs = |of: &dyn Fn(&(Planned, Digest)) -> Option<Digest>| -> Vec<Digest> {
             planned.iter().filter(|(p, _)| wished.params.needs().contains(&p.step())).filter_map(of).collect()
         };
         let wanted = wanted_key(source, &wished.params, &wished.chosen_models, &needs(&|(_, wanted)| Some(wanted.clone())));
-        let needed = needs(&|(planned, _)| planned.key.clone());
+        let mut needed = needs(&|(planned, _)| planned.key.clone());
+        let entered = place.filter(|place| step == Step::Duplicates && planned.iter().any(|(print, _)| is_of(place, print)));
+        if step == Step::Duplicates {
+            // What is found depends on what lies before the title.
+            needed.push(Digest::of_json(&("showrunner.dev/place/v1", catalogue::VERSION, entered.map(|place| place.position))));
+        }
         let current =
             models(wished, settings).map(|models| Current { key: step_key(source, &wished.params, &models, &needed), models });
         let same = old.iter().find(|old| old.name == step.to_string() && old.wanted == wanted.as_str());
         let (key, status) = carry(step, &wanted, same, current.as_ref().ok().map(|current| &current.key), renewal);
-        planned.push((Planned { params: wished.params.clone(), current, key, status }, wanted));
+        let waits = step == Step::Duplicates && entered.is_none();
+        planned.push((Planned { params: wished.params.clone(), current, key, status, waits }, wanted));
     }
     planned.into_iter().map(|(planned, _)| planned).collect()
+}
+
+/// A print that was made with what the title is looked up by is as good without: it is not made again when nobody looks the title up
+/// any more.
+fn with_query(wished: &WishedStep, source: &SourceIdentity, old: &[StepStatus]) -> WishedStep {
+    let StepParams::Fingerprint { query: false, track } = wished.params else { return wished.clone() };
+    let richer = WishedStep { params: StepParams::Fingerprint { query: true, track }, ..wished.clone() };
+    let wanted = wanted_key(source, &richer.params, &richer.chosen_models, &[]);
+    let is_done = |old: &StepStatus| old.state == StepState::Done && old.wanted == wanted.as_str();
+    if old.iter().any(is_done) { richer } else { wished.clone() }
+}
+
+/// Whether a print is in the catalogue, at this place.
+fn is_of(place: &PlaceStatus, print: &Planned) -> bool {
+    let is_there = place.state == PlaceState::Entered && place.version == i32::from(catalogue::VERSION);
+    let done = print.step() == Step::Fingerprint && print.status.state == StepState::Done;
+    is_there && done && print.key.as_ref().is_some_and(|key| key.as_str() == place.key)
 }
 
 /// What of the old status still answers the wish. No upgrade spends money: as long as nobody asks, a result stays, and
@@ -148,6 +180,7 @@ fn waiting(step: Step, wanted: &Digest, key: String) -> StepStatus {
         took: None,
         folder: None,
         axes: Vec::new(),
+        matches: Vec::new(),
         doubts: Vec::new(),
         review: None,
     }

@@ -5,12 +5,12 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{manifest::Withheld, step::Step};
 use showrunner_crds::title_enrichment::{
-    AxisStatus, HoldRule, ReviewAction, ReviewDecision, ReviewState, ReviewStatus, StepState, StepStatus, TitleReason,
+    AxisStatus, HoldRule, Likeness, ReviewAction, ReviewDecision, ReviewState, ReviewStatus, StepState, StepStatus, TitleReason,
 };
 use showrunner_kit::conditions::{Truth, clean};
 use showrunner_moderation::{HOUSE_TABLE, Rating, gaps};
 
-use super::{Draft, Replacement, harvest};
+use super::{Draft, Planned, Replacement, harvest};
 use crate::title_enrichment::validate::{Review, Wish};
 
 /// Longest message of a review, bytes.
@@ -41,8 +41,15 @@ pub enum Rated {
     Is(Discrepancy),
 }
 
-/// Why a step's result is not published although there is one.
+/// Rules that hold a whole title back.
+const OF_ALL: [Likeness; 2] = [Likeness::Copy, Likeness::Version];
+
+/// Why a step's result is not published although there is one. What shows that a title looks like another is published: people
+/// decide by it.
 pub(super) fn withheld(step: &StepStatus) -> Option<Withheld> {
+    if step.doubts.iter().any(|doubt| OF_ALL.iter().any(|rule| doubt.rule == rule.to_string())) {
+        return None;
+    }
     match step.review.as_ref().filter(|_| step.state == StepState::Done)?.state {
         ReviewState::Held => Some(Withheld::Held),
         ReviewState::Rejected => Some(Withheld::Rejected),
@@ -107,6 +114,7 @@ impl Draft<'_> {
         let now = Time(self.now);
         let mut found: Vec<_> = self.planned.iter().map(|planned| reviewed(planned.step(), &planned.status, wish)).collect();
         self.hold_readers(&mut found);
+        self.hold_copy(wish, &mut found);
         for (planned, wanted) in self.planned.iter_mut().zip(found) {
             let status = &mut planned.status;
             status.review = wanted.map(|Reviewed { state, message, replacement }| {
@@ -136,9 +144,41 @@ impl Draft<'_> {
         }
     }
 
+    /// A title that looks like another waits with all that it has, or is refused with all of it: what people decide on is
+    /// `duplicates`.
+    fn hold_copy(&self, wish: &Wish, found: &mut [Option<Reviewed>]) {
+        let Some(at) = self.planned.iter().position(|planned| is_copy(&planned.status, wish)) else { return };
+        let state = match found[at].as_ref().map(|review| review.state) {
+            Some(state @ (ReviewState::Held | ReviewState::Rejected)) => state,
+            Some(ReviewState::Accepted | ReviewState::Replaced) | None => return,
+        };
+        let message = match state {
+            ReviewState::Rejected => "the title was rejected for what it is to another",
+            _ => "the title looks like another, which is decided on as duplicates",
+        };
+        for (planned, review) in self.planned.iter().zip(found).filter(|(planned, _)| planned.step() != Step::Duplicates) {
+            if planned.status.state == StepState::Done {
+                *review = Some(Reviewed { state, message: message.to_owned(), replacement: None });
+            }
+        }
+    }
+
+    /// Whether all of the title waits for a person because it looks like another.
+    pub(super) fn waits_as_copy(&self, wish: &Wish) -> bool {
+        let held = |planned: &Planned| planned.status.review.as_ref().is_some_and(|review| review.state == ReviewState::Held);
+        self.planned.iter().any(|planned| is_copy(&planned.status, wish) && held(planned))
+    }
+
     /// What people have to decide, and how; none where nothing waits.
     pub(super) fn awaits(&self) -> Option<String> {
-        let held: Vec<_> = self.planned.iter().filter(|planned| withheld(&planned.status) == Some(Withheld::Held)).collect();
+        let waits = |planned: &&Planned| {
+            let review = planned.status.review.as_ref().filter(|_| planned.status.state == StepState::Done);
+            review.is_some_and(|review| review.state == ReviewState::Held)
+        };
+        let mut held: Vec<_> = self.planned.iter().filter(waits).collect();
+        if let Some(copy) = held.iter().find(|held| self.input.wish.is_ok_and(|wish| is_copy(&held.status, wish))) {
+            held = vec![*copy];
+        }
         let first = held.first()?;
         let told = held.iter().map(|planned| {
             let why = planned.status.review.as_ref().map_or("", |review| review.message.as_str());
@@ -171,10 +211,16 @@ impl Draft<'_> {
     }
 }
 
+/// Whether a result says that the title looks like another, and that is a reason to hold it.
+fn is_copy(status: &StepStatus, wish: &Wish) -> bool {
+    let mut held = wish.review.likeness.iter().map(ToString::to_string);
+    status.state == StepState::Done && held.any(|rule| status.doubts.iter().any(|doubt| doubt.rule == rule))
+}
+
 /// Where a result is between the worker and the public, and what is told of it; none where nobody is asked.
 fn reviewed(step: Step, status: &StepStatus, wish: &Wish) -> Option<Reviewed> {
     let result = status.result.as_deref().filter(|_| status.state == StepState::Done)?;
-    let Review { hold, always, decisions } = &wish.review;
+    let Review { hold, likeness, always, decisions } = &wish.review;
     let decision = decision_on(step, decisions);
     if let Some(decision) = decision.filter(|decision| decision.digest == result) {
         return Some(decided(decision));
@@ -185,7 +231,8 @@ fn reviewed(step: Step, status: &StepStatus, wish: &Wish) -> Option<Reviewed> {
         (found.truth != Truth::False).then_some(found.message)
     };
     let by_doubt = || {
-        let held = status.doubts.iter().find(|doubt| hold.iter().any(|rule| rule.to_string() == doubt.rule))?;
+        let rules = || hold.iter().map(ToString::to_string).chain(likeness.iter().map(ToString::to_string));
+        let held = status.doubts.iter().find(|doubt| rules().any(|rule| rule == doubt.rule))?;
         Some(format!("{} ({})", held.message, held.rule))
     };
     let by_name = || always.contains(&step).then(|| "its results always wait (spec.review.always)".to_owned());

@@ -136,6 +136,11 @@ pub enum Need {
     },
     /// Whether one more Job may be in flight.
     Room,
+    /// The first place of the catalogue that no title has.
+    Place {
+        /// Store profile.
+        store: String,
+    },
     /// How far an attempt is.
     Progress {
         /// Store profile.
@@ -188,6 +193,8 @@ pub struct Seen {
     pub report: Answer<Result<Box<UnitResult>, String>>,
     /// To [`Need::Room`].
     pub room: Answer<bool>,
+    /// To [`Need::Place`].
+    pub place: Answer<u32>,
     /// To [`Need::Progress`]; none where nothing is written yet.
     pub progress: Answer<Option<Progress>>,
 }
@@ -226,8 +233,35 @@ pub struct Facts {
     pub reserved: bool,
     /// The reservation was not given.
     pub held: Option<Trouble>,
+    /// What became of a place in the catalogue.
+    pub place: Option<PlaceFact>,
     /// An act met something outside that does not work.
     pub trouble: Option<Trouble>,
+}
+
+/// What became of a place in the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceFact {
+    /// Which. What is said of one that is not the title's any more is of no interest.
+    pub position: i32,
+    /// What.
+    pub fate: Fate,
+}
+
+/// What became of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The title's print is there.
+    Entered,
+    /// Another title's is.
+    Taken,
+    /// Nothing of the title's is there any more.
+    Left,
+    /// It could not be left.
+    Stuck {
+        /// When to try again.
+        retry_at: Timestamp,
+    },
 }
 
 /// The answer to "what now".

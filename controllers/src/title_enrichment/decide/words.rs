@@ -72,7 +72,7 @@ impl Draft<'_> {
         let acts = std::mem::take(&mut self.acts);
         let terminal = stalled || matches!(phase, Phase::Published | Phase::NeedsReview | Phase::Suspended);
         let next = if terminal { next } else { next.min(self.deadline()) };
-        let next = next.min(self.lost());
+        let next = next.min(self.lost()).min(self.stuck().map_or(Next::WaitForChange, Next::At));
         Decision::Do(Box::new(Steps { status: self.status.clone(), verdict: Some(verdict), notes: Vec::new(), acts, next }))
     }
 

@@ -4,6 +4,7 @@
 //! through, by its digest), and
 //! every text is escaped: names, words and numbers come from media that nobody here has vetted.
 
+mod duplicates;
 mod fingerprint;
 mod moderation;
 mod parts;
@@ -21,7 +22,8 @@ use sha2::{Digest as _, Sha256};
 use showrunner_contracts::{
     Digest,
     documents::{
-        ChaptersDocument, FingerprintDocument, ModerationDocument, ShotsDocument, SubtitlesDocument, ThumbnailsDocument,
+        ChaptersDocument, DuplicatesDocument, FingerprintDocument, ModerationDocument, ShotsDocument, SubtitlesDocument,
+        ThumbnailsDocument,
     },
     manifest::{RunDocument, TitleManifest},
     step::{MAX_STILL_SHEETS, Step, still_sheet},
@@ -65,6 +67,7 @@ struct Documents {
     chapters: Option<ChaptersDocument>,
     moderation: Option<ModerationDocument>,
     fingerprint: Option<FingerprintDocument>,
+    duplicates: Option<DuplicatesDocument>,
     /// Trick play.
     tiles: Vec<Tile>,
 }
@@ -74,9 +77,9 @@ type Pictures = BTreeMap<String, String>;
 
 /// Whether a file of a step is shown on the page.
 pub fn shows(name: &str) -> bool {
-    let documents =
-        ["shots.json", "thumbnails.json", "chapters.json", "moderation.json", "fingerprint.json", "subtitles.json", "sprite.vtt"];
-    documents.contains(&name) || is_picture(name)
+    let documents = ["shots", "thumbnails", "chapters", "moderation", "fingerprint", "duplicates", "subtitles"]
+        .map(|step| format!("{step}.json"));
+    name == "sprite.vtt" || documents.iter().any(|document| document == name) || is_picture(name)
 }
 
 fn is_picture(name: &str) -> bool {
@@ -106,6 +109,7 @@ fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
         chapters: document(page, "chapters.json"),
         moderation: document(page, "moderation.json"),
         fingerprint: document(page, "fingerprint.json"),
+        duplicates: document(page, "duplicates.json"),
         tiles: page
             .files
             .get("sprite.vtt")
@@ -127,6 +131,9 @@ fn write(page: &Page<'_>, out: &mut String) -> fmt::Result {
     sheets(&pictures, out)?;
     parts::head(page, &documents, out)?;
     timeline::draw(page, &documents, out)?;
+    if let Some(found) = &documents.duplicates {
+        duplicates::section(found, out)?;
+    }
     if let Some(found) = &documents.moderation {
         moderation::section(found, &documents, &pictures, out)?;
     }

@@ -18,6 +18,7 @@ pub(super) fn head(page: &Page<'_>, documents: &Documents, out: &mut String) -> 
         text(page.namespace)
     )?;
     let links = [
+        ("duplicates", documents.duplicates.is_some()),
         ("moderation", documents.moderation.is_some()),
         ("chapters", documents.chapters.is_some()),
         ("thumbnails", documents.thumbnails.is_some()),

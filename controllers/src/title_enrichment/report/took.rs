@@ -175,6 +175,9 @@ fn figures(summary: &StepSummary) -> String {
             let heard = sound_seconds.map(|seconds| format!("{} of sound", clock(u64::from(seconds) * 1000)));
             seen.into_iter().chain(heard).collect::<Vec<_>>().join(", ")
         }
+        StepSummary::Duplicates { searched, matches, .. } => {
+            format!("{matches} of {} that entered before", many(*searched, "title"))
+        }
     }
 }
 

@@ -89,6 +89,7 @@ fn a_source_that_is_no_media_is_not_tried_again_until_somebody_asks() {
         (Reason::SourceTruncated, "SourceTruncated"),
         (Reason::SourceDigestMismatch, "SourceDigestMismatch"),
         (Reason::LanguageUnsupported, "LanguageUnsupported"),
+        (Reason::SoundTrackMissing, "SoundTrackMissing"),
         (Reason::ModelDigestMismatch, "ModelUnusable"),
     ] {
         let mut world = World::new(SHOTS);

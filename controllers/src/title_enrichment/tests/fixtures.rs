@@ -60,19 +60,24 @@ pub(super) fn media() -> MediaSummary {
 }
 
 pub(in crate::title_enrichment) fn step_result(step: Step, key: &Digest, folder: &str) -> StepResult {
-    let name = step.slots().pop().unwrap();
+    let output = |name: &str| Output {
+        name: name.to_owned(),
+        media_type: "application/json".into(),
+        sha256: Digest::of(key.as_str().as_bytes()),
+        size_bytes: 71,
+    };
+    let slots = step.slots();
+    let (kept, others): (Vec<_>, Vec<_>) = slots.iter().partition(|name| step.keeps(name));
+    // Of most steps one file says enough; of a print, the print and what is made for others are read, too.
+    let names = if step == Step::Fingerprint { &others[..] } else { &others[others.len() - 1..] };
     StepResult {
         schema: StepResult::SCHEMA.into(),
         step,
         key: key.clone(),
         folder: format!("{ROOT}{folder}/"),
         media: media(),
-        outputs: vec![Output {
-            name,
-            media_type: "application/json".into(),
-            sha256: Digest::of(key.as_str().as_bytes()),
-            size_bytes: 71,
-        }],
+        outputs: names.iter().map(|name| output(name)).collect(),
+        kept: kept.iter().map(|name| output(name)).collect(),
         summary: match step {
             Step::Shots => StepSummary::Shots { shots: 3, cuts: 2, dissolves: 0, fades: 0 },
             Step::Thumbnails => StepSummary::Thumbnails { candidates: 10, selected: 8, sheets: 1, poor: false },
@@ -85,6 +90,7 @@ pub(in crate::title_enrichment) fn step_result(step: Step, key: &Digest, folder:
                 heard_instead: None,
             },
             Step::Chapters => StepSummary::Chapters { chapters: 2, at_rest: 1, heard: true },
+            Step::Duplicates => StepSummary::Duplicates { searched: 7, matches: 0, closest: Vec::new() },
             Step::Fingerprint => StepSummary::Fingerprint { pictures: Some(10), blank: 1, bars: true, sound_seconds: None },
             Step::Moderation => StepSummary::Moderation {
                 axes: vec![

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{Digest, Document as _, step::Step};
-use showrunner_crds::title_enrichment::{AxisStatus, Doubt, Phase, ReviewState, ReviewStatus, StepState};
+use showrunner_crds::title_enrichment::{
+    AxisStatus, Doubt, MatchStatus, Phase, PlaceState, PlaceStatus, ReviewState, ReviewStatus, StepState,
+};
 use showrunner_kit::Next;
 use showrunner_kit::conditions::{self, Truth, Want};
 use showrunner_kit::drain::OPERATOR_UNINSTALLED;
@@ -511,9 +513,10 @@ fn the_status_is_bounded() {
     assert_eq!((world.names.len(), world.status.history.len()), (11, 10));
     let text = |bytes: usize| "x".repeat(bytes);
     for step in &mut world.status.steps {
-        (step.state, step.message, step.settings) = (StepState::Done, Some(text(512)), Some(text(512)));
+        (step.state, step.message, step.settings) = (StepState::Done, Some(text(512)), Some(text(400)));
         (step.result, step.folder) = (Some(text(71)), Some(text(1024)));
-        step.models = vec![text(160); 4];
+        let models = Step::iter().any(|known| known.to_string() == step.name && known.uses_models());
+        step.models = vec![text(160); if models { 4 } else { 0 }];
         step.doubts = vec![Doubt { rule: text(32), message: text(200) }];
         step.review = Some(ReviewStatus {
             state: ReviewState::Replaced,
@@ -528,8 +531,12 @@ fn the_status_is_bounded() {
             strongest_at: Some(text(32)),
             moments: i32::MAX,
         };
-        step.axes = vec![axis; 3];
+        step.axes = vec![axis; if step.name == "moderation" { 3 } else { 0 }];
+        let found = MatchStatus { title: text(317), relation: text(32), of_this: 100, of_other: 100, offset: text(32) };
+        step.matches = vec![found; if step.name == "duplicates" { 4 } else { 0 }];
     }
+    world.status.catalogue =
+        Some(PlaceStatus { store: text(63), version: i32::MAX, position: i32::MAX, key: text(71), state: PlaceState::Entering });
     let bytes = serde_json::to_vec(&world.status).unwrap().len();
     assert!(bytes <= 32 * 1024, "{bytes}");
 }

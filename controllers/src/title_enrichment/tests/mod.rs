@@ -1,6 +1,7 @@
 //! The whole pipeline without a cluster: YAML in, decisions, a world in memory, golden objects.
 
 mod bad_inputs;
+mod catalogue;
 pub(super) mod fixtures;
 mod golden;
 mod guard;
@@ -19,6 +20,7 @@ pub(super) const OTHERS: &str = "
 chapters: { enabled: true }
 moderation: { enabled: true }
 fingerprint: { enabled: true }
+duplicates: { enabled: true }
 ";
 /// A title with one step.
 pub(super) const SHOTS: &str = "

@@ -111,6 +111,13 @@ pub(super) fn seal(uid: &str, limits: &str) -> Seal {
     Seal::read(&format!("{} uid={uid} labels=1 limits={limits} owner=1", Seal::PENDING)).unwrap()
 }
 
+/// Another title with the same catalogue. It goes on by some reconciles right before this one's use of the catalogue with a number.
+pub(super) struct Rival {
+    pub(super) world: Box<World>,
+    pub(super) at_use: usize,
+    pub(super) reconciles: usize,
+}
+
 /// The process died.
 #[derive(Debug)]
 pub(super) struct Crash;
@@ -147,6 +154,13 @@ pub(super) struct World {
     /// What was published, in order.
     pub(super) editions: Vec<Edition>,
     pub(super) alias: Option<Digest>,
+    /// Places of the catalogue: whose print is there, if one is.
+    pub(super) places: Vec<Option<String>>,
+    /// UID of the title.
+    pub(super) uid: &'static str,
+    pub(super) rival: Option<Rival>,
+    /// The catalogue cannot be read or written.
+    pub(super) catalogue_down: bool,
     pub(super) settings: TitleSettings,
     pub(super) config: JobsConfig,
     pub(super) scripts: Vec<Script>,
@@ -202,6 +216,10 @@ impl World {
             published: BTreeSet::new(),
             editions: Vec::new(),
             alias: None,
+            places: Vec::new(),
+            uid: UID,
+            rival: None,
+            catalogue_down: false,
             settings: TitleSettings { models, ..TitleSettings::default() },
             config,
             scripts: Vec::new(),
@@ -268,7 +286,7 @@ impl World {
         let mut touched = BTreeSet::new();
         for _ in 0..16 {
             let title = Title {
-                uid: UID.into(),
+                uid: self.uid.into(),
                 namespace: "studio".into(),
                 name: "first-light".into(),
                 generation: self.generation,
@@ -331,7 +349,7 @@ impl World {
     }
 
     /// A write that may be the last thing this process does, or the first that it does not.
-    fn write(&mut self, change: impl FnOnce(&mut Self)) -> Result<(), Crash> {
+    pub(super) fn write(&mut self, change: impl FnOnce(&mut Self)) -> Result<(), Crash> {
         let number = self.writes;
         self.writes += 1;
         if self.crash == Some((number, false)) {
@@ -376,6 +394,9 @@ impl World {
 
     fn answer(&mut self, need: Need, seen: &mut Seen) {
         self.reads += 1;
+        if matches!(need, Need::Place { .. }) {
+            self.meets_rival();
+        }
         let trouble =
             |reason: TitleReason| Trouble { reason, message: format!("{reason}"), retry_at: self.now + Duration::from_secs(30) };
         let down = self.store_down.then(|| trouble(TitleReason::StoreUnavailable));
@@ -402,6 +423,11 @@ impl World {
                     _ => Err("not the digest".to_owned()),
                 };
                 seen.report = down.map_or(Answer::Got(report), Answer::Trouble);
+            }
+            Need::Place { .. } => {
+                let free = u32::try_from(self.places.len()).unwrap();
+                let down = down.or_else(|| self.catalogue_down.then(|| trouble(TitleReason::StoreUnavailable)));
+                seen.place = down.map_or(Answer::Got(free), Answer::Trouble);
             }
             Need::Room => {
                 // Asks nothing of the store.
@@ -464,6 +490,13 @@ impl World {
                 self.write(|world| world.alias = Some(digest))?;
                 facts.alias = true;
                 return Ok(true);
+            }
+            Act::Enter(entrance) => {
+                assert_eq!(self.status.catalogue.as_ref(), Some(&entrance.place), "the place is stored before it is taken");
+                return self.enter(&entrance.place, facts).map(|()| true);
+            }
+            Act::Leave(place) => {
+                return self.leave(&place, facts).map(|()| true);
             }
             Act::Reserve { .. } => {
                 facts.reserved = true;

@@ -132,7 +132,9 @@ impl Kind for Titles {
             subtitles,
             step("chapters"),
             step("moderation"),
-            step("fingerprint")
+            step("fingerprint"),
+            spec["duplicates"]["enabled"],
+            spec["audio"]
         ])
     }
 

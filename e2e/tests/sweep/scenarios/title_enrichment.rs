@@ -15,7 +15,15 @@ const TITLES: &str = "titleenrichments";
 const TITLE: &str = "title";
 
 pub(crate) fn stories() -> Vec<Arc<dyn Scenario>> {
-    vec![Arc::new(Straight), Arc::new(Retried), Arc::new(Evicted), Arc::new(Paused), Arc::new(Deleted), Arc::new(Changed)]
+    vec![
+        Arc::new(Straight),
+        Arc::new(Retried),
+        Arc::new(Evicted),
+        Arc::new(Paused),
+        Arc::new(Deleted),
+        Arc::new(Changed),
+        Arc::new(LookedUp),
+    ]
 }
 
 /// What the recording of the worker answers: two shots, one thumbnail, nothing to hear.
@@ -207,6 +215,46 @@ impl Scenario for Changed {
             stage.until("the title is worked on", is_working).await?;
             stage.edit(TITLES, TITLE, &json!({ "subtitles": { "maxCharsPerSecond": 17 } })).await?;
             published(stage).await
+        }
+        .boxed()
+    }
+}
+
+/// Its print enters the catalogue, it is looked up, leaves, comes back as the latest, and is deleted.
+struct LookedUp;
+
+impl Scenario for LookedUp {
+    fn name(&self) -> &'static str {
+        "looked up"
+    }
+
+    fn jobs(&self) -> usize {
+        3
+    }
+
+    fn editions(&self) -> usize {
+        3
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(20)
+    }
+
+    fn play<'a>(&'a self, stage: &'a Stage<'a>) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let switched = |on: bool| json!({ "duplicates": { "enabled": on } });
+            let place = |now: &World| now.get(TITLES, TITLE).map(|title| title["status"]["catalogue"]["position"].clone());
+            let mut spec = spec();
+            spec["fingerprint"] = json!({ "enabled": true });
+            spec["duplicates"] = json!({ "enabled": true });
+            stage.create(TITLES, TITLE, &spec).await?;
+            published(stage).await?;
+            stage.edit(TITLES, TITLE, &switched(false)).await?;
+            stage.until("its place is left", |now| is_in(now, "Published") && place(now) == Some(Value::Null)).await?;
+            stage.edit(TITLES, TITLE, &switched(true)).await?;
+            stage.until("it has another", |now| is_in(now, "Published") && place(now) == Some(json!(1))).await?;
+            stage.delete(TITLES, TITLE).await?;
+            stage.until("nothing is left", |now| now.get(TITLES, TITLE).is_none()).await
         }
         .boxed()
     }

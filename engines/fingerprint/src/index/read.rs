@@ -100,6 +100,12 @@ impl<'a> Part<'a> {
         self.numbers.is_empty()
     }
 
+    /// The numbers of its titles, in its order.
+    pub fn titles(&self) -> impl ExactSizeIterator<Item = u64> + use<'a> {
+        let part = *self;
+        (0..part.len()).map(move |n| part.title(n))
+    }
+
     /// The number of its `n`-th title.
     pub(super) fn title(&self, n: usize) -> u64 {
         let mut bytes = [0; 8];

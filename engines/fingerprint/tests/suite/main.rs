@@ -6,4 +6,5 @@ mod draw;
 mod files;
 mod indexing;
 mod looking;
+mod queries;
 mod sounding;

@@ -2,6 +2,8 @@
 //!
 //! Where the bars are is known when the title has been seen, so small pictures wait for it: 100 MiB of them, which are two hours in
 //! 16:9. A longer title's bars are those of its beginning.
+//!
+//! For a query each picture is also seen in a hundred looks, 16 bytes each: 12 MB for two hours.
 
 use super::super::{Longest, StepFailed, sheet::shrink};
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     picture::Picture,
 };
 use showrunner_contracts::result::Failure;
-use showrunner_fingerprint::{BarFinder, Bars, Painter, Seen};
+use showrunner_fingerprint::{BarFinder, Bars, Code, Look, Painter, Seen, looks};
 use showrunner_timeline::{Ticks, TimeBase};
 use std::mem::take;
 
@@ -39,6 +41,8 @@ pub struct Painting {
     waiting: Vec<Small>,
     bytes: usize,
     most_bytes: usize,
+    /// Whether the title is seen in every look, or as it is alone.
+    query: bool,
     /// Once nothing waits any more.
     painter: Option<(Bars, Painter)>,
 }
@@ -48,13 +52,15 @@ pub struct Painting {
 pub struct Painted {
     /// One for each second that has begun.
     pub frames: Vec<Seen>,
+    /// The same in each look; none without a query.
+    pub looks: Vec<(Look, Vec<Code>)>,
     /// What was cut off.
     pub bars: Bars,
 }
 
 impl Painting {
     /// For frames timed in `base`.
-    pub fn new(base: TimeBase, longest: Longest) -> Self {
+    pub fn new(base: TimeBase, longest: Longest, query: bool) -> Self {
         Self {
             base,
             longest,
@@ -64,6 +70,7 @@ impl Painting {
             waiting: Vec::new(),
             bytes: 0,
             most_bytes: MOST_WAITING,
+            query,
             painter: None,
         }
     }
@@ -75,9 +82,9 @@ impl Painting {
         }
         self.settle()?;
         let (bars, painter) = self.painter.ok_or_else(|| internal("pictures wait to be hashed after the title's end"))?;
-        let (seen, _) = painter.finish();
-        let frames = seen.into_iter().zip(self.stands).flat_map(|(seen, seconds)| std::iter::repeat_n(seen, seconds as usize));
-        Ok(Painted { frames: frames.collect(), bars })
+        let (frames, looks) = painter.finish();
+        let looks = looks.into_iter().map(|(look, codes)| (look, shown(codes, &self.stands))).collect();
+        Ok(Painted { frames: shown(frames, &self.stands), looks, bars })
     }
 
     /// The picture that was taken last is that of the next second, too.
@@ -106,12 +113,20 @@ impl Painting {
     fn settle(&mut self) -> Result<(), Failure> {
         if self.painter.is_none() {
             let bars = self.finder.bars();
-            let mut painter = Painter::new(bars, Vec::new());
+            let mut painter = Painter::new(bars, if self.query { looks(&bars) } else { Vec::new() });
             take(&mut self.waiting).iter().try_for_each(|small| paint(&mut painter, small))?;
             self.painter = Some((bars, painter));
         }
         Ok(())
     }
+}
+
+/// One for each second, from one for each picture and the seconds that it stands for.
+fn shown<T: Copy>(pictures: Vec<T>, stands: &[u32]) -> Vec<T> {
+    if stands.iter().all(|seconds| *seconds == 1) {
+        return pictures;
+    }
+    pictures.into_iter().zip(stands).flat_map(|(picture, seconds)| std::iter::repeat_n(picture, *seconds as usize)).collect()
 }
 
 fn paint(painter: &mut Painter, small: &Small) -> Result<(), Failure> {
@@ -175,7 +190,11 @@ mod tests {
     }
 
     fn painted(pictures: &[Picture], most_bytes: usize, end: i64) -> Painted {
-        let mut painting = Painting { most_bytes, ..Painting::new(TimeBase::MILLIS, LONGEST) };
+        painted_for(pictures, most_bytes, end, false)
+    }
+
+    fn painted_for(pictures: &[Picture], most_bytes: usize, end: i64, query: bool) -> Painted {
+        let mut painting = Painting { most_bytes, ..Painting::new(TimeBase::MILLIS, LONGEST, query) };
         for picture in pictures {
             painting.frame(picture).expect("looks");
             assert!(painting.bytes <= most_bytes + 160 * 150, "{} bytes wait", painting.bytes);
@@ -208,6 +227,24 @@ mod tests {
             painter.finish().0[0]
         };
         assert_eq!(painted.frames, [1, 1, 1, 2, 4, 4, 4].map(hash));
+    }
+
+    #[test]
+    fn a_query_has_a_code_for_each_second_in_each_look_and_the_same_print() {
+        let rare = [drawn(0, 1, 20), drawn(1_000, 2, 20), drawn(2_000, 3, 20), drawn(5_000, 4, 20)];
+        for most_bytes in [MOST_WAITING, 2 * 160 * 130] {
+            let (plain, query) = (painted(&rare, most_bytes, 7_000), painted_for(&rare, most_bytes, 7_000, true));
+            assert!(plain.looks.is_empty() && plain.bars != Bars::NONE);
+            assert_eq!((&plain.frames, plain.bars), (&query.frames, query.bars));
+            assert_eq!(query.looks.iter().map(|(look, _)| *look).collect::<Vec<_>>(), looks(&query.bars));
+            for (look, codes) in &query.looks {
+                assert_eq!(codes.len(), 7);
+                // The third picture stands for three seconds, the last for two.
+                assert!(codes[2..5].iter().all(|code| *code == codes[2]) && codes[5] == codes[6], "{look:?}");
+                assert!(codes[1] != codes[2] && codes[4] != codes[5], "{look:?}");
+            }
+            assert!(query.frames.iter().zip(&query.looks[0].1).all(|(seen, code)| Code::of(&seen.hash) == *code));
+        }
     }
 
     #[test]
