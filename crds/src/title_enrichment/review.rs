@@ -54,7 +54,8 @@ pub struct ReviewSpec {
     /// Rules that hold a step's result back until a person decides: `RatingDiscrepancy` holds what moderation found where it does
     /// not go with `title.declaredRating`, or could not be held against it; `LanguageMismatch` holds subtitles that are in another
     /// language than most of the speech sounds like; `PoorThumbnails` holds thumbnails of a title that has no good picture. What
-    /// holds a title that looks like another is `duplicates.hold`. One that the operator does not know holds nothing. Default: all rules; `[]` holds nothing by rule.
+    /// holds a title that looks like another is `duplicates.hold`. One that the operator does not know holds nothing. Default: all
+    /// rules; `[]` holds nothing by rule.
     #[serde(default = "default_hold", deserialize_with = "known_only")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[schemars(length(max = 8))]
