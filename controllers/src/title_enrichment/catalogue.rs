@@ -161,6 +161,10 @@ pub async fn enter(store: &Store, whose: Whose<'_>, entrance: &Entrance, places:
         return Err(PublishError::Invalid(format!("{} is no print", from.path())));
     }
     let to = at(store, whose.namespace, place.version, position)?;
+    // The catalogue that the place was found in may be gone.
+    if !follows(store, whose.namespace, place.version, position).await? {
+        return Ok(Fate::Taken);
+    }
     let fate = match store.put(&to, body, ENTRY, &Precondition::Absent).await {
         Ok(_) => Fate::Entered,
         Err(StoreError::PreconditionFailed { .. }) => match there(store, &to).await? {
@@ -171,6 +175,16 @@ pub async fn enter(store: &Store, whose: Whose<'_>, entrance: &Entrance, places:
     };
     places.note((store.profile().name.clone(), root), position + 1);
     Ok(fate)
+}
+
+/// Whether a place can be taken without a gap: it is the first one, or the one before it is taken.
+async fn follows(store: &Store, namespace: &str, version: i32, position: u32) -> Result<bool, StoreError> {
+    let Some(before) = position.checked_sub(1) else { return Ok(true) };
+    match store.head(&at(store, namespace, version, before)?).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The entry at a place, and what it has to be when it is written over; none where nobody can read what is there.
@@ -193,8 +207,10 @@ pub async fn leave(store: &Store, whose: Whose<'_>, place: &PlaceStatus) -> Resu
     for _ in 0..TRIES {
         let precondition = match there(store, &at).await {
             Ok(Some((entry, precondition))) if entry.uid == whose.uid && entry.print.is_some() => precondition,
-            Ok(_) => return Ok(()),
-            Err(StoreError::NotFound { .. }) => Precondition::Absent,
+            Err(StoreError::NotFound { .. }) if follows(store, whose.namespace, place.version, position).await? => {
+                Precondition::Absent
+            }
+            Ok(_) | Err(StoreError::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         match store.put(&at, gone.clone(), ENTRY, &precondition).await {

@@ -70,7 +70,8 @@ impl Draft<'_> {
         if !self.input.title.has_finalizer {
             return self.first(Act::AddFinalizer);
         }
-        if let Some(decision) = self.enter(wish) {
+        // Another print may just have been found ready.
+        if let Some(decision) = self.leave().or_else(|| self.enter(wish)) {
             return decision;
         }
         match self.input.seen.room {
@@ -133,7 +134,11 @@ impl Draft<'_> {
 
     /// Stores the intent to make an attempt, and makes it.
     fn begin(&mut self, wish: &Wish) -> Decision {
-        let open: Vec<usize> = (0..self.planned.len()).filter(|i| self.planned[*i].is_ready()).collect();
+        let mut open: Vec<usize> = (0..self.planned.len()).filter(|i| self.planned[*i].is_ready()).collect();
+        // What reads no source shares no decode, and comes after what does.
+        if open.iter().any(|i| self.planned[*i].step().reads_source()) {
+            open.retain(|i| self.planned[*i].step().reads_source());
+        }
         let keys: Vec<Digest> = open.iter().filter_map(|i| self.planned[*i].key.clone()).collect();
         let unit = self.unit(&keys);
         let number = self.highest_number().saturating_add(1);

@@ -197,6 +197,10 @@ impl Draft<'_> {
 
     /// Everything but deletion and harvest.
     fn go_on(mut self) -> Decision {
+        // Who deletes the title waits for its print to be taken out of the catalogue.
+        if self.status.catalogue.is_some() && !self.input.title.has_finalizer {
+            return self.first(Act::AddFinalizer);
+        }
         self.answers = true;
         let fresh = self.status.observed_generation != Some(self.input.title.generation);
         if fresh {
@@ -233,10 +237,6 @@ impl Draft<'_> {
             return self.suspended();
         }
         self.settle_dependents();
-        // Who deletes the title waits for its print to be taken out of the catalogue.
-        if self.status.catalogue.is_some() && !self.input.title.has_finalizer {
-            return self.first(Act::AddFinalizer);
-        }
         if let Some(leaving) = self.leave() {
             return leaving;
         }

@@ -117,14 +117,14 @@ pub fn plan(
     planned.into_iter().map(|(planned, _)| planned).collect()
 }
 
-/// A print that was made with what the title is looked up by is as good without: it is not made again when nobody looks the title up
+/// A print that is made with what the title is looked up by is as good without: it is not made again when nobody looks the title up
 /// any more.
 fn with_query(wished: &WishedStep, source: &SourceIdentity, old: &[StepStatus]) -> WishedStep {
     let StepParams::Fingerprint { query: false, track } = wished.params else { return wished.clone() };
     let richer = WishedStep { params: StepParams::Fingerprint { query: true, track }, ..wished.clone() };
     let wanted = wanted_key(source, &richer.params, &richer.chosen_models, &[]);
-    let is_done = |old: &StepStatus| old.state == StepState::Done && old.wanted == wanted.as_str();
-    if old.iter().any(is_done) { richer } else { wished.clone() }
+    let stands = |old: &StepStatus| matches!(old.state, StepState::Done | StepState::Running) && old.wanted == wanted.as_str();
+    if old.iter().any(stands) { richer } else { wished.clone() }
 }
 
 /// Whether a print is in the catalogue, at this place.

@@ -11,6 +11,7 @@ use showrunner_crds::title_enrichment::{
     Likeness, Phase, PlaceState, PlaceStatus, ReviewAction, ReviewDecision, ReviewState, ReviewStep, StepState, TitleReason,
 };
 use showrunner_kit::conditions;
+use showrunner_kit::jobs::Cause;
 
 use super::fixtures::step_result;
 use super::world::{Crash, FakeJob, Rival, Script, UID, World};
@@ -402,4 +403,38 @@ fn turning_the_look_off_makes_no_print_again() {
     world.edit(|spec| spec.duplicates.enabled = true);
     world.settle();
     assert_eq!((world.names.len(), world.looks().len()), (3, 2), "looked up again, and nothing else");
+}
+
+#[test]
+fn what_reads_no_source_is_never_in_one_job_with_what_does() {
+    let mut world = World::new(LOOKED_UP);
+    world.scripts = vec![Script::Work, Script::Dies(vec![], Cause::OutOfMemory)];
+    world.settle_until(|world| world.status.history.len() == 2);
+    world.edit(|spec| spec.chapters.enabled = true);
+    world.settle();
+    assert_eq!((world.status.phase, world.names.len(), world.prints()), (Some(Phase::Published), 4, vec![0]));
+    for job in world.jobs.values() {
+        let reads: Vec<bool> = job.order.steps.iter().map(|step| step.params.step().reads_source()).collect();
+        assert!(reads.iter().all(|reads_source| *reads_source == reads[0]), "{:?}", job.order.steps);
+    }
+}
+
+#[test]
+fn a_place_that_was_told_for_one_print_is_left_before_another_is_entered() {
+    let mut first = World::new(LOOKED_UP);
+    first.settle();
+    let mut world = World::new(LOOKED_UP);
+    // The other print is in the store already; the place was told for this one, and its print arrived.
+    world.results = std::mem::take(&mut first.results);
+    world.finalizer = true;
+    world.places = vec![Some(format!("{UID} sha256:an earlier print"))];
+    world.status.catalogue = Some(PlaceStatus {
+        store: "media".into(),
+        version: 1,
+        position: 0,
+        key: "sha256:an earlier print".into(),
+        state: PlaceState::Entering,
+    });
+    world.settle();
+    assert_eq!((world.status.phase, world.prints()), (Some(Phase::Published), vec![1]), "{:?}", world.places);
 }
