@@ -18,8 +18,8 @@ pub mod condition {
     /// What a title shows is stronger than its declared rating goes with; Unknown where that could not be found out. Absent
     /// without a declared rating.
     pub const RATING_DISCREPANCY: &str = "RatingDiscrepancy";
-    /// A title looks like a copy or a version of one that entered the catalogue before it; Unknown until it was looked up. Absent where nobody
-    /// asks for that.
+    /// A title looks like a copy or a version of one that entered the catalogue before it; Unknown until it was looked up. Absent
+    /// where nobody asks for that.
     pub const DUPLICATE_FOUND: &str = "DuplicateFound";
     /// Somebody else has made or changed Jobs in the object's name. Absent when there are none.
     pub const TAMPERED: &str = "Tampered";

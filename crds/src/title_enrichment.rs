@@ -114,9 +114,9 @@ fn default_deadline() -> String {
 #[serde(rename_all = "camelCase")]
 pub struct AudioSpec {
     /// The sound track that subtitles, chapters and fingerprint listen to, counted from 1 in the file's order (`ffprobe
-    /// -select_streams a`), 1 to 64. A file without it fails with `SoundTrackMissing`. Default: the track in `subtitles.language`
-    /// where there is one, else the one that the file marks as default, else the first; commentary, audio description and dubs, as far as
-    /// they are marked, only where there is nothing else.
+    /// -select_streams a`), 1 to 64. A file without it fails with `SoundTrackMissing`. Default: the one that the file marks as default,
+    /// else the first; commentary, audio description and dubs, as far as they are marked, only where there is nothing else. Subtitles
+    /// prefer a track in `subtitles.language`, which costs a second decode of sound where that is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub track: Option<u8>,
