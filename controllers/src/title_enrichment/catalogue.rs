@@ -78,11 +78,7 @@ pub async fn free_place(store: &Store, namespace: &str, places: &Places) -> Resu
     let free = loop {
         match search.next() {
             Ask::Found(free) => break free,
-            Ask::IsTaken(place) => match store.head(&at(store, namespace, i32::from(catalogue::VERSION), place)?).await {
-                Ok(_) => search.told(place, true),
-                Err(StoreError::NotFound { .. }) => search.told(place, false),
-                Err(error) => return Err(error),
-            },
+            Ask::IsTaken(place) => search.told(place, is_taken(store, namespace, i32::from(catalogue::VERSION), place).await?),
         }
     };
     places.note(of, free);
@@ -147,6 +143,10 @@ fn at(store: &Store, namespace: &str, version: i32, place: u32) -> Result<Locati
 pub async fn enter(store: &Store, whose: Whose<'_>, entrance: &Entrance, places: &Places) -> Result<Fate, PublishError> {
     let Entrance { place, print, sha256 } = entrance;
     let (position, key) = parsed(place)?;
+    // The catalogue that the place was found in may be gone.
+    if !follows(store, whose.namespace, place.version, position).await? {
+        return Ok(Fate::Taken);
+    }
     let root = root_of(store, whose.namespace)?;
     // A key that is not below the prefix cannot be named as a path: locating it refuses it.
     let from = store.locate(whose.namespace, print.strip_prefix(&root).unwrap_or("/"))?;
@@ -161,10 +161,6 @@ pub async fn enter(store: &Store, whose: Whose<'_>, entrance: &Entrance, places:
         return Err(PublishError::Invalid(format!("{} is no print", from.path())));
     }
     let to = at(store, whose.namespace, place.version, position)?;
-    // The catalogue that the place was found in may be gone.
-    if !follows(store, whose.namespace, place.version, position).await? {
-        return Ok(Fate::Taken);
-    }
     let fate = match store.put(&to, body, ENTRY, &Precondition::Absent).await {
         Ok(_) => Fate::Entered,
         Err(StoreError::PreconditionFailed { .. }) => match there(store, &to).await? {
@@ -179,12 +175,14 @@ pub async fn enter(store: &Store, whose: Whose<'_>, entrance: &Entrance, places:
 
 /// Whether a place can be taken without a gap: it is the first one, or the one before it is taken.
 async fn follows(store: &Store, namespace: &str, version: i32, position: u32) -> Result<bool, StoreError> {
-    let Some(before) = position.checked_sub(1) else { return Ok(true) };
-    match store.head(&at(store, namespace, version, before)?).await {
-        Ok(_) => Ok(true),
-        Err(StoreError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error),
+    match position.checked_sub(1) {
+        None => Ok(true),
+        Some(before) => is_taken(store, namespace, version, before).await,
     }
+}
+
+async fn is_taken(store: &Store, namespace: &str, version: i32, place: u32) -> Result<bool, StoreError> {
+    Ok(store.as_it_is(&at(store, namespace, version, place)?).await? != Precondition::Absent)
 }
 
 /// The entry at a place, and what it has to be when it is written over; none where nobody can read what is there.
@@ -253,11 +251,7 @@ pub async fn lay_out(store: &Store, whose: Whose<'_>, folder: &str, position: u3
         parts: (0..position / OF_PART).map(part).collect::<Result<_, StoreError>>()?,
     };
     let at = store.locate(whose.namespace, &layout::view(folder))?;
-    let precondition = match store.head(&at).await {
-        Ok(info) => Precondition::Matches(info.etag),
-        Err(StoreError::NotFound { .. }) => Precondition::Absent,
-        Err(error) => return Err(error),
-    };
+    let precondition = store.as_it_is(&at).await?;
     match store.put(&at, view.to_bytes().into(), JSON, &precondition).await {
         // Whoever came in between has written the same but for signatures.
         Ok(_) | Err(StoreError::PreconditionFailed { .. }) => Ok(()),

@@ -168,11 +168,7 @@ impl Publisher<'_> {
             // An older version wrote them by their names alone, before the status was stored.
             let Some(there) = self.store.get_if_exists(&from, MAX_PAGE_BYTES).await? else { continue };
             let at = self.store.locate(self.namespace, &name)?;
-            let precondition = match self.store.head(&at).await {
-                Ok(info) => Precondition::Matches(info.etag),
-                Err(StoreError::NotFound { .. }) => Precondition::Absent,
-                Err(error) => return Err(error.into()),
-            };
+            let precondition = self.store.as_it_is(&at).await?;
             moves.push(Move { at, body: there.body, media_type, precondition });
         }
         let at = self.store.locate(self.namespace, &layout::alias(folder))?;

@@ -158,6 +158,15 @@ impl Store {
         }
     }
 
+    /// What has to be so for a write that puts something in the place of what is there now, if anything is.
+    pub async fn as_it_is(&self, location: &Location) -> Result<Precondition, StoreError> {
+        match self.head(location).await {
+            Ok(info) => Ok(Precondition::Matches(info.etag)),
+            Err(StoreError::NotFound { .. }) => Ok(Precondition::Absent),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes an object and returns its `ETag`. After a lost answer, `Absent` may report
     /// [`StoreError::PreconditionFailed`] for what this very call wrote: read it and compare.
     pub async fn put(

@@ -177,7 +177,7 @@ fn hear(work: Work<'_>, probed: &Probe, decodes: &Decodes, listeners: &mut Liste
         // Where nobody was left, each has said why.
         Err(error) => listeners.fail(&of_decode(&error)),
         Ok(summary) => {
-            decodes.add_sound_cpu(summary.cpu);
+            *decodes.sound_cpu().get_or_insert_default() += summary.cpu;
             if let Some(shortfall) = summary.shortfall {
                 listeners.fail(&cut_short("sound", &shortfall, clock));
             }

@@ -34,7 +34,7 @@ use showrunner_timeline::{Ticks, TimeBase};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Mutex, OnceLock, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     thread,
@@ -102,14 +102,9 @@ struct Decodes {
 }
 
 impl Decodes {
-    fn sound_cpu(&self) -> Option<Duration> {
+    fn sound_cpu(&self) -> MutexGuard<'_, Option<Duration>> {
         // Nothing panics while it holds the lock.
-        *self.sound_cpu.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add_sound_cpu(&self, cpu: Duration) {
-        let sum = self.sound_cpu().unwrap_or_default() + cpu;
-        *self.sound_cpu.lock().unwrap_or_else(PoisonError::into_inner) = Some(sum);
+        self.sound_cpu.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
