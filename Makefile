@@ -48,6 +48,7 @@ bench-test: deps
 	@$(STEP) "tests of the bench's runner" python3 bench/test_harness.py
 	@$(STEP) "tests of how shots are scored" python3 bench/media/test_score.py
 	@$(STEP) "tests of how scores are ranked" python3 bench/media/test_rank.py
+	@$(STEP) "tests of how words are compared" python3 bench/media/test_words.py
 # The lanes mostly wait: for leases, grace periods, deadlines. What they run is built before, not by all at once.
 e2e-test: tools images ## Run the fault sweep and, beside it, the tests on real clusters (as root)
 	@$(STEP) "build of the tests" cargo test --release --locked --workspace --no-run

@@ -129,7 +129,7 @@ pub struct SubtitlesDocument {
 document!(SubtitlesDocument, "showrunner.dev/subtitles/v1");
 
 /// One cue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Cue {
     /// Start, milliseconds on the title's timeline.
@@ -138,6 +138,9 @@ pub struct Cue {
     pub end_ms: u64,
     /// One or two lines.
     pub lines: Vec<String>,
+    /// How sure the model was of its words, 0 to 1, three decimals; absent where a person wrote them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
 }
 
 /// `chapters.json`: the title in parts, in order, without gaps.

@@ -8,6 +8,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The published truth about a title. Its digest is `status.published.digest`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -115,6 +116,9 @@ pub enum StepSummary {
         /// What most of the speech sounds like, where that is another language than it was written down in.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         heard_instead: Option<HeardLanguage>,
+        /// How many of the words are likely wrong; absent where that cannot be told for this model and language.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        word_errors: Option<WordErrors>,
     },
     /// Chapters.
     #[serde(rename_all = "camelCase")]
@@ -168,6 +172,28 @@ impl StepSummary {
             Self::Fingerprint { .. } => Step::Fingerprint,
             Self::Duplicates { .. } => Step::Duplicates,
         }
+    }
+}
+
+/// How many words of subtitles are likely wrong, told without knowing what was said. Thousandths of the words that were said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WordErrors {
+    /// The likeliest.
+    pub per_mille: u16,
+    /// Fewer are unlikely: one title in twenty has fewer.
+    pub low: u16,
+    /// More are unlikely: one title in twenty has more.
+    pub high: u16,
+    /// How it was told, and by which measurements, such as `word-probabilities/1`.
+    pub method: String,
+}
+
+impl fmt::Display for WordErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |per_mille: u16| f64::from(per_mille) / 10.0;
+        let Self { per_mille, low, high, .. } = self;
+        write!(f, "about {} % of the words wrong ({} to {} %)", percent(*per_mille), percent(*low), percent(*high))
     }
 }
 

@@ -48,9 +48,9 @@ impl Step {
             Self::Thumbnails => 3,
             // 2: IMSC styles stand at the elements they apply to; languages written from right to left say so. 3: what the speech
             // sounds like is held against the language it is written down in.
-            Self::Subtitles => 3,
+            Self::Subtitles => 4,
             Self::Chapters => 1,
-            Self::Moderation => 1,
+            Self::Moderation => 2,
             // Prints of the engine's `file::VERSION` 1: who raises that raises this.
             Self::Fingerprint => 1,
             Self::Duplicates => 1,

@@ -325,9 +325,10 @@ impl Report {
             Some(StepSummary::Thumbnails { candidates, selected, sheets, .. }) => {
                 format!("{selected} of {candidates} candidates, {sheets} trick-play sheets")
             }
-            Some(StepSummary::Subtitles { language, cues, words, speech_ms, dropped, .. }) => {
+            Some(StepSummary::Subtitles { language, cues, words, speech_ms, dropped, word_errors, .. }) => {
+                let wrong = word_errors.as_ref().map_or_else(String::new, |told| format!(", {told}"));
                 format!(
-                    "{words} words ({language}) in {cues} cues, {:.1} s of speech, {dropped} segments dropped",
+                    "{words} words ({language}) in {cues} cues, {:.1} s of speech, {dropped} segments dropped{wrong}",
                     *speech_ms as f64 / 1_000.0
                 )
             }

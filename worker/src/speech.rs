@@ -20,7 +20,7 @@ mod windows;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use showrunner_subtitles::Word;
+use showrunner_subtitles::{Evidence, Word, uncovered};
 
 use crate::onnx::OnnxError;
 
@@ -88,6 +88,17 @@ impl Transcript {
         (*language != self.language && share > 0.5).then_some((language.as_str(), share))
     }
 
+    /// How likely each word is by the model itself, 0 to 1, in the order of [`Self::words`].
+    pub fn sure(&self) -> impl Iterator<Item = f32> + '_ {
+        self.segments.iter().flat_map(|segment| segment.sure.iter().copied())
+    }
+
+    /// What there is to go by about how many words are wrong.
+    pub fn evidence(&self) -> Evidence {
+        let voice: Vec<(i64, i64)> = self.speech.iter().map(|span| (span.start, span.end)).collect();
+        Evidence::of(self.sure(), uncovered(&voice, &self.words()))
+    }
+
     /// All words as running text.
     pub fn text(&self) -> String {
         showrunner_subtitles::joined(&self.words())
@@ -103,6 +114,8 @@ pub struct Segment {
     pub end: i64,
     /// Its words with their times.
     pub words: Vec<Word>,
+    /// How likely each of them is by the model itself, 0 to 1.
+    pub sure: Vec<f32>,
     /// Mean log probability of the tokens of the window it came from.
     pub avg_logprob: f32,
     /// Probability that the window it came from held no speech.

@@ -59,6 +59,7 @@ pub fn subtitles(file: Bytes, made: &StepResult) -> Result<(Vec<File>, StepSumma
         speech_ms: *speech_ms,
         dropped: *dropped,
         heard_instead: None,
+        word_errors: None,
     };
     let imsc = imsc::write(&timed, language).into_bytes();
     let files = vec![
@@ -100,7 +101,8 @@ fn timed(cues: &[MsCue]) -> Vec<Timed> {
 }
 
 fn cue(cue: &MsCue) -> Cue {
-    Cue { start_ms: cue.start.unsigned_abs(), end_ms: cue.end.unsigned_abs(), lines: cue.lines.clone() }
+    let (start_ms, end_ms) = (cue.start.unsigned_abs(), cue.end.unsigned_abs());
+    Cue { start_ms, end_ms, lines: cue.lines.clone(), confidence: None }
 }
 
 #[cfg(test)]

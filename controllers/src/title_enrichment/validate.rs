@@ -82,6 +82,8 @@ pub struct Wish {
 pub struct Review {
     /// Rules that hold a result.
     pub hold: Vec<HoldRule>,
+    /// Most words of a hundred that may be wrong in subtitles.
+    pub max_word_error_percent: u8,
     /// What of a title to another holds all of it.
     pub likeness: Vec<Likeness>,
     /// Steps that always wait.
@@ -141,6 +143,7 @@ pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
         rating: spec.title.as_ref().and_then(|title| title.declared_rating.as_ref()).map(rating).transpose()?,
         review: Review {
             hold: spec.review.hold.clone(),
+            max_word_error_percent: spec.review.max_word_error_percent,
             likeness: spec.duplicates.hold.clone(),
             always: Step::iter()
                 .filter(|step| spec.review.always.iter().any(|name| name.to_string() == step.to_string()))

@@ -231,6 +231,9 @@ pub struct StepStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
     pub matches: Vec<MatchStatus>,
+    /// `subtitles`: how many of the words are likely wrong; absent where that cannot be told for the model and language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word_errors: Option<WordErrorsStatus>,
     /// Whether the result waits for a person, or what people decided; absent where nobody is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<ReviewStatus>,
@@ -239,6 +242,21 @@ pub struct StepStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["rule".into()]))]
     #[schemars(length(max = 4))]
     pub doubts: Vec<Doubt>,
+}
+
+/// How many words are likely wrong, in thousandths of the words that were said: an estimate, for nobody has compared them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WordErrorsStatus {
+    /// The likeliest. `review.maxWordErrorPercent` is held against it.
+    pub per_mille: u16,
+    /// One title in twenty has fewer.
+    pub low: u16,
+    /// One title in twenty has more.
+    pub high: u16,
+    /// How it was told, and by which measurements, such as `word-probabilities/1`.
+    #[schemars(length(max = 64))]
+    pub method: String,
 }
 
 /// A title that shares something with this one.

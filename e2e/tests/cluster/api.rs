@@ -142,7 +142,7 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
         ("/duplicates/hold", json!(["Copy", "Version"])),
         ("/moderation/axes", json!(["Nudity", "Violence", "Language"])),
         ("/moderation/sampleFps", json!(1)),
-        ("/review/hold", json!(["RatingDiscrepancy", "LanguageMismatch", "PoorThumbnails"])),
+        ("/review/hold", json!(["RatingDiscrepancy", "LanguageMismatch", "PoorThumbnails", "WordErrors"])),
         ("/deadline", json!("4h")),
     ] {
         ensure!(spec.pointer(pointer) == Some(&value), "{pointer} is {:?}, not {value}", spec.pointer(pointer));

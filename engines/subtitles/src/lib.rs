@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod estimate;
 pub mod imsc;
 mod layout;
 mod read;
@@ -23,6 +24,7 @@ pub mod webvtt;
 pub mod wer;
 
 pub use check::{MAX_TOLD, Violation, ViolationKind, check, told};
+pub use estimate::{CALIBRATIONS, Calibration, Estimate, Evidence, uncovered};
 pub use read::{MAX_BYTES, MAX_CUES, MsCue, ReadError};
 pub use shape::shape;
 pub use style::Style;

@@ -8,6 +8,7 @@ use super::{
     Dropped, SAMPLE_RATE, Segment, Settings, Span, SpeechError,
     align::{by_characters, from_attention, sounding},
     guards::{doubt_segment, doubt_window},
+    tokens::TokenWord,
     whisper::{Decoded, Encoded, Whisper},
     windows::Window,
 };
@@ -106,7 +107,7 @@ impl Ear {
     fn keep(&self, window: &Window, encoded: &Encoded, decoded: &Decoded, language: &str, heard: &mut Heard) -> i64 {
         let length = window.samples.len() as i64;
         let sample = |seconds: f64| ((seconds * SAMPLE_RATE as f64) as i64).clamp(0, length);
-        let starts = self.whisper.align(encoded, decoded, language);
+        let aligned = self.whisper.align(encoded, decoded, language);
         let runs = sounding(&window.samples, &window.voiced);
         let mut heard_to = 0;
         for (nth, phrase) in decoded.phrases.iter().enumerate() {
@@ -115,7 +116,7 @@ impl Ear {
             }
             let span = Span { start: sample(phrase.start), end: phrase.end.map_or(length, sample) };
             heard_to = span.end;
-            let times = match &starts {
+            let times = match &aligned.starts {
                 Some(starts) => from_attention(&phrase.words, starts, &runs, length),
                 None => by_characters(&phrase.words, span, length),
             };
@@ -141,10 +142,13 @@ impl Ear {
                 heard.dropped.push(Dropped { span: Span { start, end: stop }, reason, text });
                 continue;
             }
+            // A word is right when all of it is.
+            let sure = |word: &TokenWord| aligned.probabilities[word.first..word.first + word.count].iter().product();
             heard.segments.push(Segment {
                 start,
                 end: stop,
                 words,
+                sure: phrase.words.iter().map(sure).collect(),
                 avg_logprob: decoded.confidence.avg_logprob,
                 no_speech: decoded.confidence.no_speech,
                 compression: decoded.confidence.compression,

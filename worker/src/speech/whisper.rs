@@ -61,6 +61,14 @@ pub(super) struct Decoded {
     text_ids: Vec<usize>,
 }
 
+/// What the model's attention tells of the tokens that were decoded.
+pub(super) struct Aligned {
+    /// First encoder frame of each text token and of the end; `None` when the attention does not tell.
+    pub(super) starts: Option<Vec<i64>>,
+    /// Of each text token, given those before it.
+    pub(super) probabilities: Vec<f32>,
+}
+
 /// A window's sound as the model's encoder sees it.
 pub(super) struct Encoded {
     features: StorageView<'static>,
@@ -174,15 +182,19 @@ impl Whisper {
         })
     }
 
-    /// First encoder frame of each text token and of the end; `None` when the attention does not tell.
-    pub(super) fn align(&self, encoded: &Encoded, decoded: &Decoded, language: &str) -> Option<Vec<i64>> {
+    /// Listens once more for the tokens that were decoded: when each was said, and how likely it is.
+    pub(super) fn align(&self, encoded: &Encoded, decoded: &Decoded, language: &str) -> Aligned {
+        let tokens = decoded.text_ids.len();
         let start: Vec<usize> = self.prompt(language).iter().filter_map(|token| self.specials.get(token).copied()).collect();
         let aligned = self
             .model
             .align(&encoded.features, &start, std::slice::from_ref(&decoded.text_ids), &[encoded.frames], MEDIAN_FILTER)
-            .ok()?;
-        let path: Vec<(i64, i64)> = aligned.first()?.alignments.iter().map(|step| (step.token_x, step.frame_x)).collect();
-        super::align::token_starts(&path, decoded.text_ids.len())
+            .unwrap_or_default();
+        let Some(aligned) = aligned.first() else { return Aligned { starts: None, probabilities: vec![0.0; tokens] } };
+        let path: Vec<(i64, i64)> = aligned.alignments.iter().map(|step| (step.token_x, step.frame_x)).collect();
+        let mut probabilities = aligned.text_token_probs.clone();
+        probabilities.resize(tokens, 0.0);
+        Aligned { starts: super::align::token_starts(&path, tokens), probabilities }
     }
 
     fn prompt(&self, language: &str) -> Vec<String> {

@@ -5,7 +5,7 @@
 //! 0 to 1, H and W fixed or else 224, the content inside black bars scaled to cover it; one output, the probability. File:
 //! `models/<name>/model.onnx`.
 
-use super::jpeg;
+use super::jpeg::through_libjpeg;
 use crate::{models::Artefacts, onnx::Onnx, picture::Picture};
 use ort::{session::Session, value::Tensor};
 use showrunner_contracts::{
@@ -82,9 +82,8 @@ impl PictureModel {
         let probability = match self.shape {
             Shape::Nsfw => {
                 let square = squeezed(rgb, width as usize, height as usize).map_err(|error| error.to_string())?;
-                let side = SQUEEZED as u32;
-                let through = jpeg::encode(side, side, &square, NSFW_JPEG_QUALITY).and_then(|file| jpeg::decode(&file));
-                let input = nsfw_input(&through.map_err(|failure| failure.message)?.pixels).map_err(|error| error.to_string())?;
+                let through = through_libjpeg(SQUEEZED, SQUEEZED, &square, NSFW_JPEG_QUALITY);
+                let input = nsfw_input(&through.map_err(|failure| failure.message)?).map_err(|error| error.to_string())?;
                 self.run([1, NSFW_SIDE, NSFW_SIDE, 3], input)?
             }
             Shape::Planes { .. } => {

@@ -15,13 +15,13 @@ use crate::{
     speech::{Models, Recogniser, SAMPLE_RATE, Settings, Transcript},
 };
 use showrunner_contracts::{
-    Document as _,
+    Digest, Document as _,
     documents::{Cue, SubtitlesDocument},
-    manifest::{HeardLanguage, StepSummary},
+    manifest::{HeardLanguage, StepSummary, WordErrors},
     result::{Failure, Reason},
     step::{ModelRef, Step, StepParams},
 };
-use showrunner_subtitles::{MAX_TOLD, Picture, Style, check, imsc, joined, shape, told, webvtt};
+use showrunner_subtitles::{Calibration, Estimate, MAX_TOLD, Picture, Style, Word, check, imsc, joined, shape, told, webvtt};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The document's file name.
@@ -35,6 +35,8 @@ const VAD: (&str, &str) = ("silero-vad", "silero_vad.onnx");
 pub struct Subtitles {
     recogniser: Recogniser,
     settings: Settings,
+    /// Digest of the speech model: what is known of its errors is known by it.
+    model: Digest,
     max_chars_per_second: u8,
     longest: Longest,
 }
@@ -69,7 +71,7 @@ impl Subtitles {
         let files = Models { whisper: &whisper.folder, vad: &vad.folder.join(VAD.1) };
         let recogniser =
             Recogniser::load(&onnx, files, settings.clone(), language.as_deref()).map_err(|error| of_speech(&error))?;
-        Ok(Self { recogniser, settings, max_chars_per_second: *max_chars_per_second, longest })
+        Ok(Self { recogniser, settings, model: whisper.digest.clone(), max_chars_per_second: *max_chars_per_second, longest })
     }
 
     /// The next stretch of sound; a jump since the one before is silence.
@@ -93,7 +95,7 @@ impl Subtitles {
             return Ok(Heard::NoSpeech);
         }
         let style = style(&transcript.language, self.max_chars_per_second);
-        Ok(Heard::Made(Box::new(made(&transcript, &self.settings, &style, end))))
+        Ok(Heard::Made(Box::new(made(&transcript, &self.settings, &self.model, &style, end))))
     }
 }
 
@@ -109,7 +111,7 @@ fn style(language: &str, max_chars_per_second: u8) -> Style {
     Style { reading_speed: style.reading_speed.min(u32::from(max_chars_per_second)), ..style }
 }
 
-fn made(transcript: &Transcript, settings: &Settings, style: &Style, end: i64) -> Made {
+fn made(transcript: &Transcript, settings: &Settings, model: &Digest, style: &Style, end: i64) -> Made {
     let words = transcript.words();
     // No shot starts: see the module's note.
     let picture = Picture { shot_starts: &[], end: Some(end) };
@@ -119,9 +121,11 @@ fn made(transcript: &Transcript, settings: &Settings, style: &Style, end: i64) -
         schema: SubtitlesDocument::SCHEMA.to_owned(),
         language: language.to_owned(),
         language_detected: transcript.language_detected,
-        cues: cues.iter().map(cue).collect(),
+        cues: told_cues(&cues, &words, transcript.sure()),
         violations: told(&check(&cues, &picture, style), MAX_TOLD),
     };
+    let calibration = Calibration::find(&model.to_string(), language);
+    let word_errors = calibration.and_then(|known| Some(word_errors(known.estimate(transcript.evidence())?, known.method)));
     let speech: i64 = transcript.speech.iter().map(|span| span.end - span.start).sum();
     let file = |name: &str, media_type, bytes| StepFile { name: name.to_owned(), media_type, bytes };
     Made {
@@ -139,6 +143,7 @@ fn made(transcript: &Transcript, settings: &Settings, style: &Style, end: i64) -
             heard_instead: transcript
                 .heard_instead()
                 .map(|(language, share)| HeardLanguage { language: language.to_owned(), percent: (share * 100.0).round() as u8 }),
+            word_errors,
         },
         settings: BTreeMap::from([
             ("speech".to_owned(), settings.key()),
@@ -148,29 +153,67 @@ fn made(transcript: &Transcript, settings: &Settings, style: &Style, end: i64) -
     }
 }
 
-fn cue(cue: &showrunner_subtitles::Cue) -> Cue {
-    let (start, end) = cue.milliseconds();
-    // Sound before the first picture is not handed over, so no cue starts before zero.
-    Cue { start_ms: start.max(0).unsigned_abs(), end_ms: end.max(0).unsigned_abs(), lines: cue.lines.clone() }
+fn word_errors(estimate: Estimate, method: &str) -> WordErrors {
+    let per_mille = |rate: f64| (rate.clamp(0.0, 1.0) * 1_000.0).round() as u16;
+    WordErrors {
+        per_mille: per_mille(estimate.rate),
+        low: per_mille(estimate.low),
+        high: per_mille(estimate.high),
+        method: method.to_owned(),
+    }
+}
+
+/// The cues with how sure the model was of each: its words are those that begin while it is the last to have begun.
+fn told_cues(cues: &[showrunner_subtitles::Cue], words: &[Word], sure: impl Iterator<Item = f32>) -> Vec<Cue> {
+    let mut sums = vec![(0.0, 0_u32); cues.len()];
+    for (word, sure) in words.iter().zip(sure) {
+        let at = cues.partition_point(|cue| cue.start <= word.start).saturating_sub(1);
+        if let Some((sum, count)) = sums.get_mut(at) {
+            *sum += f64::from(sure);
+            *count += 1;
+        }
+    }
+    let told = |(cue, (sum, count)): (&showrunner_subtitles::Cue, (f64, u32))| {
+        let (start, end) = cue.milliseconds();
+        Cue {
+            // Sound before the first picture is not handed over, so no cue starts before zero.
+            start_ms: start.max(0).unsigned_abs(),
+            end_ms: end.max(0).unsigned_abs(),
+            lines: cue.lines.clone(),
+            confidence: (count > 0).then(|| (sum / f64::from(count) * 1_000.0).round() / 1_000.0),
+        }
+    };
+    cues.iter().zip(sums).map(told).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::speech::Segment;
-    use showrunner_subtitles::Word;
+    use showrunner_subtitles::{CALIBRATIONS, Word};
+    use std::path::Path;
+
+    fn unknown() -> Digest {
+        format!("sha256:{}", "0".repeat(64)).parse().unwrap()
+    }
 
     fn spoken(words: &[(&str, i64)]) -> Transcript {
         let words: Vec<Word> =
             words.iter().map(|(text, second)| Word::new(*text, second * 16_000, second * 16_000 + 8_000)).collect();
-        let segment = Segment { start: 0, end: 80_000, words, avg_logprob: -0.1, no_speech: 0.0, compression: 1.0 };
+        let sure = words.iter().map(|word| if word.text == "best." { 0.5 } else { 1.0 }).collect();
+        let segment = Segment { start: 0, end: 80_000, words, sure, avg_logprob: -0.1, no_speech: 0.0, compression: 1.0 };
         Transcript { language: "en".to_owned(), segments: vec![segment], ..Transcript::default() }
     }
 
     #[test]
     fn words_become_three_files_that_say_the_same() {
-        let made =
-            made(&spoken(&[("It", 0), ("was", 1), ("<the>", 2), ("best.", 3)]), &Settings::default(), &style("en", 20), 160_000);
+        let made = made(
+            &spoken(&[("It", 0), ("was", 1), ("<the>", 2), ("best.", 3)]),
+            &Settings::default(),
+            &unknown(),
+            &style("en", 20),
+            160_000,
+        );
         let names: Vec<&str> = made.files.iter().map(|file| file.name.as_str()).collect();
         assert_eq!(names, ["subtitles.vtt", "subtitles.imsc1.xml", "subtitles.json"]);
         let text = |at: usize| String::from_utf8(made.files[at].bytes.clone()).expect("text");
@@ -179,7 +222,43 @@ mod tests {
         assert_eq!(vtt, imsc);
         assert_eq!(vtt.len(), document.cues.len());
         assert_eq!(document.cues[0].lines.join(" "), "It was <the> best.");
-        assert!(matches!(made.summary, StepSummary::Subtitles { words: 4, .. }));
+        assert!(matches!(made.summary, StepSummary::Subtitles { words: 4, word_errors: None, .. }));
+    }
+
+    #[test]
+    fn each_cue_says_how_sure_the_model_was_of_its_own_words() {
+        let transcript = spoken(&[("One.", 0), ("Two.", 20), ("It", 40), ("was", 41), ("best.", 42)]);
+        let words = transcript.words();
+        let cues = shape(&words, &Picture::default(), &style("en", 20));
+        let told = told_cues(&cues, &words, transcript.sure());
+        let sure: Vec<_> = told.iter().map(|cue| (cue.lines.join(" "), cue.confidence)).collect();
+        assert_eq!(
+            sure,
+            [("One.".to_owned(), Some(1.0)), ("Two.".to_owned(), Some(1.0)), ("It was best.".to_owned(), Some(0.833))]
+        );
+        assert_eq!(told_cues(&[], &words, transcript.sure()), []);
+    }
+
+    #[test]
+    fn how_many_words_are_wrong_is_told_for_the_model_and_language_that_were_measured_alone() {
+        let known = &CALIBRATIONS[0];
+        let told = |model: &Digest, language: &str| {
+            let transcript = Transcript { language: language.to_owned(), ..spoken(&[("It", 0), ("was", 1)]) };
+            let made = made(&transcript, &Settings::default(), model, &style(language, 20), 160_000);
+            let StepSummary::Subtitles { word_errors, .. } = made.summary else { panic!("they are subtitles") };
+            word_errors
+        };
+        let measured = known.model.parse().unwrap();
+        let found = told(&measured, known.language).expect("it was measured");
+        assert!(found.low <= found.per_mille && found.per_mille < found.high, "{found:?}");
+        assert_eq!(found.method, known.method);
+        assert_eq!((told(&unknown(), known.language), told(&measured, "de")), (None, None));
+    }
+
+    #[test]
+    fn the_calibrated_model_is_the_one_that_ships() {
+        let lock = Artefacts::at(Path::new("/nowhere"));
+        assert_eq!(lock.locked_digest("whisper-base").map(|digest| digest.to_string()).as_deref(), Some(CALIBRATIONS[0].model));
     }
 
     #[test]

@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{
     Digest,
-    manifest::{AxisSummary, MAX_CLOSEST, MatchSummary, MediaSummary, Relation, StepSummary},
+    manifest::{AxisSummary, MAX_CLOSEST, MatchSummary, MediaSummary, Relation, StepSummary, WordErrors},
     result::{Outcome, StepOutcome, Termination, UnitResult},
     step::{ModelRef, Step},
 };
 use showrunner_crds::common::Accelerator;
 use showrunner_crds::title_enrichment::{
     AttemptStatus, AttemptSummary, AxisStatus, Doubt, HoldRule, Likeness, MatchStatus, MediaStatus, StepState, StepStatus,
-    TitleReason,
+    TitleReason, WordErrorsStatus,
 };
 use showrunner_kit::Next;
 use showrunner_kit::conditions::clean;
@@ -41,6 +41,8 @@ const MAX_DOUBT: usize = 200;
 const MAX_TITLE: usize = 63 + 1 + 253;
 /// Longest folder in the status.
 const MAX_FOLDER: usize = 1024;
+/// Longest name of a method, bytes.
+const MAX_METHOD: usize = 64;
 
 /// How an attempt ended, before its steps are looked at.
 struct End {
@@ -311,12 +313,21 @@ pub(super) fn take(status: &mut StepStatus, committed: &Committed) {
         StepSummary::Duplicates { closest, .. } => closest.iter().take(MAX_CLOSEST).map(matched).collect(),
         _ => Vec::new(),
     };
+    status.word_errors = match &committed.result.summary {
+        StepSummary::Subtitles { word_errors, .. } => word_errors.as_ref().map(word_errors_of),
+        _ => None,
+    };
     status.doubts = doubt(&committed.result.summary).into_iter().collect();
     status.review = None;
     let model = |model: &ModelRef| cut(&clean(&format!("{}@{}", model.name, model.digest)), MAX_MODEL);
     status.models = committed.result.models.iter().take(MAX_MODELS).map(model).collect();
     let settings: Vec<_> = committed.result.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     status.settings = Some(cut(&clean(&settings.join(" ")), MAX_SETTINGS)).filter(|settings| !settings.is_empty());
+}
+
+fn word_errors_of(told: &WordErrors) -> WordErrorsStatus {
+    let WordErrors { per_mille, low, high, ref method } = *told;
+    WordErrorsStatus { per_mille, low, high, method: cut(&clean(method), MAX_METHOD) }
 }
 
 /// What a result says of itself that may hold it back.
@@ -370,7 +381,10 @@ fn figures(summary: &StepSummary) -> String {
         StepSummary::Thumbnails { candidates, selected, sheets, .. } => {
             format!("{selected} thumbnails of {candidates} candidates, {sheets} trick-play sheets")
         }
-        StepSummary::Subtitles { language, cues, words, .. } => format!("{cues} cues, {words} words, language {language}"),
+        StepSummary::Subtitles { language, cues, words, word_errors, .. } => {
+            let wrong = word_errors.as_ref().map_or_else(String::new, |told| format!(", {told}"));
+            format!("{cues} cues, {words} words, language {language}{wrong}")
+        }
         StepSummary::Chapters { chapters, at_rest, heard } => {
             let by = if *heard { "picture and sound" } else { "picture alone" };
             format!("{chapters} chapters by {by}, {at_rest} begin at rest")
@@ -483,6 +497,7 @@ mod tests {
             speech_ms: 1_000,
             dropped: 0,
             heard_instead,
+            word_errors: None,
         };
         let thumbnails = |poor| StepSummary::Thumbnails { candidates: 9, selected: 8, sheets: 1, poor };
         let mismatch = doubt(&subtitles(Some(heard("de")))).unwrap();

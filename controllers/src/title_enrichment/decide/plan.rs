@@ -180,6 +180,7 @@ fn waiting(step: Step, wanted: &Digest, key: String) -> StepStatus {
         took: None,
         folder: None,
         axes: Vec::new(),
+        word_errors: None,
         matches: Vec::new(),
         doubts: Vec::new(),
         review: None,

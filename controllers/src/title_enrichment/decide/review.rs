@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{manifest::Withheld, step::Step};
 use showrunner_crds::title_enrichment::{
     AxisStatus, HoldRule, Likeness, ReviewAction, ReviewDecision, ReviewState, ReviewStatus, StepState, StepStatus, TitleReason,
+    WordErrorsStatus,
 };
 use showrunner_kit::conditions::{Truth, clean};
 use showrunner_moderation::{HOUSE_TABLE, Rating, gaps};
@@ -220,7 +221,7 @@ fn is_copy(status: &StepStatus, wish: &Wish) -> bool {
 /// Where a result is between the worker and the public, and what is told of it; none where nobody is asked.
 fn reviewed(step: Step, status: &StepStatus, wish: &Wish) -> Option<Reviewed> {
     let result = status.result.as_deref().filter(|_| status.state == StepState::Done)?;
-    let Review { hold, likeness, always, decisions } = &wish.review;
+    let Review { hold, likeness, always, decisions, .. } = &wish.review;
     let decision = decision_on(step, decisions);
     if let Some(decision) = decision.filter(|decision| decision.digest == result) {
         return Some(decided(decision));
@@ -230,17 +231,34 @@ fn reviewed(step: Step, status: &StepStatus, wish: &Wish) -> Option<Reviewed> {
         let found = discrepancy(&rating, &status.axes);
         (found.truth != Truth::False).then_some(found.message)
     };
+    let by_word_errors = || {
+        let held = step == Step::Subtitles && hold.contains(&HoldRule::WordErrors);
+        held.then(|| too_wrong(status, wish.review.max_word_error_percent)).flatten()
+    };
     let by_doubt = || {
         let rules = || hold.iter().map(ToString::to_string).chain(likeness.iter().map(ToString::to_string));
         let held = status.doubts.iter().find(|doubt| rules().any(|rule| rule == doubt.rule))?;
         Some(format!("{} ({})", held.message, held.rule))
     };
     let by_name = || always.contains(&step).then(|| "its results always wait (spec.review.always)".to_owned());
-    let mut why = by_rating().or_else(by_doubt).or_else(by_name)?;
+    let mut why = by_rating().or_else(by_doubt).or_else(by_word_errors).or_else(by_name)?;
     if decision.is_some() {
         why.push_str("; the decision in the spec is of another result");
     }
     Some(Reviewed::held(cut(&why)))
+}
+
+/// Why subtitles are not published unread, where too many of their words are likely wrong.
+fn too_wrong(status: &StepStatus, most: u8) -> Option<String> {
+    let rule = HoldRule::WordErrors;
+    let Some(WordErrorsStatus { per_mille, low, high, .. }) = &status.word_errors else {
+        return Some(format!("how many of the words are wrong cannot be told for this model and language ({rule})"));
+    };
+    let percent = |per_mille: &u16| f64::from(*per_mille) / 10.0;
+    (*per_mille > u16::from(most) * 10).then(|| {
+        let (likely, low, high) = (percent(per_mille), percent(low), percent(high));
+        format!("about {likely} % of the words are wrong ({low} to {high} %), and {most} % may be ({rule})")
+    })
 }
 
 fn decision_on(step: Step, decisions: &[ReviewDecision]) -> Option<&ReviewDecision> {

@@ -8,6 +8,8 @@ use super::{Documents, MAX_ROWS, Page, Pictures, Tile, clock, id_of, millis, sec
 
 /// Most characters a second of a cue that is shown; a cue that lasts no time would have any number of them.
 const MAX_SPEED: u64 = 999;
+/// A cue of which the model was less sure is marked: some two words in five are wrong in those.
+const DOUBTFUL: f64 = 0.6;
 
 pub(super) fn head(page: &Page<'_>, documents: &Documents, out: &mut String) -> fmt::Result {
     let media = &page.manifest.media;
@@ -231,7 +233,7 @@ pub(super) fn subtitles(document: &SubtitlesDocument, out: &mut String) -> fmt::
     let how = if document.language_detected { "detected" } else { "stated" };
     write!(
         out,
-        "<section id=\"subtitles\"><h2>Subtitles <small>{} ({how}), {} cue{}</small></h2><table class=\"cues\"><thead><tr><th class=\"n\">From</th><th class=\"n\">To</th><th>Text</th><th class=\"n\">Chars/s</th></tr></thead><tbody>",
+        "<section id=\"subtitles\"><h2>Subtitles <small>{} ({how}), {} cue{}</small></h2><table class=\"cues\"><thead><tr><th class=\"n\">From</th><th class=\"n\">To</th><th>Text</th><th class=\"n\">Chars/s</th><th class=\"n\" title=\"how sure the speech model was of the words\">Sure</th></tr></thead><tbody>",
         text(&document.language),
         document.cues.len(),
         if document.cues.len() == 1 { "" } else { "s" },
@@ -250,7 +252,9 @@ pub(super) fn subtitles(document: &SubtitlesDocument, out: &mut String) -> fmt::
         }
         let characters: u64 = cue.lines.iter().map(|line| line.chars().count() as u64).sum();
         let speed = characters.saturating_mul(1000).checked_div(cue.end_ms.saturating_sub(cue.start_ms)).unwrap_or(MAX_SPEED);
-        write!(out, "</td><td class=\"n\">{}</td></tr>", speed.min(MAX_SPEED))?;
+        let doubtful = if cue.confidence.is_some_and(|sure| sure < DOUBTFUL) { " doubtful" } else { "" };
+        let sure = cue.confidence.map_or_else(String::new, |sure| format!("{:.0} %", sure.clamp(0.0, 1.0) * 100.0));
+        write!(out, "</td><td class=\"n\">{}</td><td class=\"n{doubtful}\">{sure}</td></tr>", speed.min(MAX_SPEED))?;
     }
     out.push_str("</tbody></table>");
     rows_left(document.cues.len(), "cues", out)?;

@@ -150,9 +150,10 @@ fn figures(summary: &StepSummary) -> String {
                 many(*sheets, "trick-play sheet")
             )
         }
-        StepSummary::Subtitles { language, cues, words, speech_ms, dropped, .. } => {
+        StepSummary::Subtitles { language, cues, words, speech_ms, dropped, word_errors, .. } => {
+            let wrong = word_errors.as_ref().map_or_else(String::new, |told| format!(", {told}"));
             format!(
-                "{}, {} in {language}, {} of speech, {} dropped",
+                "{}, {} in {language}, {} of speech, {} dropped{wrong}",
                 many(*cues, "cue"),
                 many(*words, "word"),
                 clock(*speech_ms),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use showrunner_contracts::{
     Digest, Document as _,
     lock::CatalogueModel,
-    manifest::{AxisSummary, MediaSummary, StepSummary, Unsupported, VideoSummary},
+    manifest::{AxisSummary, MediaSummary, StepSummary, Unsupported, VideoSummary, WordErrors},
     result::{Output, StepResult},
     step::{Axis, Step},
     time::TimeBase,
@@ -88,6 +88,7 @@ pub(in crate::title_enrichment) fn step_result(step: Step, key: &Digest, folder:
                 speech_ms: 4000,
                 dropped: 0,
                 heard_instead: None,
+                word_errors: Some(WordErrors { per_mille: 30, low: 10, high: 60, method: "word-probabilities/1".into() }),
             },
             Step::Chapters => StepSummary::Chapters { chapters: 2, at_rest: 1, heard: true },
             Step::Duplicates => StepSummary::Duplicates { searched: 7, matches: 0, closest: Vec::new() },

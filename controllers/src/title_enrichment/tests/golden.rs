@@ -148,7 +148,7 @@ fn page_files(evil: &str) -> BTreeMap<String, Bytes> {
         schema: SubtitlesDocument::SCHEMA.into(),
         language: "en".into(),
         language_detected: true,
-        cues: vec![Cue { start_ms: 1000, end_ms: 2500, lines: vec![evil.into(), "second line".into()] }],
+        cues: vec![Cue { start_ms: 1000, end_ms: 2500, lines: vec![evil.into(), "second line".into()], confidence: Some(0.912) }],
         violations: vec![evil.into()],
     };
     let bars = PrintedBars { left: 0.0, top: 0.125, right: 0.0, bottom: 0.125 };

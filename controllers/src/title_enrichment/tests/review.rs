@@ -189,6 +189,42 @@ fn subtitles_in_another_language_than_is_spoken_are_held() {
 }
 
 #[test]
+fn subtitles_of_which_too_many_words_may_be_wrong_are_held() {
+    let mut world = World::new(RATED);
+    world.edit(|spec| spec.title = None);
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::Published), "three of a hundred are wrong, eight may be");
+    world.edit(|spec| spec.review.max_word_error_percent = 2);
+    world.settle();
+    assert_eq!(
+        (world.status.phase, published(&world, Step::Subtitles)),
+        (Some(Phase::NeedsReview), (Some(Withheld::Held), false))
+    );
+    let message = &world.step("subtitles").review.as_ref().unwrap().message;
+    assert_eq!(message, "about 3 % of the words are wrong (1 to 6 %), and 2 % may be (WordErrors)");
+    world.edit(|spec| spec.review.max_word_error_percent = 3);
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::Published), "as many as are allowed");
+    assert_eq!(world.names.len(), 1, "no limit is worth doing the work again");
+}
+
+#[test]
+fn subtitles_of_which_nobody_can_tell_how_many_words_are_wrong_are_held_whatever_the_limit() {
+    let mut world = World::new(RATED);
+    world.edit(|spec| spec.title = None);
+    world.settle();
+    world.edit(|spec| spec.review.max_word_error_percent = 100);
+    world.status.steps.iter_mut().find(|step| step.name == "subtitles").unwrap().word_errors = None;
+    world.settle();
+    assert_eq!(published(&world, Step::Subtitles), (Some(Withheld::Held), false));
+    let message = &world.step("subtitles").review.as_ref().unwrap().message;
+    assert!(message.contains("cannot be told for this model and language (WordErrors)"), "{message}");
+    world.edit(|spec| spec.review.hold.retain(|rule| *rule != HoldRule::WordErrors));
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::Published));
+}
+
+#[test]
 fn what_is_held_is_held_when_it_is_found_ready_too() {
     let mut world = held();
     world.edit(|spec| spec.moderation.enabled = false);
