@@ -40,10 +40,15 @@ cluster: tools ## Start a real Kubernetes on this machine in seconds (NAME=showr
 cluster-down: ## End it and remove all of it (NAME=showrunner)
 	@e2e/cluster/cluster down $(NAME)
 
-.PHONY: test unit-test bench-test e2e-test test-long
-test: unit-test bench-test e2e-test ## Run every test: first those that need no cluster, then those on a real one, started and ended by them
+.PHONY: test unit-test readers-test bench-test e2e-test test-long
+test: unit-test readers-test bench-test e2e-test ## Run every test: first those that need no cluster, then those on a real one, started and ended by them
 unit-test: deps artefacts
 	@$(STEP) "unit tests" cargo test --release --locked --workspace --all-targets
+# A browser is what nothing else here wants: 100 MB, of which a demo should know nothing.
+readers-test:
+	@scripts/deps chromium-headless-shell
+	@$(STEP) "what writes subtitles" $(BUILD) --example tracks
+	@$(STEP) "other people's readers" python3 worker/tests/readers/test_readers.py
 bench-test: deps
 	@$(STEP) "tests of the bench's runner" python3 bench/test_harness.py
 	@$(STEP) "tests of how shots are scored" python3 bench/media/test_score.py

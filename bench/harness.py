@@ -166,8 +166,7 @@ class Bench:
     def __init__(self, suite, runs, wait_quiet):
         self.suite, self.runs, self.wait_quiet = suite, runs, wait_quiet
         self.rows, self.weather, self.part = [], [], ""
-        self.cache = Path(os.environ.get("SHOWRUNNER_CACHE")
-                          or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "showrunner")
+        self.cache = cache()
         self.artefacts = Path(os.environ.get("SHOWRUNNER_ARTEFACTS") or self.cache / "artefacts")
         self.target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 
@@ -221,20 +220,7 @@ class Bench:
 
     def python(self, name):
         """A Python of its own with exactly the packages of peers/<name>.txt; made when it is not there."""
-        lock = ROOT / "bench/peers" / f"{name}.txt"
-        folder = self.cache / "bench" / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-        python, complete = folder / "bin/python", folder / "complete"
-        if not complete.exists():
-            self.say(f"making the environment {name}, once")
-            for command in ([sys.executable, "-m", "venv", "--clear", folder],
-                            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-                             "--only-binary=:all:", "--require-hashes", "--requirement", lock]):
-                made = subprocess.run(command, capture_output=True, text=True)
-                if made.returncode != 0:
-                    raise CannotRun(f"failed to make the environment {name}; it wants Python 3.11, python3-venv and a package "
-                                    f"index:\n{made.stderr[-2000:]}")
-            complete.touch()
-        return python
+        return environment(ROOT / "bench/peers" / f"{name}.txt", self.say)
 
     def alternate(self, **contenders):
         """Runs each contender so many times, in turn, and who begins changes: {name: [what it gave, ...]}."""
@@ -244,6 +230,28 @@ class Bench:
             for name in list(contenders)[:: 1 if nth % 2 == 0 else -1]:
                 given[name].append(contenders[name]())
         return given
+
+
+def cache():
+    """The folder of what is fetched and made once."""
+    return Path(os.environ.get("SHOWRUNNER_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "showrunner")
+
+
+def environment(lock, say):
+    """A Python of its own with exactly the packages of this file, each pinned by its digest; made when it is not there."""
+    folder = cache() / "bench" / f"{lock.stem}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    python, complete = folder / "bin/python", folder / "complete"
+    if not complete.exists():
+        say(f"making the environment {lock.stem}, once")
+        for command in ([sys.executable, "-m", "venv", "--clear", folder],
+                        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+                         "--only-binary=:all:", "--require-hashes", "--requirement", lock]):
+            made = subprocess.run(command, capture_output=True, text=True)
+            if made.returncode != 0:
+                raise CannotRun(f"failed to make the environment {lock.stem}; it wants Python 3.11, python3-venv and a package "
+                                f"index:\n{made.stderr[-2000:]}")
+        complete.touch()
+    return python
 
 
 @contextlib.contextmanager

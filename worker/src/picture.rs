@@ -27,10 +27,13 @@ const WAITING: usize = 4;
 const MAX_AHEAD: usize = 64;
 /// A stated end this much after the last frame still counts as that frame's duration when the decoder met no fault, milliseconds.
 const LONGEST_LAST_FRAME: i64 = 10_000;
-/// A decoder that met a fault and ended this much before the stated end was cut short: at least so many milliseconds, or this
-/// part of the whole.
-const SHORTFALL: i64 = 1_000;
+/// A decoder that met a fault and ended this much before the stated end was cut short, and so much that it gave nothing of is
+/// missing: at least so many milliseconds, or this part of the whole. Frames that lie so far before others that came before them
+/// are of a clock that was set back.
+pub(crate) const SHORTFALL: i64 = 1_000;
 const SHORTFALL_PART: i64 = 100;
+/// A hole is longer than so many frames usually are.
+const USUAL_FRAMES: i64 = 10;
 
 /// One picture: packed 8-bit RGB, full range, `width * height * 3` bytes, rows from the top.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +97,8 @@ pub struct Summary {
 pub struct Shortfall {
     /// Up to here.
     pub reached: Ticks,
+    /// Where it goes on, when it does: later after a hole, earlier where its clock was set back.
+    pub goes_on: Option<Ticks>,
     /// Of this much, where that is stated.
     pub stated: Option<Ticks>,
     /// The tool's words.
@@ -246,6 +251,12 @@ struct Placing {
     skipped: u64,
     last: Option<Ticks>,
     interval: Ticks,
+    /// Between which frames the longest time lies.
+    hole: (Ticks, Ticks),
+    /// Where the clock was first set back, and to what.
+    set_back: Option<(Ticks, Ticks)>,
+    /// Frames that were skipped because it was.
+    behind: u64,
     /// Candidates whose analysis picture has not come yet.
     ahead: BTreeMap<Ticks, Picture>,
     last_candidate: Option<Ticks>,
@@ -262,6 +273,9 @@ impl Placing {
             skipped: 0,
             last: None,
             interval: Ticks::ZERO,
+            hole: (Ticks::ZERO, Ticks::ZERO),
+            set_back: None,
+            behind: 0,
             ahead: BTreeMap::new(),
             last_candidate: None,
             broken: None,
@@ -290,11 +304,18 @@ impl Placing {
             if self.ahead.len() > MAX_AHEAD {
                 return Err(Refusal::Unreadable { detail: "large pictures came without their frames".to_owned() }.into());
             }
-        } else if self.last.is_some_and(|last| pts <= last) {
+        } else if let Some(last) = self.last.filter(|last| pts <= *last) {
             self.skipped += 1;
+            if last - pts > self.zero.base.from_millis(SHORTFALL) {
+                self.behind += 1;
+                self.set_back.get_or_insert((last, pts));
+            }
         } else {
             self.first_is_zero(pts)?;
             self.interval = self.last.map_or(Ticks::ZERO, |last| pts - last);
+            if self.interval > self.hole.1 - self.hole.0 {
+                self.hole = (pts - self.interval, pts);
+            }
             self.last = Some(pts);
             self.frames += 1;
             if self.frames > MAX_FRAMES {
@@ -321,6 +342,24 @@ impl Placing {
         let at = head.base.rescale(head.pts?, self.zero.base, Rounding::Nearest)?;
         let pts = at.0.checked_sub(self.zero.at.0)?;
         (pts >= 0).then_some(Ticks(pts))
+    }
+
+    /// Where the clock was set back, if so much of the title could not be placed for it that it is not the title any more.
+    fn set_back(&self, end: Ticks) -> Option<(Ticks, Ticks, String)> {
+        let (from, to) = self.set_back?;
+        // A frame takes as long as others do: those that lie behind tell no time of their own.
+        let lost = Ticks(end.0 / self.frames.max(1) as i64).0.saturating_mul(self.behind as i64);
+        (lost > much_of(end, self.zero.base))
+            .then(|| (from, to, format!("{} pictures are of a time that was there before", self.behind)))
+    }
+
+    /// The longest time without a frame, if the decoder complained and that is why.
+    fn hole(&self, end: Ticks, finished: &Finished, detail: impl Fn() -> String) -> Option<(Ticks, Ticks, String)> {
+        let (from, to) = self.hole;
+        // Where frames are few, one that is shown for long is no loss.
+        let usual = end.0 / self.frames.max(1) as i64;
+        let is_hole = is_faulty(finished) && (to - from).0 > much_of(end, self.zero.base).max(usual.saturating_mul(USUAL_FRAMES));
+        is_hole.then(|| (from, to, detail()))
     }
 
     fn first_is_zero(&self, pts: Ticks) -> Result<(), Refusal> {
@@ -350,10 +389,11 @@ impl Placing {
             || probe.stated_duration_ms.and_then(|millis| i64::try_from(millis).ok()).map(|millis| base.from_millis(millis));
         let wanted = stated.or_else(|| by_container().filter(|_| is_faulty(finished)));
         let short = wanted.filter(|wanted| is_short(by_interval, *wanted, base, finished));
-        let shortfall = (short.is_some() || !finished.succeeded()).then(|| Shortfall {
-            reached: by_interval,
-            stated: wanted,
-            detail: last_words(&finished.stderr),
+        let detail = || last_words(&finished.stderr);
+        let cut = || Shortfall { reached: by_interval, goes_on: None, stated: wanted, detail: detail() };
+        let shortfall = (short.is_some() || !finished.succeeded()).then(cut).or_else(|| {
+            let (reached, goes_on, detail) = self.set_back(by_interval).or_else(|| self.hole(by_interval, finished, detail))?;
+            Some(Shortfall { reached, goes_on: Some(goes_on), stated: wanted, detail })
         });
         let end = stated.filter(|stated| shortfall.is_none() && last < *stated).unwrap_or(by_interval);
         let (frames, candidates, skipped, time_base) = (self.frames, self.candidates, self.skipped, base);
@@ -366,6 +406,11 @@ pub(crate) fn stated_end(stream: &Stream, zero: Zero) -> Option<Ticks> {
     let end = stream.start?.0.checked_add(stream.duration.filter(|ticks| ticks.0 > 0)?.0)?;
     let end = stream.time_base.rescale(Ticks(end), zero.base, Rounding::Nearest)?;
     Some(end.saturating_sub(zero.at))
+}
+
+/// More than this is a loss, of something that long; ticks.
+pub(crate) fn much_of(whole: Ticks, base: TimeBase) -> i64 {
+    base.from_millis(SHORTFALL).0.max(whole.0 / SHORTFALL_PART)
 }
 
 /// Whether ending at `end` is too early for something that should end at `wanted`.

@@ -2,7 +2,7 @@
 //! Runs one `FFmpeg` in the sandbox and reads its pipes.
 
 use crate::{
-    picture::{DecodeError, Shortfall, Taken, head_time, is_short, output_times, pipes, quiet, stated_end},
+    picture::{DecodeError, SHORTFALL, Shortfall, Taken, head_time, is_short, much_of, output_times, pipes, quiet, stated_end},
     probe::{Probe, Refusal, Stream, Zero, input_args, last_words},
     sandbox::{End, FIRST_EXTRA_FD, Finished, Limits, Request, Sandbox, SandboxError, Source, Tool},
 };
@@ -130,13 +130,17 @@ struct Placing {
     /// The title's zero, in samples on the container's clock.
     zero: i64,
     summary: Summary,
+    /// Where the clock was first set back, and to what.
+    set_back: Option<(Ticks, Ticks)>,
+    /// Samples that were dropped because it was.
+    behind: i64,
 }
 
 impl Placing {
     fn new(zero: Zero) -> Result<Self, Refusal> {
         let zero = zero.base.rescale(zero.at, time_base(), Rounding::Nearest);
         let Ticks(zero) = zero.ok_or_else(|| Refusal::Unreadable { detail: "the title starts at an absurd time".to_owned() })?;
-        Ok(Self { zero, summary: Summary::default() })
+        Ok(Self { zero, summary: Summary::default(), set_back: None, behind: 0 })
     }
 
     fn place(&mut self, head: pipes::Head, samples: &[f32], take: &mut dyn FnMut(Chunk<'_>) -> Taken) -> Result<(), DecodeError> {
@@ -160,6 +164,10 @@ impl Placing {
         if start < expected {
             let covered = (expected.abs_diff(start) as usize).min(samples.len());
             self.summary.overlapping += covered as u64;
+            if expected.saturating_sub(start) > time_base().from_millis(SHORTFALL).0 {
+                self.set_back.get_or_insert((Ticks(expected), Ticks(start)));
+                self.behind += covered as i64;
+            }
             samples = &samples[covered..];
             start = expected;
         }
@@ -188,7 +196,10 @@ impl Placing {
         let stated = stated_end(stream, zero).and_then(|end| zero.base.rescale(end, time_base(), Rounding::Nearest));
         if !finished.succeeded() || stated.is_some_and(|stated| is_short(self.summary.end, stated, time_base(), finished)) {
             let detail = last_words(&finished.stderr);
-            self.summary.shortfall = Some(Shortfall { reached: self.summary.end, stated, detail });
+            self.summary.shortfall = Some(Shortfall { reached: self.summary.end, goes_on: None, stated, detail });
+        } else if let Some((from, to)) = self.set_back.filter(|_| self.behind > much_of(self.summary.end, time_base())) {
+            let detail = format!("{} samples are of a time that was there before", self.behind);
+            self.summary.shortfall = Some(Shortfall { reached: from, goes_on: Some(to), stated, detail });
         }
         self.summary.cpu = finished.cpu;
         Ok(self.summary)

@@ -26,6 +26,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// For one request that carries or gives a small object, all in all.
 const SMALL_TIMEOUT: Duration = Duration::from_mins(2);
+/// Most of the answer to a refused write that is looked at, bytes.
+const MAX_ERROR_BODY: usize = 4 << 10;
 /// For news that nobody waits for.
 const NEWS_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -130,7 +132,7 @@ impl Store {
                 self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 Ok(Put::Stored)
             }
-            status => Err(error::of_status(what, status)),
+            status => Err(error::of_write(what, status, &said(response).await)),
         }
     }
 
@@ -158,4 +160,15 @@ impl Store {
             }
         })
     }
+}
+
+/// The beginning of what a refusal says.
+async fn said(mut response: Response) -> String {
+    let mut body = Vec::new();
+    while body.len() < MAX_ERROR_BODY
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        body.extend_from_slice(&chunk[..chunk.len().min(MAX_ERROR_BODY - body.len())]);
+    }
+    String::from_utf8_lossy(&body).into_owned()
 }

@@ -14,7 +14,7 @@ use showrunner_contracts::{
     Digest, Document as _,
     documents::{ShotsDocument, SubtitlesDocument, ThumbnailsDocument},
     manifest::StepSummary,
-    result::{Outcome, Reason, StepResult, Termination},
+    result::{Outcome, Reason, StepResult, Termination, UnitResult},
     step::{Step, StepParams},
     work_order::WorkOrder,
 };
@@ -172,6 +172,86 @@ fn a_store_that_stays_away_is_told_in_the_last_words() {
     let Termination::Failure(failure) = ran.termination else { panic!("there can be no result") };
     assert_eq!(failure.reason, Reason::StoreUnavailable);
     assert!(!failure.message.contains("127.0.0.1"), "addresses are signed and never told: {}", failure.message);
+}
+
+#[test]
+fn a_store_that_is_full_ends_the_attempt_at_once_and_says_what_to_do() {
+    for (status, code) in [(403, "QuotaExceeded"), (400, "XMinioAdminBucketQuotaExceeded"), (507, "XMinioStorageFull")] {
+        let store = TestStore::with(&without_sound());
+        let order = order(&store, &[shots(), thumbnails()]);
+        store.be_full("", status, code);
+        let ran = Worker::start(&order, 170).end();
+        assert_eq!(ran.code, Some(11), "{code}");
+        let Termination::Failure(failure) = ran.termination else { panic!("there can be no result") };
+        assert_eq!(failure.reason, Reason::StoreUnavailable, "{code}");
+        assert!(failure.message.contains("the store is full") && failure.message.contains("quota"), "{}", failure.message);
+        let asked = store.seen();
+        let writes = asked.iter().filter(|seen| seen.status == status && !seen.key.ends_with("progress.json"));
+        let mut keys: Vec<&str> = writes.map(|seen| seen.key.as_str()).collect();
+        let all = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), all, "nobody makes room while a pod waits: {keys:?}");
+        store.be_full("", 0, "");
+        assert_eq!(run(&order).code, Some(0), "with room again it is done");
+    }
+}
+
+#[test]
+fn a_store_that_fills_up_keeps_what_was_committed() {
+    let store = TestStore::with(&without_sound());
+    let order = order(&store, &[shots(), thumbnails()]);
+    store.be_full("thumbnail-", 403, "QuotaExceeded");
+    let ran = run(&order);
+    assert_eq!(ran.code, Some(10));
+    let unit = ran.unit(&store);
+    committed(&store, &unit, Step::Shots);
+    match &unit.steps[1].outcome {
+        Outcome::Failed(failure) => assert_eq!(failure.reason, Reason::StoreUnavailable, "{}", failure.message),
+        other => panic!("{other:?}"),
+    }
+    assert!(store.object(&result_key(&order.steps[1].key)).is_none(), "no result without its files");
+}
+
+#[test]
+fn a_transfer_that_stalls_goes_on_where_it_was() {
+    let store = TestStore::with(&without_sound());
+    let order = order(&store, &[shots()]);
+    store.misbehave(&[Fault::Hang]);
+    assert_eq!(Worker::start(&order, 60).end().code, Some(0));
+    assert_eq!(store.source_reads().last().and_then(|seen| seen.range.clone()).as_deref(), Some("bytes=1-"));
+}
+
+#[test]
+fn a_write_that_is_never_answered_is_sent_again() {
+    let store = TestStore::with(&without_sound());
+    let order = order(&store, &[shots()]);
+    store.stall_write("shots.json");
+    let ran = Worker::start(&order, 60).end();
+    assert_eq!(ran.code, Some(0));
+    committed(&store, &ran.unit(&store), Step::Shots);
+}
+
+#[test]
+fn two_titles_that_write_one_result_at_once_agree_on_it() {
+    let store = TestStore::with(&without_sound());
+    let mine = order(&store, &[shots(), thumbnails()]);
+    // Another title with the same source and settings: the same keys, and a folder of its own.
+    let mut theirs = mine.clone();
+    let other = |text: &str| text.replace(FOLDER, "work/unit/2/");
+    theirs.grants.folder = other(&mine.grants.folder);
+    theirs.grants.files.values_mut().for_each(|url| *url = other(url));
+    theirs.grants.unit_result = other(&mine.grants.unit_result);
+    theirs.grants.progress = other(&mine.grants.progress);
+    let both = [Worker::start(&mine, 20), Worker::start(&theirs, 20)];
+    let ended = both.map(Worker::end);
+    assert!(ended.iter().all(|ran| ran.code == Some(0)));
+    let theirs = store.object("work/unit/2/unit-result.json").expect("the other's result is stored");
+    let (mine, theirs) = (ended[0].unit(&store), UnitResult::from_bytes(&theirs).expect("a unit's result"));
+    for step in [Step::Shots, Step::Thumbnails] {
+        // Each result names files of one folder, all of them there.
+        assert_eq!(committed(&store, &mine, step), committed(&store, &theirs, step));
+    }
 }
 
 #[test]

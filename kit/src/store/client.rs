@@ -42,6 +42,9 @@ pub const MAX_EXPIRY: Duration = Duration::from_hours(7 * 24);
 /// Most that is read of an error's body, bytes.
 const MAX_ERROR_BODY: usize = 4096;
 
+/// Error codes that say there is no room, whatever the status: of Ceph and Versity, and of `MinIO`.
+const FULL_CODES: &[&str] = &["QuotaExceeded", "XMinioStorageFull", "XMinioStorageBackendFull", "XMinioAdminBucketQuotaExceeded"];
+
 /// Error codes that say the key or its secret is wrong.
 const CREDENTIAL_CODES: &[&str] = &[
     "InvalidAccessKeyId",
@@ -366,6 +369,9 @@ impl Store {
         let (store, path) = (self.name(), location.path().to_owned());
         if CREDENTIAL_CODES.contains(&code.as_str()) {
             return StoreError::CredentialsRejected { store, code };
+        }
+        if status == StatusCode::INSUFFICIENT_STORAGE || FULL_CODES.contains(&code.as_str()) {
+            return StoreError::Full { store, path, code };
         }
         match status.as_u16() {
             404 if code == "NoSuchBucket" => {

@@ -106,6 +106,7 @@ async fn each_refusal_says_who_can_cure_it() {
         (failure(403, "SignatureDoesNotMatch"), "StoreCredentialsRejected"),
         (failure(403, "InvalidAccessKeyId"), "StoreCredentialsRejected"),
         (failure(403, "AccessDenied"), "StoreAccessDenied"),
+        (failure(403, "RequestTimeTooSkewed"), "StoreUnavailable"),
         (failure(412, "PreconditionFailed"), "ObjectChanged"),
         (failure(400, "Nonsense"), "StoreAnsweredUnexpectedly"),
         ((302, String::new()), "StoreAnsweredUnexpectedly"),
@@ -114,6 +115,19 @@ async fn each_refusal_says_who_can_cure_it() {
         let (store, _, _folder) = store(vec![answer]).await;
         let error = store.get(&place(&store), 10).await.unwrap_err();
         assert_eq!(error.reason(), reason, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_full_is_called_that_whatever_its_words() {
+    for (status, code) in
+        [(403, "QuotaExceeded"), (400, "XMinioAdminBucketQuotaExceeded"), (507, "XMinioStorageFull"), (507, "Whatever")]
+    {
+        let (store, _, _folder) = store(vec![failure(status, code); 3]).await;
+        let error = store.put(&place(&store), Bytes::from_static(b"x"), "text/plain", &Precondition::Absent).await.unwrap_err();
+        assert_eq!(error.reason(), "StoreUnavailable", "{error}");
+        let told = error.to_string();
+        assert!(told.contains("\"in/a b.mp4\" in store \"media\": it is full") && told.contains("make room"), "{told}");
     }
 }
 

@@ -64,6 +64,16 @@ pub enum StoreError {
         /// What happened.
         message: String,
     },
+    /// The store has no room.
+    #[error("failed to write {path:?} in store {store:?}: it is full ({code}); make room in it or raise the bucket's quota")]
+    Full {
+        /// Profile.
+        store: String,
+        /// Path below it.
+        path: String,
+        /// The store's error code.
+        code: String,
+    },
     /// Somebody else was first, or the object is not the one that was meant.
     #[error("failed to write {path:?} in store {store:?}: it is not as expected (somebody wrote first)")]
     PreconditionFailed {
@@ -115,7 +125,7 @@ impl StoreError {
             Self::NotFound { .. } => "ObjectNotFound",
             Self::CredentialsRejected { .. } => "StoreCredentialsRejected",
             Self::AccessDenied { .. } => "StoreAccessDenied",
-            Self::Unavailable { .. } => "StoreUnavailable",
+            Self::Unavailable { .. } | Self::Full { .. } => "StoreUnavailable",
             Self::PreconditionFailed { .. } => "ObjectChanged",
             Self::TooLarge { .. } => "ObjectTooLarge",
             Self::Unexpected { .. } => "StoreAnsweredUnexpectedly",

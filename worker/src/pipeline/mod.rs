@@ -315,13 +315,22 @@ fn outcome(order: &StepOrder, outcome: Outcome, begun: Instant, used: Option<Dur
 }
 
 fn cut_short(what: &str, shortfall: &crate::picture::Shortfall, base: TimeBase) -> Failure {
-    let of = shortfall.stated.map_or_else(String::new, |stated| format!(" of {:.1} s", base.to_seconds(stated)));
-    let message = format!(
-        "failed to decode all of the {what}: it breaks off at {:.1} s{of} ({}); upload the source again, whole",
-        base.to_seconds(shortfall.reached),
-        shortfall.detail
-    );
-    Failure::new(Reason::SourceTruncated, &message)
+    let seconds = |at| format!("{:.1} s", base.to_seconds(at));
+    let (reached, detail) = (seconds(shortfall.reached), &shortfall.detail);
+    let (how, cure) = match shortfall.goes_on {
+        None => {
+            let of = shortfall.stated.map_or_else(String::new, |stated| format!(" of {}", seconds(stated)));
+            (format!("it breaks off at {reached}{of}"), "upload the source again, whole")
+        }
+        Some(later) if later > shortfall.reached => {
+            (format!("there is none between {reached} and {}", seconds(later)), "upload the source again, undamaged")
+        }
+        Some(earlier) => (
+            format!("its clock goes back from {reached} to {}", seconds(earlier)),
+            "write the file anew so that one clock runs through it, and upload that",
+        ),
+    };
+    Failure::new(Reason::SourceTruncated, &format!("failed to decode all of the {what}: {how} ({detail}); {cure}"))
 }
 
 fn longest(work: Work<'_>, base: TimeBase) -> Longest {

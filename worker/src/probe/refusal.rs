@@ -42,13 +42,15 @@ pub enum Refusal {
         detail: String,
     },
     /// More streams than [`MAX_STREAMS`](super::MAX_STREAMS).
-    #[error("failed to open the source: it has more than {limit} streams")]
+    #[error(
+        "failed to open the source: it has more than {limit} streams, subtitles and attachments counted; take out what is neither picture nor sound"
+    )]
     TooManyStreams {
         /// The limit.
         limit: usize,
     },
     /// Something is larger than its limit.
-    #[error("failed to open the source: {what} is larger than {limit}")]
+    #[error("failed to open the source: {what} is larger than {limit}, which is the most that is taken; deliver it smaller")]
     TooLarge {
         /// What.
         what: &'static str,
@@ -56,7 +58,7 @@ pub enum Refusal {
         limit: u64,
     },
     /// Neither picture nor sound.
-    #[error("failed to find a picture or a sound in the source")]
+    #[error("failed to find a picture or a sound in the source; give the media file itself")]
     NoStreams,
     /// Another sound track was asked for than there is.
     #[error(
@@ -79,7 +81,9 @@ pub enum Refusal {
         detail: String,
     },
     /// A tool reached a limit.
-    #[error("failed to read the source within the limits of {tool}: {what}")]
+    #[error(
+        "failed to read the source within the limits of {tool}: {what}; for memory raise worker.childMemoryMiB, for time spec.execution.maxDuration"
+    )]
     Limit {
         /// Which tool.
         tool: Tool,

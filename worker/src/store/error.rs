@@ -63,6 +63,16 @@ pub enum StoreError {
         /// The limit.
         limit: usize,
     },
+    /// The store has no room.
+    #[error(
+        "failed to write {what}: the store is full (it answered {status}); make room in it or raise the bucket's quota; what was committed before is kept"
+    )]
+    Full {
+        /// What was to be written.
+        what: String,
+        /// The answer.
+        status: u16,
+    },
     /// The store answered what it should not.
     #[error("failed to understand the store's answer for {what}: {detail}")]
     Odd {
@@ -90,7 +100,7 @@ impl StoreError {
     /// The contract's word for it.
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Away { .. } | Self::Unavailable { .. } => Reason::StoreUnavailable,
+            Self::Away { .. } | Self::Unavailable { .. } | Self::Full { .. } => Reason::StoreUnavailable,
             Self::Denied { .. } => Reason::StoreDenied,
             Self::Missing { .. } => Reason::SourceNotFound,
             Self::Changed { .. } => Reason::SourceChanged,
@@ -105,6 +115,9 @@ impl From<StoreError> for Failure {
         Self::new(error.reason(), &error.to_string())
     }
 }
+
+/// What stores that are full or over a quota call it, whatever the status: Ceph and Versity, `MinIO`.
+const FULL: [&str; 4] = ["QuotaExceeded", "XMinioStorageFull", "XMinioStorageBackendFull", "XMinioAdminBucketQuotaExceeded"];
 
 /// A request that got no answer, or whose answer broke off.
 pub(super) fn of_request(what: &str, error: reqwest::Error) -> StoreError {
@@ -131,4 +144,12 @@ pub(super) fn of_status(what: &str, status: StatusCode) -> StoreError {
         _ if status.is_server_error() => StoreError::Away { what, cause: format!("it answered {status}") },
         _ => StoreError::Odd { what, detail: format!("it answered {status}") },
     }
+}
+
+/// The same of a write, with what the answer says in S3's words. A store that is full is not asked again: nobody makes room in
+/// minutes, and the pod would be paid for meanwhile.
+pub(super) fn of_write(what: &str, status: StatusCode, body: &str) -> StoreError {
+    let full =
+        status == StatusCode::INSUFFICIENT_STORAGE || FULL.iter().any(|code| body.contains(&format!("<Code>{code}</Code>")));
+    if full { StoreError::Full { what: what.to_owned(), status: status.as_u16() } } else { of_status(what, status) }
 }

@@ -54,6 +54,13 @@ fn bombs(studio: &Studio) -> Vec<Bomb> {
     let said = (0..cues).map(|n| format!("{}\n00:00:00,{:03} --> 00:00:00,{:03}\nHa {n}\n\n", n + 1, n % 900, n % 900 + 50));
     studio.write("said.srt", said.collect::<String>());
     let said = made("said.mp4", "-i film.mp4 -i said.srt -c:v copy -c:s mov_text");
+    let line = format!("{}\n", "Ha! ".repeat(250)).repeat(1_000);
+    let heavy = (0..100).map(|n| format!("{}\n00:00:00,{:03} --> 00:00:00,{:03}\n{line}\n", n + 1, n * 8, n * 8 + 8));
+    studio.write("heavy.srt", heavy.collect::<String>());
+    let heavy = made("heavy.mkv", "-i film.mp4 -i heavy.srt -c copy");
+    studio.write("font.ttf", vec![0; 1 << 20]);
+    let attach = (0..40).map(|n| format!("-attach font.ttf -metadata:s:t:{n} mimetype=font/ttf")).collect::<Vec<_>>().join(" ");
+    let fonts = made("fonts.mkv", &format!("-i film.mp4 {attach} -c copy"));
     let nested: Vec<u8> = (0..20_000_u32).rev().flat_map(|n| [&(8 * (n + 1)).to_be_bytes()[..], b"moov"].concat()).collect();
     let nested = [atom(b"ftyp", b"isom\0\0\x02\0isomiso2avc1mp41"), nested].concat();
     let private = rewrite(&film, &|kind, _| (kind == b"avcC").then(|| vec![0; 32 << 20]));
@@ -61,7 +68,7 @@ fn bombs(studio: &Studio) -> Vec<Bomb> {
     let early = made("early.mkv", "-i film.mp4 -c copy -output_ts_offset -9000000000 -avoid_negative_ts disabled");
 
     vec![
-        failed("a picture of 16384 x 16384", sized(&jpegs, 16_384, 16_384), Reason::SourceTooLarge, "the picture, in pixels"),
+        failed("a picture of 16384 x 16384", sized(&jpegs, 16_384, 16_384), Reason::SourceTooLarge, "deliver it smaller"),
         done("64 million black pixels", zeros.clone()),
         Bomb {
             limits: Limits { child_memory_bytes: 420 << 20, ..usual() },
@@ -69,10 +76,12 @@ fn bombs(studio: &Studio) -> Vec<Bomb> {
         },
         failed("ten hours by its header", hours.clone(), Reason::SourceTooLarge, "longer than the limit of 60 s"),
         Bomb { limits: Limits { max_media_seconds: 24 * 3_600, ..usual() }, ..done("ten hours, and they are allowed", hours) },
-        failed("255 streams", streams, Reason::SourceTooLarge, "more than 64 streams"),
+        failed("255 streams", streams, Reason::SourceTooLarge, "more than 64 streams, subtitles and attachments counted"),
         failed("5 MB about itself", told, Reason::SourceTooLarge, "its description"),
         failed("20 minutes of black, length not stated", black, Reason::SourceTooLarge, "longer than the limit of 60 s"),
         done("very many cues", said),
+        done("100 MB of subtitles", heavy),
+        done("forty fonts of a megabyte", fonts),
         failed("moov in moov, 20000 deep", nested, Reason::SourceNotMedia, "accepted container"),
         failed("32 MB of decoder configuration", private, Reason::SourceNotMedia, "picture"),
         failed("times beyond 64 bits", late, Reason::SourceTooLarge, "longer than the limit of 60 s"),

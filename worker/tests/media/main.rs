@@ -2,6 +2,7 @@
 
 mod atoms;
 mod bombs;
+mod broken;
 mod canary;
 mod clock;
 mod colour;

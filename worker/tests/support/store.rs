@@ -50,6 +50,10 @@ struct Inner {
     refused: bool,
     /// What is not there is denied.
     secretive: bool,
+    /// Writes to keys with this in them are refused with this status and code.
+    full: Option<(&'static str, u16, &'static str)>,
+    /// The next write to a key with this in it is never answered.
+    stalling: Option<&'static str>,
 }
 
 /// The store.
@@ -120,6 +124,16 @@ impl TestStore {
         self.lock().secretive = true;
     }
 
+    /// From now on has no room for keys with `part` in them, and says so in these words; an empty code has room again.
+    pub fn be_full(&self, part: &'static str, status: u16, code: &'static str) {
+        self.lock().full = Some((part, status, code)).filter(|_| !code.is_empty());
+    }
+
+    /// The next write to a key with `part` in it is never answered.
+    pub fn stall_write(&self, part: &'static str) {
+        self.lock().stalling = Some(part);
+    }
+
     pub fn seen(&self) -> Vec<Seen> {
         self.lock().seen.clone()
     }
@@ -154,6 +168,9 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if method == Method::PUT && stalls(&inner, &key) {
+        return std::future::pending().await;
+    }
     let mut inner = inner.lock().expect("no test panics inside the store");
     let response = match inner.away.take() {
         Some((status, count)) if count > 0 => {
@@ -168,7 +185,16 @@ async fn answer(
     response
 }
 
+/// Whether this is the write that is never answered.
+fn stalls(inner: &Mutex<Inner>, key: &str) -> bool {
+    inner.lock().expect("no test panics inside the store").stalling.take_if(|part| key.contains(*part)).is_some()
+}
+
 fn put(inner: &mut Inner, key: &str, headers: &HeaderMap, body: &Bytes) -> Response {
+    if let Some((_, status, code)) = inner.full.filter(|(part, ..)| key.contains(part)) {
+        let said = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message></Error>");
+        return (StatusCode::from_u16(status).expect("a status"), said).into_response();
+    }
     // Results and parts of an index are granted with the condition signed: without it the signature does not match.
     let first_wins = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value == "*");
     if (key.starts_with("results/") || key.starts_with("catalogue/")) && !first_wins {

@@ -178,9 +178,10 @@ pub fn of_store(error: &StoreError) -> TitleReason {
         StoreError::CredentialsRejected { .. } | StoreError::Configuration { .. } => TitleReason::StoreCredentialsRejected,
         StoreError::AccessDenied { .. } => TitleReason::StoreAccessDenied,
         StoreError::TooLarge { .. } => TitleReason::ResultInvalid,
-        StoreError::Unavailable { .. } | StoreError::Unexpected { .. } | StoreError::PreconditionFailed { .. } => {
-            TitleReason::StoreUnavailable
-        }
+        StoreError::Unavailable { .. }
+        | StoreError::Full { .. }
+        | StoreError::Unexpected { .. }
+        | StoreError::PreconditionFailed { .. } => TitleReason::StoreUnavailable,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bad_inputs;
 mod catalogue;
+mod clock_jumps;
 pub(super) mod fixtures;
 mod golden;
 mod guard;
