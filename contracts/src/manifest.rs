@@ -98,6 +98,9 @@ pub enum StepSummary {
         /// Every candidate was black, flat, blurred or badly exposed: the picks are the least bad.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         poor: bool,
+        /// Candidates that were left out for their nudity; absent when no model judged the picks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left_out: Option<u32>,
     },
     /// Subtitles.
     #[serde(rename_all = "camelCase")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use showrunner_contracts::{
     Digest,
-    step::{Axis, ModelRef, Step, StepParams},
+    step::{Axis, ModelRef, NUDITY_MODEL, Step, StepParams},
 };
 use showrunner_crds::common::{Accelerator, parse_duration};
 use showrunner_crds::title_enrichment::{
@@ -14,7 +14,7 @@ use showrunner_crds::title_enrichment::{
     TitleEnrichmentSpec, TitleReason,
 };
 use showrunner_kit::jobs::{AcceleratorClass, JobsConfig};
-use showrunner_moderation::{Rating, System};
+use showrunner_moderation::{MAX_LEVEL, Rating, System};
 
 use strum::IntoEnumIterator as _;
 
@@ -201,8 +201,17 @@ fn steps(
         let interval = duration("spec.thumbnails.spriteInterval", &spec.thumbnails.sprite_interval)?;
         let sprite_interval_ms = u32::try_from(interval.as_millis())
             .map_err(|_| Refusal::new(TitleReason::SpecInvalid, "spec.thumbnails.spriteInterval is too long: at most 10m"))?;
+        let limit = spec.thumbnails.exclude_nudity_at_or_above;
+        if !(1..=MAX_LEVEL).contains(&limit) {
+            let message = format!("spec.thumbnails.excludeNudityAtOrAbove is {limit}: write a level from 1 to {MAX_LEVEL}");
+            return Err(Refusal::new(TitleReason::SpecInvalid, message));
+        }
         steps.push(WishedStep {
-            params: StepParams::Thumbnails { select: spec.thumbnails.select, sprite_interval_ms },
+            params: StepParams::Thumbnails {
+                select: spec.thumbnails.select,
+                sprite_interval_ms,
+                exclude_nudity_at_or_above: limit,
+            },
             chosen_models: Vec::new(),
         });
     }
@@ -262,16 +271,17 @@ pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<Model
     let step = wished.params.step();
     let companions: Vec<&str> = match &wished.params {
         StepParams::Subtitles { .. } => vec![VOICE_ACTIVITY_MODEL],
-        StepParams::Thumbnails { .. } if settings.model(THUMBNAIL_MODEL).is_some() => vec![THUMBNAIL_MODEL],
+        // Without a model scores are the classical ones, and nudity is not judged.
+        StepParams::Thumbnails { .. } => {
+            [THUMBNAIL_MODEL, NUDITY_MODEL].into_iter().filter(|name| settings.model(name).is_some()).collect()
+        }
         StepParams::Moderation { axes, .. } => {
             // An axis of which the catalogue has no model is not judged.
             axes.iter().filter_map(|axis| axis.model()).filter(|name| settings.model(name).is_some()).collect()
         }
-        StepParams::Shots {}
-        | StepParams::Thumbnails { .. }
-        | StepParams::Chapters { .. }
-        | StepParams::Fingerprint { .. }
-        | StepParams::Duplicates {} => Vec::new(),
+        StepParams::Shots {} | StepParams::Chapters { .. } | StepParams::Fingerprint { .. } | StepParams::Duplicates {} => {
+            Vec::new()
+        }
     };
     let names = wished.chosen_models.iter().map(String::as_str);
     names.chain(companions).map(|name| model(step, name, wished, settings)).collect()
@@ -279,7 +289,9 @@ pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<Model
 
 fn model(step: Step, name: &str, wished: &WishedStep, settings: &TitleSettings) -> Result<ModelRef, Refusal> {
     let chosen = wished.chosen_models.iter().any(|chosen| chosen == name);
-    let found = settings.model(name).filter(|model| model.step == step && !(chosen && name == VOICE_ACTIVITY_MODEL));
+    // The model that judges nudity is in the catalogue once, as moderation's.
+    let serves = |of: Step| of == step || (step == Step::Thumbnails && name == NUDITY_MODEL && of == Step::Moderation);
+    let found = settings.model(name).filter(|model| serves(model.step) && !(chosen && name == VOICE_ACTIVITY_MODEL));
     let Some(model) = found else {
         let serving = settings.models.iter().filter(|model| model.step == step && model.name != VOICE_ACTIVITY_MODEL);
         let known: Vec<_> = serving.map(|model| model.name.as_str()).collect();

@@ -2,7 +2,7 @@
 //! Pure: pictures and times come in as arguments, nothing is read or written; JPEG encoding is the caller's.
 //!
 //! The way of one title: [`measure`] every candidate picture as it is decoded, offer it to a [`Pool`], and when the shots are
-//! known give the pool's candidates and the [`ShotSpan`]s to [`select`].
+//! known give the pool's candidates and the [`ShotSpan`]s to [`select`], or to [`select_shown`] where some may not be shown.
 
 #![forbid(unsafe_code)]
 
@@ -22,7 +22,7 @@ pub use measure::{Candidate, Reject, measure};
 pub use picture::{Crop, Picture, PictureError};
 pub use pool::{Offer, Pool};
 pub use quality::{ClassicalQuality, Quality, QualityError, QualityModel};
-pub use select::{Note, Pick, Selection, Settings, ShotSpan, select};
+pub use select::{Note, Pick, Selection, Settings, ShotSpan, select, select_shown};
 pub use showrunner_pdq::{HASH_BITS, Hash};
 pub use signs::Signs;
 

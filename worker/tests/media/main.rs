@@ -18,6 +18,7 @@ mod sound;
 mod stills;
 #[path = "../support/mod.rs"]
 mod support;
+mod thumbnails;
 mod timeline;
 mod variants;
 mod what_it_is;

@@ -142,9 +142,10 @@ fn figures(summary: &StepSummary) -> String {
                 many(*fades, "fade")
             )
         }
-        StepSummary::Thumbnails { candidates, selected, sheets, .. } => {
+        StepSummary::Thumbnails { candidates, selected, sheets, left_out, .. } => {
+            let nudity = left_out.map_or_else(|| "not judged".to_owned(), |count| format!("{count} left out"));
             format!(
-                "{} of {}, {}",
+                "{} of {}, {}, nudity: {nudity}",
                 many(*selected, "thumbnail"),
                 many(*candidates, "candidate"),
                 many(*sheets, "trick-play sheet")

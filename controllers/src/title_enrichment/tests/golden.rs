@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use showrunner_contracts::{
     Digest, Document as _,
     documents::{
-        Cue, FingerprintDocument, Pick, PicturePrint, PrintedBars, Shot, ShotsDocument, SoundPrint, Still, SubtitlesDocument,
-        ThumbnailsDocument, Transition,
+        Cue, FingerprintDocument, Nudity, Pick, PicturePrint, PrintedBars, Shot, ShotsDocument, SoundPrint, Still,
+        SubtitlesDocument, ThumbnailsDocument, Transition,
     },
     manifest::{AttemptRecord, Origin, PublishedStep, RunDocument, StepSummary, TitleManifest},
     result::{Outcome, Output, Reason, RunRecord, StepOutcome},
@@ -141,8 +141,10 @@ fn page_files(evil: &str) -> BTreeMap<String, Bytes> {
             width: 1280,
             height: 720,
             pdq: "0".repeat(64),
+            nudity: Nudity::Judged { probability: 0.125, level: 0 },
         }],
         relaxed: Some(evil.into()),
+        nudity: None,
     };
     let subtitles = SubtitlesDocument {
         schema: SubtitlesDocument::SCHEMA.into(),
