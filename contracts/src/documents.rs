@@ -1,6 +1,7 @@
 //! The documents that steps publish beside pictures and subtitle files. No I/O.
 
 use crate::{
+    Digest,
     catalogue::TitleName,
     document,
     manifest::{Relation, Unsupported},
@@ -129,6 +130,22 @@ pub struct Pick {
     /// How strong the nudity in it is, as it is published; or why nobody judged that.
     #[serde(default)]
     pub nudity: Nudity,
+    /// Whose it is, where a person has put it in the place of what was picked: then time, shot, category and score are of the
+    /// picture that it replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Given>,
+}
+
+/// A person's picture in the place of a pick.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Given {
+    /// Who decided.
+    pub by: String,
+    /// Digest of the picture's file.
+    pub sha256: Digest,
+    /// Size of that, bytes.
+    pub size_bytes: u64,
 }
 
 /// How strong the nudity in a picture is.
@@ -160,6 +177,8 @@ pub enum NotJudged {
     NoModel,
     /// The worker that picked it was of a version that did not look at nudity. What documents without a word about it mean.
     OlderWorker,
+    /// A person has given it: models run in workers only, and it never was in one.
+    GivenByPerson,
 }
 
 /// `subtitles.json`: the cues, as the subtitle files hold them, and the style rules they could not keep.

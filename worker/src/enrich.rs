@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use showrunner_contracts::{
     Digest, Document as _, MAX_DOCUMENT_BYTES,
     manifest::{AxisSummary, Origin, PublishedStep, StepSummary, TitleManifest},
-    result::{Failure, Outcome, Reason, RunRecord, StepResult, UnitResult},
+    result::{Failure, Outcome, Output, Reason, RunRecord, StepResult, UnitResult},
     step::{Axis, ModelRef, NUDITY_LIMIT, NUDITY_MODEL, SourceIdentity, Step, StepParams, step_key, unit_key},
     work_order::{Limits, StepOrder},
 };
@@ -258,12 +258,16 @@ fn manifest(done: &Done, source: &SourceIdentity, out: &Path) -> Result<TitleMan
             skipped: if let Outcome::Skipped(reason) = outcome.outcome { Some(reason) } else { None },
             withheld: None,
             origin: Origin::Machine,
-            outputs: result.as_ref().map(|result| result.outputs.clone()).unwrap_or_default(),
+            outputs: result.iter().flat_map(|result| &result.outputs).map(by_machine).collect(),
             summary: result.as_ref().map(|result| result.summary.clone()),
             models: result.map(|result| result.models).unwrap_or_default(),
         });
     }
     Ok(TitleManifest { schema: TitleManifest::SCHEMA.to_owned(), source: source.clone(), media, steps })
+}
+
+fn by_machine(output: &Output) -> Output {
+    Output { origin: Some(Origin::Machine), ..output.clone() }
 }
 
 fn first_failure(done: &Done) -> Failure {

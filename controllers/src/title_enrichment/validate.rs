@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use showrunner_contracts::{
     Digest,
-    step::{Axis, ModelRef, NUDITY_MODEL, Step, StepParams},
+    step::{Axis, MAX_PICKS, ModelRef, NUDITY_MODEL, Step, StepParams},
 };
 use showrunner_crds::common::{Accelerator, parse_duration};
 use showrunner_crds::title_enrichment::{
-    DeclaredRating, HoldRule, Likeness, ModerationAxis, RatingSystem, ReviewAction, ReviewDecision, ReviewStep,
+    DeclaredRating, GivenPicture, HoldRule, Likeness, ModerationAxis, RatingSystem, ReviewAction, ReviewDecision, ReviewStep,
     TitleEnrichmentSpec, TitleReason,
 };
 use showrunner_kit::jobs::{AcceleratorClass, JobsConfig};
@@ -152,17 +152,29 @@ pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
 
 /// A decision, for a server that does not check the schema's rules.
 fn checked(decision: &ReviewDecision) -> Result<ReviewDecision, Refusal> {
-    let replaces = decision.action == ReviewAction::Replace;
-    let fits = match (&decision.path, &decision.sha256) {
-        (Some(_), Some(hex)) => replaces && format!("sha256:{hex}").parse::<showrunner_contracts::Digest>().is_ok(),
-        (None, None) => !replaces,
+    let is_digest = |hex: &str| format!("sha256:{hex}").parse::<Digest>().is_ok();
+    let whole = match (&decision.path, &decision.sha256) {
+        (Some(_), Some(hex)) => is_digest(hex),
         _ => false,
     };
-    if fits && (!replaces || decision.step == ReviewStep::Subtitles) {
+    let nothing = decision.path.is_none() && decision.sha256.is_none();
+    let pictures = &decision.pictures;
+    let apart = |(nth, picture): (usize, &GivenPicture)| {
+        is_digest(&picture.sha256) && pictures[..nth].iter().all(|other| other.file != picture.file)
+    };
+    let fits = match (decision.action, decision.step) {
+        (ReviewAction::Replace, ReviewStep::Subtitles) => whole && pictures.is_empty(),
+        (ReviewAction::Replace, ReviewStep::Thumbnails) => {
+            nothing && (1..=MAX_PICKS).contains(&pictures.len()) && pictures.iter().enumerate().all(apart)
+        }
+        (ReviewAction::Replace, _) => false,
+        (ReviewAction::Accept | ReviewAction::Reject, _) => nothing && pictures.is_empty(),
+    };
+    if fits {
         return Ok(decision.clone());
     }
     let message = format!(
-        "spec.review.decisions: {} of {}: path and sha256 go with Replace, and only subtitles can be replaced",
+        "spec.review.decisions: {} of {}: path and sha256 go with Replace of subtitles, pictures (each of another file) with Replace of thumbnails, and nothing else can be replaced",
         decision.action, decision.step
     );
     Err(Refusal::new(TitleReason::SpecInvalid, message))

@@ -47,12 +47,27 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "/review",
         r#"{"decisions":[{"step":"moderation","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","path":"a.vtt","sha256":"0000000000000000000000000000000000000000000000000000000000000000","by":"me"}]}"#,
-        "only subtitles can be replaced",
+        "only subtitles and thumbnails can be replaced",
     ),
     (
         "/review",
         r#"{"decisions":[{"step":"subtitles","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","path":"a.vtt","by":"me"}]}"#,
-        "both with the action Replace, neither with another",
+        "both with Replace of subtitles, neither with another",
+    ),
+    (
+        "/review",
+        r#"{"decisions":[{"step":"thumbnails","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","by":"me"}]}"#,
+        "at least one with Replace of thumbnails, none with another",
+    ),
+    (
+        "/review",
+        r#"{"decisions":[{"step":"thumbnails","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","pictures":[{"file":"thumbnail-8.jpg","path":"a.jpg","sha256":"0000000000000000000000000000000000000000000000000000000000000000"}],"by":"me"}]}"#,
+        "pictures[0].file",
+    ),
+    (
+        "/review",
+        r#"{"decisions":[{"step":"thumbnails","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","pictures":[{"file":"thumbnail-0.jpg","path":"/a.jpg","sha256":"0000000000000000000000000000000000000000000000000000000000000000"}],"by":"me"}]}"#,
+        "path is relative to the store profile",
     ),
     (
         "/review",

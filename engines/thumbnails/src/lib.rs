@@ -23,7 +23,7 @@ pub use picture::{Crop, Picture, PictureError};
 pub use pool::{Offer, Pool};
 pub use quality::{ClassicalQuality, Quality, QualityError, QualityModel};
 pub use select::{Note, Pick, Selection, Settings, ShotSpan, select, select_shown};
-pub use showrunner_pdq::{HASH_BITS, Hash};
+pub use showrunner_pdq::{HASH_BITS, Hash, HashError};
 pub use signs::Signs;
 
 /// Name of the method. Its version is that of the step in the contracts, raised by hand whenever the same frames could give

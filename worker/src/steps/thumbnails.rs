@@ -144,6 +144,7 @@ impl<'a> Thumbnails<'a> {
                 height: pick.crop.height,
                 pdq: candidate.hash.to_string(),
                 nudity,
+                given: None,
             });
             files.push(StepFile { name, media_type: jpeg::MEDIA_TYPE, bytes });
         }

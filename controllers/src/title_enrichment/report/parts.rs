@@ -132,8 +132,9 @@ pub(super) fn thumbnails(document: &ThumbnailsDocument, pictures: &Pictures, out
         }
         write!(
             out,
-            "<figcaption><b>{}</b><span>score <b class=\"n\">{:.3}</b></span><span class=\"n\">{}</span><a href=\"#shot-{shot}\">shot {shot}</a><span class=\"n\">{width}×{height}</span><span>nudity {}</span></figcaption></figure>",
+            "<figcaption><b>{}</b>{}<span>score <b class=\"n\">{:.3}</b></span><span class=\"n\">{}</span><a href=\"#shot-{shot}\">shot {shot}</a><span class=\"n\">{width}×{height}</span><span>nudity {}</span></figcaption></figure>",
             text(&pick.category),
+            pick.given.as_ref().map_or_else(String::new, |given| format!("<span>given by {}</span>", text(&given.by))),
             pick.score,
             clock(millis(pick.at, document.time_base)),
             nudity(&pick.nudity),

@@ -27,6 +27,7 @@ pub(super) fn steps(page: &Page<'_>, out: &mut String) -> fmt::Result {
     for done in &done {
         let result = match (&done.step.summary, done.step.skipped) {
             (Some(summary), _) if done.step.origin == Origin::Human => format!("{}; by a person", figures(summary)),
+            (Some(summary), _) if done.step.origin == Origin::Mixed => format!("{}; some by a person", figures(summary)),
             (Some(summary), _) => figures(summary),
             (None, Some(reason)) => format!("skipped: {reason}"),
             (None, None) => done

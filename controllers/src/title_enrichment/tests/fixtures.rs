@@ -65,6 +65,7 @@ pub(in crate::title_enrichment) fn step_result(step: Step, key: &Digest, folder:
         media_type: "application/json".into(),
         sha256: Digest::of(key.as_str().as_bytes()),
         size_bytes: 71,
+        origin: None,
     };
     let slots = step.slots();
     let (kept, others): (Vec<_>, Vec<_>) = slots.iter().partition(|name| step.keeps(name));
