@@ -50,7 +50,7 @@ fn made(studio: &Studio, clip: &Path, exclude_nudity_at_or_above: u8, judged: bo
         step: Step::Thumbnails,
         key: Digest::of(b"key"),
         algorithm_version: Step::Thumbnails.algorithm_version(),
-        params: StepParams::Thumbnails { select: 6, sprite_interval_ms: 1_000, exclude_nudity_at_or_above },
+        params: StepParams::Thumbnails { select: 4, sprite_interval_ms: 1_000, exclude_nudity_at_or_above },
         models: Vec::new(),
         result_url: String::new(),
     };
@@ -109,7 +109,7 @@ fn a_marked_picture_is_never_picked_the_next_best_is_and_nothing_else_changes() 
         assert!((0.3..0.6).contains(&probability) && (1..=2).contains(&level), "{pick:?}");
     }
     let rule = after.nudity.expect("a model judged");
-    assert_eq!((rule.table.as_str(), rule.exclude_at_or_above, rule.judged - rule.left_out), (PICTURE_TABLE, 3, 6));
+    assert_eq!((rule.table.as_str(), rule.exclude_at_or_above, rule.judged - rule.left_out), (PICTURE_TABLE, 3, 4));
     let StepSummary::Thumbnails { left_out, .. } = held.summary else { panic!("{:?}", held.summary) };
     assert!(rule.left_out as usize >= marked && left_out == Some(rule.left_out), "{rule:?}");
     assert_eq!(held.settings["nudity"], "stub");
@@ -128,7 +128,7 @@ fn of_a_title_that_is_too_strong_throughout_nothing_is_picked_and_it_says_why() 
     assert_eq!((document.picks.len(), left_out), (0, Some(candidates)), "each was judged once");
     let told = document.relaxed.expect("a rule gave way");
     assert!(
-        told.contains("0 of 6") && told.contains(&format!("{candidates} candidates were left out for their nudity")),
+        told.contains("0 of 4") && told.contains(&format!("{candidates} candidates were left out for their nudity")),
         "{told}"
     );
     assert!(made.files.iter().any(|file| file.name == "sprite-0.jpg"), "trick play is made all the same");
