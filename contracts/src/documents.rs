@@ -1,6 +1,7 @@
 //! The documents that steps publish beside pictures and subtitle files. No I/O.
 
 use crate::{
+    Digest,
     catalogue::TitleName,
     document,
     manifest::{Relation, Unsupported},
@@ -86,8 +87,25 @@ pub struct ThumbnailsDocument {
     pub picks: Vec<Pick>,
     /// Why fewer or less different pictures were picked than wanted; absent when all rules held.
     pub relaxed: Option<String>,
+    /// How nudity was kept out of the picks; absent when no model judged them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nudity: Option<NudityRule>,
 }
 document!(ThumbnailsDocument, "showrunner.dev/thumbnails/v1");
+
+/// How nudity was kept out of the picks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NudityRule {
+    /// Name and version of the table that gave the levels, and whether it is calibrated; moderation's own.
+    pub table: String,
+    /// Pictures of this level and above were left out, 1 to 5.
+    pub exclude_at_or_above: u8,
+    /// Candidates that were judged, each once.
+    pub judged: u32,
+    /// How many of them were left out.
+    pub left_out: u32,
+}
 
 /// One picked picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -109,6 +127,58 @@ pub struct Pick {
     pub height: u32,
     /// PDQ hash, 64 hex digits.
     pub pdq: String,
+    /// How strong the nudity in it is, as it is published; or why nobody judged that.
+    #[serde(default)]
+    pub nudity: Nudity,
+    /// Whose it is, where a person has put it in the place of what was picked: then time, shot, category and score are of the
+    /// picture that it replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Given>,
+}
+
+/// A person's picture in the place of a pick.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Given {
+    /// Who decided.
+    pub by: String,
+    /// Digest of the picture's file.
+    pub sha256: Digest,
+    /// Size of that, bytes.
+    pub size_bytes: u64,
+}
+
+/// How strong the nudity in a picture is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Nudity {
+    /// It was judged.
+    #[serde(rename_all = "camelCase")]
+    Judged {
+        /// What the model says, 0 to 1, three decimals.
+        probability: f64,
+        /// 0 (none) to 5 (very strong), by the table that the document names.
+        level: u8,
+    },
+    /// It was not: never the same as level 0.
+    NotJudged(NotJudged),
+}
+
+impl Default for Nudity {
+    fn default() -> Self {
+        Self::NotJudged(NotJudged::OlderWorker)
+    }
+}
+
+/// Why nobody judged the nudity in a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::Display, strum::EnumIter)]
+pub enum NotJudged {
+    /// No model for it is in the catalogue.
+    NoModel,
+    /// The worker that picked it was of a version that did not look at nudity. What documents without a word about it mean.
+    OlderWorker,
+    /// A person has given it: models run in workers only, and it never was in one.
+    GivenByPerson,
 }
 
 /// `subtitles.json`: the cues, as the subtitle files hold them, and the style rules they could not keep.

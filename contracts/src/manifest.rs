@@ -40,7 +40,7 @@ pub struct PublishedStep {
     /// Set when there is a result that is not published: a person has to decide, or has refused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
-    /// Who made what is published of it.
+    /// Who made what is published of it: `Mixed` where its files are not all of one origin.
     #[serde(default)]
     pub origin: Origin,
     /// Files, each at `blobs/<hex digest>` beside the manifest.
@@ -59,6 +59,16 @@ pub enum Origin {
     Machine,
     /// A person, in the place of what a worker made.
     Human,
+    /// Both: a person has replaced a part of what a worker made.
+    Mixed,
+}
+
+impl Origin {
+    /// Of all that is made of parts of these origins; of nothing, a worker's.
+    pub fn of_all(parts: impl IntoIterator<Item = Self>) -> Self {
+        let one = |whole: Self, part: Self| if whole == part { whole } else { Self::Mixed };
+        parts.into_iter().reduce(one).unwrap_or_default()
+    }
 }
 
 /// Why a result is not published.
@@ -99,6 +109,9 @@ pub enum StepSummary {
         /// Every candidate was black, flat, blurred or badly exposed: the picks are the least bad.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         poor: bool,
+        /// Candidates that were left out for their nudity; absent when no model judged the picks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left_out: Option<u32>,
     },
     /// Subtitles.
     #[serde(rename_all = "camelCase")]

@@ -3,7 +3,7 @@
 
 use crate::{
     Digest, document,
-    manifest::{MediaSummary, StepSummary},
+    manifest::{MediaSummary, Origin, StepSummary},
     step::{ModelRef, Step},
 };
 use schemars::JsonSchema;
@@ -53,6 +53,9 @@ pub struct Output {
     pub sha256: Digest,
     /// Size, bytes.
     pub size_bytes: u64,
+    /// Who made it: in a title's manifest, where older versions did not say. A step's result is a worker's throughout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// What became of one attempt at a unit.

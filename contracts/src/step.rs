@@ -44,8 +44,9 @@ impl Step {
             // 2: a still of every shot. 3: whip pans and slow flashes are no changes, faint fades are found whole.
             Self::Shots => 3,
             // 2: the trick-play index names its sheets by digest. 3: faults are measured at full size, on scales fitted to
-            // pictures of known faults; picks come best first.
-            Self::Thumbnails => 3,
+            // pictures of known faults; picks come best first. 4: picks are judged for nudity, where there is a model, and those of
+            // a limit and above are left out.
+            Self::Thumbnails => 4,
             // 2: IMSC styles stand at the elements they apply to; languages written from right to left say so. 3: what the speech
             // sounds like is held against the language it is written down in.
             Self::Subtitles => 4,
@@ -141,6 +142,10 @@ pub enum StepParams {
         select: u8,
         /// Time between trick-play pictures, milliseconds.
         sprite_interval_ms: u32,
+        /// Pictures of this level of nudity and above are not picked, 1 to 5, where a model judges them. Not among the parameters
+        /// where it is the default: what was asked for before there was such a limit is asked for still.
+        #[serde(default = "default_nudity_limit", skip_serializing_if = "is_default_nudity_limit")]
+        exclude_nudity_at_or_above: u8,
     },
     /// Subtitles.
     #[serde(rename_all = "camelCase")]
@@ -182,6 +187,21 @@ pub enum StepParams {
     Duplicates {},
 }
 
+/// The level of nudity from which on a picture is not picked as a thumbnail, where nobody says.
+pub const NUDITY_LIMIT: u8 = 3;
+
+const fn default_nudity_limit() -> u8 {
+    NUDITY_LIMIT
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it asks about by reference")]
+const fn is_default_nudity_limit(limit: &u8) -> bool {
+    *limit == NUDITY_LIMIT
+}
+
+/// The catalogue's name of the model that judges nudity, for moderation and for thumbnails.
+pub const NUDITY_MODEL: &str = "moderation-nudity";
+
 /// Most pictures a second that moderation looks at.
 pub const MAX_SAMPLE_FPS: u8 = 4;
 
@@ -204,7 +224,7 @@ impl Axis {
     /// The catalogue's name of the model for an axis that pictures show; none for one that they do not.
     pub const fn model(self) -> Option<&'static str> {
         match self {
-            Self::Nudity => Some("moderation-nudity"),
+            Self::Nudity => Some(NUDITY_MODEL),
             Self::Violence => Some("moderation-violence"),
             Self::Language => None,
         }
@@ -334,13 +354,19 @@ mod tests {
 
     #[test]
     fn a_key_changes_with_everything_the_result_depends_on_and_with_nothing_else() {
-        let params = StepParams::Thumbnails { select: 8, sprite_interval_ms: 10_000 };
+        let picked = |select, exclude_nudity_at_or_above| StepParams::Thumbnails {
+            select,
+            sprite_interval_ms: 10_000,
+            exclude_nudity_at_or_above,
+        };
+        let params = picked(8, NUDITY_LIMIT);
         let model = ModelRef { name: "m".into(), digest: Digest::of(b"m"), licence: "MIT".into() };
         let base = step_key(&source(), &params, &[], &[]);
         assert_eq!(base, step_key(&source(), &params.clone(), &[], &[]));
         let others = [
             step_key(&SourceIdentity { version: "\"f\"".into(), ..source() }, &params, &[], &[]),
-            step_key(&source(), &StepParams::Thumbnails { select: 7, sprite_interval_ms: 10_000 }, &[], &[]),
+            step_key(&source(), &picked(7, NUDITY_LIMIT), &[], &[]),
+            step_key(&source(), &picked(8, NUDITY_LIMIT + 1), &[], &[]),
             step_key(&source(), &params, &[model], &[]),
             step_key(&source(), &params, &[], &[Digest::of(b"shots")]),
         ];
@@ -371,6 +397,11 @@ mod tests {
         assert_eq!([print(false, None), print(true, None)], [r#"{"fingerprint":{}}"#, r#"{"fingerprint":{"query":true}}"#]);
         assert_eq!(print(false, Some(2)), r#"{"fingerprint":{"track":2}}"#);
         assert_eq!(words(&StepParams::Chapters { track: None }), r#"{"chapters":{}}"#);
+        let thumbnails = |exclude_nudity_at_or_above| {
+            words(&StepParams::Thumbnails { select: 8, sprite_interval_ms: 1_000, exclude_nudity_at_or_above })
+        };
+        assert_eq!(thumbnails(NUDITY_LIMIT), r#"{"thumbnails":{"select":8,"spriteIntervalMs":1000}}"#);
+        assert!(thumbnails(5).contains(r#""excludeNudityAtOrAbove":5"#), "{}", thumbnails(5));
         let subtitles = StepParams::Subtitles { language: None, max_chars_per_second: 20, track: None };
         assert_eq!(words(&subtitles), r#"{"subtitles":{"language":null,"maxCharsPerSecond":20}}"#);
     }

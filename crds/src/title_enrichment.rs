@@ -147,6 +147,13 @@ pub struct ThumbnailsSpec {
     #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     #[x_kube(validation = ("duration(self) >= duration('1s') && duration(self) <= duration('10m')", "spriteInterval must be between 1s and 10m"))]
     pub sprite_interval: String,
+    /// Pictures whose nudity is of this level or above are never picked: the next best take their place. 1 (leaves out most) to 5
+    /// (only the most explicit); levels are moderation's. Judged by the operator's model `moderation-nudity`, whether `moderation` is
+    /// enabled or not; where the operator has no such model, `thumbnails.json` says `notJudged` of each picture. Trick-play pictures
+    /// and stills of shots show all of the title. Default: 3.
+    #[serde(default = "default_nudity_limit")]
+    #[schemars(range(min = 1, max = 5))]
+    pub exclude_nudity_at_or_above: u8,
 }
 
 /// Writes subtitles.
@@ -272,6 +279,9 @@ fn yes() -> bool {
 fn default_select() -> u8 {
     8
 }
+fn default_nudity_limit() -> u8 {
+    3
+}
 fn default_sprite_interval() -> String {
     "10s".into()
 }
@@ -289,7 +299,12 @@ impl Default for ShotsSpec {
 }
 impl Default for ThumbnailsSpec {
     fn default() -> Self {
-        Self { enabled: true, select: default_select(), sprite_interval: default_sprite_interval() }
+        Self {
+            enabled: true,
+            select: default_select(),
+            sprite_interval: default_sprite_interval(),
+            exclude_nudity_at_or_above: default_nudity_limit(),
+        }
     }
 }
 impl Default for SubtitlesSpec {

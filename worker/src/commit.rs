@@ -75,6 +75,7 @@ pub fn commit(sink: &dyn Sink, order: &StepOrder, media: &MediaSummary, made: Ma
         media_type: file.media_type.to_owned(),
         sha256: Digest::of(&file.bytes),
         size_bytes: file.bytes.len() as u64,
+        origin: None,
     };
     let (kept, outputs) = made.files.iter().map(output).partition(|output| order.step.keeps(&output.name));
     let result = StepResult {

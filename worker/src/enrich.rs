@@ -17,8 +17,8 @@ use sha2::{Digest as _, Sha256};
 use showrunner_contracts::{
     Digest, Document as _, MAX_DOCUMENT_BYTES,
     manifest::{AxisSummary, Origin, PublishedStep, StepSummary, TitleManifest},
-    result::{Failure, Outcome, Reason, RunRecord, StepResult, UnitResult},
-    step::{Axis, ModelRef, SourceIdentity, Step, StepParams, step_key, unit_key},
+    result::{Failure, Outcome, Output, Reason, RunRecord, StepResult, UnitResult},
+    step::{Axis, ModelRef, NUDITY_LIMIT, NUDITY_MODEL, SourceIdentity, Step, StepParams, step_key, unit_key},
     work_order::{Limits, StepOrder},
 };
 use std::{
@@ -58,6 +58,9 @@ pub struct EnrichArguments {
     /// Milliseconds between trick-play pictures.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(500..))]
     pub sprite_interval_ms: u32,
+    /// Level of nudity, 1 to 5, from which on a picture is not picked.
+    #[arg(long, default_value_t = NUDITY_LIMIT, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub exclude_nudity_at_or_above: u8,
     /// Most characters a second that a cue asks to be read.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..))]
     pub max_chars_per_second: u8,
@@ -169,7 +172,9 @@ fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Arte
         let model = artefacts.model(name, None).map_err(|error| Failure::new(error.reason(), &error.to_string()))?;
         Ok::<_, Failure>(ModelRef { name: model.name, digest: model.digest, licence: model.licence })
     };
-    let scoring = artefacts.model_names().find(|name| *name == quality::DEFAULT_MODEL).map(model).transpose()?;
+    let looking =
+        [quality::DEFAULT_MODEL, NUDITY_MODEL].into_iter().filter(|name| artefacts.model_names().any(|known| known == *name));
+    let looking = if wanted(Step::Thumbnails) { looking.map(model).collect::<Result<_, _>>()? } else { Vec::new() };
     let order = |params: StepParams, models: Vec<ModelRef>, needs: &[Digest]| StepOrder {
         step: params.step(),
         key: step_key(source, &params, &models, needs),
@@ -179,8 +184,12 @@ fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Arte
         result_url: String::new(),
     };
     let shots = order(StepParams::Shots {}, Vec::new(), &[]);
-    let params = StepParams::Thumbnails { select: arguments.select, sprite_interval_ms: arguments.sprite_interval_ms };
-    let thumbnails = order(params, scoring.into_iter().collect(), std::slice::from_ref(&shots.key));
+    let params = StepParams::Thumbnails {
+        select: arguments.select,
+        sprite_interval_ms: arguments.sprite_interval_ms,
+        exclude_nudity_at_or_above: arguments.exclude_nudity_at_or_above,
+    };
+    let thumbnails = order(params, looking, std::slice::from_ref(&shots.key));
     let track = arguments.audio_track;
     let params = StepParams::Subtitles {
         language: arguments.language.clone(),
@@ -249,12 +258,16 @@ fn manifest(done: &Done, source: &SourceIdentity, out: &Path) -> Result<TitleMan
             skipped: if let Outcome::Skipped(reason) = outcome.outcome { Some(reason) } else { None },
             withheld: None,
             origin: Origin::Machine,
-            outputs: result.as_ref().map(|result| result.outputs.clone()).unwrap_or_default(),
+            outputs: result.iter().flat_map(|result| &result.outputs).map(by_machine).collect(),
             summary: result.as_ref().map(|result| result.summary.clone()),
             models: result.map(|result| result.models).unwrap_or_default(),
         });
     }
     Ok(TitleManifest { schema: TitleManifest::SCHEMA.to_owned(), source: source.clone(), media, steps })
+}
+
+fn by_machine(output: &Output) -> Output {
+    Output { origin: Some(Origin::Machine), ..output.clone() }
 }
 
 fn first_failure(done: &Done) -> Failure {
@@ -322,8 +335,9 @@ impl Report {
             Some(StepSummary::Shots { shots, cuts, dissolves, fades }) => {
                 format!("{shots} shots: {cuts} cuts, {dissolves} dissolves, {fades} fades")
             }
-            Some(StepSummary::Thumbnails { candidates, selected, sheets, .. }) => {
-                format!("{selected} of {candidates} candidates, {sheets} trick-play sheets")
+            Some(StepSummary::Thumbnails { candidates, selected, sheets, left_out, .. }) => {
+                let nudity = left_out.map_or_else(|| "not judged".to_owned(), |count| format!("{count} left out"));
+                format!("{selected} of {candidates} candidates, {sheets} trick-play sheets, nudity: {nudity}")
             }
             Some(StepSummary::Subtitles { language, cues, words, speech_ms, dropped, word_errors, .. }) => {
                 let wrong = word_errors.as_ref().map_or_else(String::new, |told| format!(", {told}"));

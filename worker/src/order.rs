@@ -7,6 +7,7 @@ use showrunner_contracts::{
     step::{MAX_PICKS, MAX_SAMPLE_FPS, QUERY, Step, StepParams},
     work_order::{GivenResult, StepOrder, WorkOrder},
 };
+use showrunner_moderation::MAX_LEVEL;
 use std::{fs::File, io::Read as _, path::Path};
 
 /// Threads beyond this bring nothing and cost memory.
@@ -82,12 +83,16 @@ pub fn check(order: &WorkOrder) -> Result<(), Failure> {
 
 fn check_params(params: &StepParams) -> Result<(), Failure> {
     match params {
-        StepParams::Thumbnails { select, sprite_interval_ms } => {
+        StepParams::Thumbnails { select, sprite_interval_ms, exclude_nudity_at_or_above } => {
             if !(1..=MAX_PICKS).contains(&usize::from(*select)) || *sprite_interval_ms < MIN_SPRITE_INTERVAL_MS {
                 let message = format!(
                     "thumbnails: select must be 1 to {MAX_PICKS} and the sprite's interval {MIN_SPRITE_INTERVAL_MS} ms or more"
                 );
                 return Err(malformed(&message));
+            }
+            // A limit of 0 would leave out what shows nothing, and one above the levels nothing at all.
+            if !(1..=MAX_LEVEL).contains(exclude_nudity_at_or_above) {
+                return Err(malformed(&format!("thumbnails: the level of nudity that is left out must be 1 to {MAX_LEVEL}")));
             }
         }
         StepParams::Subtitles { max_chars_per_second: 0, .. } => {

@@ -399,7 +399,10 @@ fn an_order_that_cannot_be_done_is_refused_for_what_is_wrong_with_it() {
         (|order| order.source.url = "file:///etc/passwd".to_owned(), "signed http"),
         (|order| order.grants.progress = "http://user:secret@store/progress".to_owned(), "signed http"),
         (
-            |order| order.steps[1].params = StepParams::Thumbnails { select: 9, sprite_interval_ms: 1_000 },
+            |order| {
+                order.steps[1].params =
+                    StepParams::Thumbnails { select: 9, sprite_interval_ms: 1_000, exclude_nudity_at_or_above: 3 };
+            },
             "select must be 1 to 8",
         ),
     ];

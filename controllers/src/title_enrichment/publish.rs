@@ -20,7 +20,7 @@ use showrunner_kit::planted;
 use showrunner_kit::store::{Location, Precondition, Store, StoreError};
 use strum::IntoEnumIterator as _;
 
-use super::decide::{Edition, EditionStep, Replacement, Trouble};
+use super::decide::{Edition, EditionStep, GivenFile, Replacement, Trouble};
 use super::dereference::{self, MAX_OUTPUT_BYTES, Whose};
 use super::layout;
 use super::replace;
@@ -208,20 +208,21 @@ impl Publisher<'_> {
         files: &mut BTreeMap<String, Bytes>,
     ) -> Result<StepResult, PublishError> {
         let result = self.result(step, digest).await?;
-        let root = dereference::root_of(self.store, self.namespace)?;
-        let from = result.folder.strip_prefix(&root).unwrap_or_default().to_owned();
+        let from = self.worked_in(&result)?;
         for output in &result.outputs {
             let body = self.copy(folder, &from, output).await?;
-            // A result is a worker's word: however much it names, only so much of it is held for the report.
-            let held = files.values().map(Bytes::len).sum::<usize>();
-            if report::shows(&output.name) && held + body.len() <= MAX_HELD_BYTES {
-                files.insert(output.name.clone(), body);
-            }
+            hold(files, &output.name, body);
         }
         Ok(result)
     }
 
-    /// A person's file in the place of one step's result.
+    /// Where a result's files are, below the profile.
+    fn worked_in(&self, result: &StepResult) -> Result<String, PublishError> {
+        let root = dereference::root_of(self.store, self.namespace)?;
+        Ok(result.folder.strip_prefix(&root).unwrap_or_default().to_owned())
+    }
+
+    /// A person's file in the place of one step's result, or of parts of it.
     async fn replace(
         &self,
         folder: &str,
@@ -231,33 +232,64 @@ impl Publisher<'_> {
         files: &mut BTreeMap<String, Bytes>,
     ) -> Result<StepResult, PublishError> {
         let mut result = self.result(step, held).await?;
-        let wrong = |what: &dyn std::fmt::Display| {
-            PublishError::Replacement(format!("failed to publish {} in place of {}: {what}", by.path, step.step))
+        let made = match by {
+            Replacement::Whole(given) => {
+                let file = self.given(step, given, replace::MAX_FILE).await?;
+                let (made, summary) = replace::subtitles(file, &result).map_err(|what| wrong(step, &given.path, &what))?;
+                // No model made it, and nothing of it is the worker's.
+                (result.summary, result.models, result.outputs) = (summary, Vec::new(), Vec::new());
+                made
+            }
+            Replacement::Pictures { by, files: given } => {
+                let mut pictures = BTreeMap::new();
+                for (name, of) in given {
+                    let file = self.given(step, of, replace::MAX_PICTURE_FILE).await?;
+                    let picture = replace::picture(file).map_err(|what| wrong(step, &of.path, &what))?;
+                    pictures.insert(name.clone(), picture);
+                }
+                let (from, mut document) = (self.worked_in(&result)?, Bytes::new());
+                // What a person put something better in the place of does not go to the public folder.
+                for output in result.outputs.iter().filter(|output| !pictures.contains_key(&output.name)) {
+                    let body = self.copy(folder, &from, output).await?;
+                    if output.name == replace::PICKS {
+                        document = body.clone();
+                    }
+                    hold(files, &output.name, body);
+                }
+                let paths = given.values().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ");
+                replace::thumbnails(&document, pictures, by).map_err(|what| wrong(step, &paths, &what))?
+            }
         };
-        let at = self.store.locate(self.namespace, &by.path).map_err(|error| wrong(&error))?;
-        let file = match self.store.get(&at, replace::MAX_FILE).await {
+        for replace::File { name, media_type, origin, body } in made {
+            let (sha256, size_bytes) = (Digest::of(&body), body.len() as u64);
+            let output =
+                Output { name: name.clone(), media_type: media_type.to_owned(), sha256, size_bytes, origin: Some(origin) };
+            self.put_once(&layout::blob(folder, &output.sha256), body.clone(), &self::media_type(&output)).await?;
+            match result.outputs.iter_mut().find(|old| old.name == name) {
+                Some(old) => *old = output,
+                None => result.outputs.push(output),
+            }
+            files.insert(name, body);
+        }
+        Ok(result)
+    }
+
+    /// A person's file, as the decision names it.
+    async fn given(&self, step: &EditionStep, given: &GivenFile, most: usize) -> Result<Bytes, PublishError> {
+        let at = self.store.locate(self.namespace, &given.path).map_err(|error| wrong(step, &given.path, &error))?;
+        let file = match self.store.get(&at, most).await {
             Ok(fetched) => fetched.body,
-            Err(error @ (StoreError::NotFound { .. } | StoreError::TooLarge { .. })) => return Err(wrong(&error)),
+            Err(error @ (StoreError::NotFound { .. } | StoreError::TooLarge { .. })) => {
+                return Err(wrong(step, &given.path, &error));
+            }
             Err(error) => return Err(error.into()),
         };
         let found = Digest::of(&file);
-        if found != by.digest {
-            return Err(wrong(&format!("its SHA-256 is {}, and the decision says {}", found.hex(), by.digest.hex())));
+        if found == given.digest {
+            return Ok(file);
         }
-        let (made, summary) = replace::subtitles(file, &result).map_err(|what| wrong(&what))?;
-        result.outputs.clear();
-        for (name, media_type, body) in made {
-            let sha256 = Digest::of(&body);
-            let blob = layout::blob(folder, &sha256);
-            let output =
-                Output { name: name.to_owned(), media_type: media_type.to_owned(), sha256, size_bytes: body.len() as u64 };
-            self.put_once(&blob, body.clone(), &self::media_type(&output)).await?;
-            result.outputs.push(output);
-            files.insert(name.to_owned(), body);
-        }
-        // No model made it.
-        (result.summary, result.models) = (summary, Vec::new());
-        Ok(result)
+        let what = format!("its SHA-256 is {}, and the decision says {}", found.hex(), given.digest.hex());
+        Err(wrong(step, &given.path, &what))
     }
 
     /// One step's result, checked.
@@ -265,7 +297,12 @@ impl Publisher<'_> {
         let known = [digest.to_string()];
         let whose = Whose { namespace: self.namespace, uid: self.uid, known: &known };
         let wrong = match dereference::result(self.store, whose, step.step, &step.key).await? {
-            Some(Ok(committed)) if committed.digest == *digest => return Ok(committed.result),
+            Some(Ok(committed)) if committed.digest == *digest => {
+                let mut result = committed.result;
+                // What a worker says of who made its files is nobody's word but its own.
+                result.outputs.iter_mut().for_each(|output| output.origin = None);
+                return Ok(result);
+            }
             Some(Ok(_)) => format!("the result of {} is another one than was harvested", step.step),
             Some(Err(wrong)) => wrong,
             None => format!("the result of {} is gone from the store", step.step),
@@ -347,20 +384,36 @@ impl Publisher<'_> {
     }
 }
 
+/// Holds a file for the report, where that shows it. A result is a worker's word: however much it names, only so much of it is held.
+fn hold(files: &mut BTreeMap<String, Bytes>, name: &str, body: Bytes) {
+    let held = files.values().map(Bytes::len).sum::<usize>();
+    if report::shows(name) && held + body.len() <= MAX_HELD_BYTES {
+        files.insert(name.to_owned(), body);
+    }
+}
+
+/// Why a person's file cannot be published.
+fn wrong(step: &EditionStep, path: &str, what: &dyn std::fmt::Display) -> PublishError {
+    PublishError::Replacement(format!("failed to publish {path} in place of {}: {what}", step.step))
+}
+
 /// What is published: content only, the same bytes for the same results.
 pub fn manifest(edition: &Edition, results: &[Option<StepResult>], media: MediaSummary) -> TitleManifest {
+    // Only what a person made says so until here.
+    let made_by = |output: &Output| output.origin.unwrap_or_default();
+    let told = |output: &Output| Output { origin: Some(made_by(output)), ..output.clone() };
     let steps = edition.steps.iter().zip(results).map(|(step, result)| PublishedStep {
         step: step.step,
         key: step.key.clone(),
         withheld: step.withheld,
-        origin: if step.replacement.is_some() { Origin::Human } else { Origin::Machine },
+        origin: Origin::of_all(result.iter().flat_map(|result| &result.outputs).map(made_by)),
         skipped: step
             .result
             .as_ref()
             .err()
             .filter(|_| step.withheld.is_none() && step.replacement.is_none())
             .and_then(|word| Reason::iter().find(|reason| reason.to_string() == *word)),
-        outputs: result.as_ref().map(|result| result.outputs.clone()).unwrap_or_default(),
+        outputs: result.iter().flat_map(|result| &result.outputs).map(told).collect(),
         summary: result.as_ref().map(|result| result.summary.clone()),
         models: result.as_ref().map(|result| result.models.clone()).unwrap_or_default(),
     });

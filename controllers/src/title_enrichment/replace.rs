@@ -1,12 +1,25 @@
-//! A person's subtitles in the place of a worker's: held to the same rules, and written in the same formats. No I/O.
+//! A person's subtitles in the place of a worker's, and a person's pictures in the places of some picks: held to the same rules,
+//! and written in the same formats. No I/O.
+//!
+//! A picture is decoded here, in the operator's process: `docs/decisions/007-given-pictures.md` says why that is no danger.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use showrunner_contracts::{
-    Document as _,
-    documents::{Cue, SubtitlesDocument},
-    manifest::{MediaSummary, StepSummary},
+    Digest, Document as _,
+    documents::{Cue, Given, NotJudged, Nudity, SubtitlesDocument, ThumbnailsDocument},
+    manifest::{MediaSummary, Origin, StepSummary},
     result::StepResult,
 };
+use showrunner_thumbnails::{Candidate, ClassicalQuality, HASH_BITS, Hash, Picture as Pixels, Reject, Settings, measure};
+use showrunner_timeline::Ticks;
+use zune_jpeg::{
+    JpegDecoder,
+    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
+};
+
 use showrunner_subtitles::{
     Cue as Timed, MAX_TOLD, MsCue, Picture, Style, TICKS_PER_MS, Violation, ViolationKind, check, imsc, told, webvtt,
 };
@@ -18,8 +31,35 @@ const MAX_FAULTS: usize = 3;
 /// How far a cue may go on after the title's end, milliseconds: editors count from another frame.
 const GRACE_MS: i64 = 1_000;
 
-/// A file of the step, by its slot.
-pub type File = (&'static str, &'static str, Bytes);
+/// Largest picture that is taken, bytes: several times what one of ours has.
+pub const MAX_PICTURE_FILE: usize = 2 << 20;
+/// Widest and highest picture that is taken, pixels: a thumbnail's own bounds.
+const MAX_SIDES: (usize, usize) = (1280, 720);
+/// Shortest side of a picture that is taken, pixels.
+const MIN_SIDE: usize = 180;
+/// Most passes over a picture that its file may ask for; encoders write about ten.
+const MAX_SCANS: usize = 32;
+/// The document of the picks.
+pub const PICKS: &str = "thumbnails.json";
+
+/// A file of the step that a person has a part in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its slot.
+    pub name: String,
+    /// Media type.
+    pub media_type: &'static str,
+    /// Who made it.
+    pub origin: Origin,
+    /// Its bytes.
+    pub body: Bytes,
+}
+
+impl File {
+    fn humans(name: &str, media_type: &'static str, body: Bytes) -> Self {
+        Self { name: name.to_owned(), media_type, origin: Origin::Human, body }
+    }
+}
 
 /// The step's files, made of a person's WebVTT, and its figures. The WebVTT file is published as it is, with whatever places
 /// and styles it has; IMSC and document carry its text.
@@ -63,9 +103,9 @@ pub fn subtitles(file: Bytes, made: &StepResult) -> Result<(Vec<File>, StepSumma
     };
     let imsc = imsc::write(&timed, language).into_bytes();
     let files = vec![
-        ("subtitles.vtt", webvtt::MEDIA_TYPE, file),
-        ("subtitles.imsc1.xml", imsc::MEDIA_TYPE, imsc.into()),
-        ("subtitles.json", "application/json", document.to_bytes().into()),
+        File::humans("subtitles.vtt", webvtt::MEDIA_TYPE, file),
+        File::humans("subtitles.imsc1.xml", imsc::MEDIA_TYPE, imsc.into()),
+        File::humans("subtitles.json", "application/json", document.to_bytes().into()),
     ];
     Ok((files, summary))
 }
@@ -105,11 +145,109 @@ fn cue(cue: &MsCue) -> Cue {
     Cue { start_ms, end_ms, lines: cue.lines.clone(), confidence: None }
 }
 
+/// A person's picture that may take a pick's place, as far as that depends on itself.
+#[derive(Clone, Debug)]
+pub struct GivenPicture {
+    file: Bytes,
+    measured: Candidate,
+}
+
+/// Reads a person's JPEG file and holds it to what is asked of a pick. The file is published as it is.
+///
+/// An error says what is wrong with it, for whoever made it.
+pub fn picture(file: Bytes) -> Result<GivenPicture, String> {
+    let (width, height, pixels) = decoded(&file)?;
+    let pixels = Pixels::new(&pixels, width, height).map_err(|error| error.to_string())?;
+    let measured = measure(&pixels, Ticks::ZERO, 0.0, &mut ClassicalQuality).map_err(|error| error.to_string())?;
+    match measured.reject {
+        None => Ok(GivenPicture { file, measured }),
+        Some(Reject::Black) => Err("it is black, or nearly: give a lighter picture".to_owned()),
+        Some(Reject::Flat) => Err("it is of one colour, or nearly: give one that shows something".to_owned()),
+        Some(Reject::Blurred) => Err("no part of it is in focus: give a sharper picture".to_owned()),
+        Some(Reject::Lost) => Err("nearly all of it is lost in shadow or burnt out: give one that is better exposed".to_owned()),
+    }
+}
+
+/// Width, height and rgb24 of a JPEG file that nobody has vetted, by a decoder without unsafe code (`Cargo.toml` sees to that); with
+/// bounds on sides before anything is set aside for pixels, and on passes.
+fn decoded(file: &[u8]) -> Result<(u32, u32, Vec<u8>), String> {
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX))
+        .jpeg_set_max_scans(MAX_SCANS)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), options);
+    // A decoder that a file drives to a panic is a file that cannot be read, and no more.
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        decoder.decode_headers().map_err(|error| format!("it is no JPEG file that can be read ({error})"))?;
+        let (width, height) = decoder.dimensions().ok_or("it is a JPEG file without a size")?;
+        let sides = [width, height];
+        if width > MAX_SIDES.0 || height > MAX_SIDES.1 || sides.iter().any(|side| *side < MIN_SIDE) {
+            return Err(format!(
+                "it has {width}x{height} pixels: at most {}x{}, each side {MIN_SIDE} or more",
+                MAX_SIDES.0, MAX_SIDES.1
+            ));
+        }
+        let pixels = decoder.decode().map_err(|error| format!("it is no JPEG file that can be read ({error})"))?;
+        Ok((width as u32, height as u32, pixels))
+    }));
+    read.unwrap_or_else(|_| Err("it is no JPEG file that can be read".to_owned()))
+}
+
+/// Pictures in the places of picks, by the names of those, and the document that says so; `document` is the worker's.
+///
+/// An error says what is wrong, for who decided.
+pub fn thumbnails(document: &[u8], pictures: BTreeMap<String, GivenPicture>, by: &str) -> Result<Vec<File>, String> {
+    let mut document = ThumbnailsDocument::from_bytes(document).map_err(|error| format!("the picks cannot be read: {error}"))?;
+    for name in pictures.keys() {
+        if !document.picks.iter().any(|pick| pick.name == *name) {
+            let known = document.picks.iter().map(|pick| pick.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(format!("{name} is none of the picks ({known}): name one of these"));
+        }
+    }
+    for pick in &mut document.picks {
+        let Some(GivenPicture { file, measured }) = pictures.get(&pick.name) else { continue };
+        (pick.width, pick.height) = measured.size;
+        pick.pdq = measured.hash.to_string();
+        pick.nudity = Nudity::NotJudged(NotJudged::GivenByPerson);
+        pick.given = Some(Given { by: by.to_owned(), sha256: Digest::of(file), size_bytes: file.len() as u64 });
+    }
+    unlike(&document)?;
+    let mut files: Vec<File> =
+        pictures.into_iter().map(|(name, picture)| File::humans(&name, "image/jpeg", picture.file)).collect();
+    files.push(File {
+        name: PICKS.to_owned(),
+        media_type: "application/json",
+        origin: Origin::Mixed,
+        body: document.to_bytes().into(),
+    });
+    Ok(files)
+}
+
+/// Refuses a person's picture that shows what another thumbnail shows. Picks that are alike by themselves were told so.
+fn unlike(document: &ThumbnailsDocument) -> Result<(), String> {
+    let wanted = Settings::default().distance;
+    let hash = |pdq: &str| pdq.parse::<Hash>().map_err(|error| error.to_string());
+    for given in document.picks.iter().filter(|pick| pick.given.is_some()) {
+        for other in document.picks.iter().filter(|pick| pick.name != given.name) {
+            let distance = hash(&given.pdq)?.distance(&hash(&other.pdq)?);
+            if distance < wanted {
+                return Err(format!(
+                    "the picture for {} looks like {}: they differ in {distance} of {HASH_BITS} hash bits, {wanted} wanted;                      give another picture, or replace {} too",
+                    given.name, other.name, other.name
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::title_enrichment::tests::fixtures::step_result;
-    use showrunner_contracts::{Digest, step::Step};
+    use showrunner_contracts::{Digest, documents::Pick, step::Step, time::TimeBase};
 
     const GOOD: &str = "WEBVTT\n\n00:01.000 --> 00:02.500 line:0\n<i>It was</i> the best\nof times,\n";
 
@@ -120,11 +258,11 @@ mod tests {
     #[test]
     fn a_good_file_is_published_as_it_is_and_as_imsc_and_document() {
         let (files, summary) = replaced(GOOD).expect("good");
-        let names: Vec<&str> = files.iter().map(|(name, ..)| *name).collect();
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
         assert_eq!(names, Step::Subtitles.slots());
-        assert_eq!(files[0].2, GOOD.as_bytes(), "with its place and its slant");
-        let imsc = imsc::read(std::str::from_utf8(&files[1].2).unwrap()).expect("IMSC");
-        let document = SubtitlesDocument::from_bytes(&files[2].2).expect("our own document");
+        assert_eq!(files[0].body, GOOD.as_bytes(), "with its place and its slant");
+        let imsc = imsc::read(std::str::from_utf8(&files[1].body).unwrap()).expect("IMSC");
+        let document = SubtitlesDocument::from_bytes(&files[2].body).expect("our own document");
         assert_eq!((imsc.len(), document.cues.len()), (1, 1));
         assert_eq!(document.cues[0].lines, ["It was the best", "of times,"]);
         assert!(matches!(summary, StepSummary::Subtitles { cues: 1, words: 6, .. }), "{summary:?}");
@@ -152,5 +290,164 @@ mod tests {
         }
         let result = step_result(Step::Subtitles, &Digest::of(b"key"), "work");
         assert!(subtitles(Bytes::from_static(b"WEBVTT\n\n\xff"), &result).unwrap_err().contains("UTF-8"));
+    }
+
+    const SIDES: (u32, u32) = (480, 270);
+
+    /// Rectangles of all sizes and colours, others for each seed.
+    fn scene(seed: u32, (width, height): (u32, u32)) -> Vec<u8> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
+        let mut dice = |below: u32| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state % below
+        };
+        let mut pixels = vec![90; (width * height * 3) as usize];
+        for _ in 0..60 {
+            let (x, y) = (dice(width), dice(height));
+            let (right, bottom) = ((x + 10 + dice(width / 3)).min(width), (y + 10 + dice(height / 3)).min(height));
+            let colour = [dice(256) as u8, dice(256) as u8, dice(256) as u8];
+            for at in (y..bottom).flat_map(|row| (x..right).map(move |column| ((row * width + column) * 3) as usize)) {
+                pixels[at..at + 3].copy_from_slice(&colour);
+            }
+        }
+        pixels
+    }
+
+    /// Each pixel the mean of the 29 by 29 around it.
+    fn blurred(pixels: &[u8], (width, height): (u32, u32)) -> Vec<u8> {
+        let mean = |from: &[u8], x: u32, y: u32, across: bool, channel: u32| {
+            let (at, end) = if across { (x, width) } else { (y, height) };
+            let reach = at.saturating_sub(14)..(at + 15).min(end);
+            let place = |n: u32| if across { y * width + n } else { n * width + x };
+            let sum: u32 = reach.clone().map(|n| u32::from(from[(place(n) * 3 + channel) as usize])).sum();
+            (sum / reach.len() as u32) as u8
+        };
+        let pass = |from: &[u8], across: bool| -> Vec<u8> {
+            (0..width * height * 3).map(|n| mean(from, n / 3 % width, n / 3 / width, across, n % 3)).collect()
+        };
+        pass(&pass(pixels, true), false)
+    }
+
+    fn jpeg(pixels: &[u8], (width, height): (u32, u32)) -> Bytes {
+        let mut file = Vec::new();
+        let encoder = jpeg_encoder::Encoder::new(&mut file, 90);
+        encoder.encode(pixels, width as u16, height as u16, jpeg_encoder::ColorType::Rgb).expect("encodes");
+        file.into()
+    }
+
+    fn given(seed: u32) -> GivenPicture {
+        picture(jpeg(&scene(seed, SIDES), SIDES)).expect("a good picture")
+    }
+
+    /// What a worker said of four picks, these scenes.
+    fn picks() -> ThumbnailsDocument {
+        let pick = |seed: u32| Pick {
+            name: format!("thumbnail-{seed}.jpg"),
+            at: i64::from(seed) * 1_000,
+            shot: seed,
+            category: "Atmosphere".to_owned(),
+            score: 0.5,
+            width: 1280,
+            height: 720,
+            pdq: given(seed).measured.hash.to_string(),
+            nudity: Nudity::Judged { probability: 0.01, level: 0 },
+            given: None,
+        };
+        ThumbnailsDocument {
+            schema: ThumbnailsDocument::SCHEMA.to_owned(),
+            time_base: TimeBase { num: 1, den: 1_000 },
+            picks: (0..4).map(pick).collect(),
+            relaxed: None,
+            nudity: None,
+        }
+    }
+
+    #[test]
+    fn a_good_picture_takes_the_place_of_one_pick_and_the_document_says_whose_it_is() {
+        let (before, file) = (picks(), jpeg(&scene(9, SIDES), SIDES));
+        let pictures = BTreeMap::from([("thumbnail-2.jpg".to_owned(), picture(file.clone()).expect("a good picture"))]);
+        let made = thumbnails(&before.to_bytes(), pictures, "anna@studio.example").expect("it may");
+        let named: Vec<_> = made.iter().map(|file| (file.name.as_str(), file.media_type, file.origin)).collect();
+        let wanted = [("thumbnail-2.jpg", "image/jpeg", Origin::Human), (PICKS, "application/json", Origin::Mixed)];
+        assert_eq!((named, &made[0].body), (wanted.to_vec(), &file), "it is published as it is");
+        let mut after = ThumbnailsDocument::from_bytes(&made[1].body).expect("our own document");
+        let pick = after.picks[2].clone();
+        let whose = pick.given.as_ref().expect("a person's");
+        assert_eq!(
+            (whose.by.as_str(), &whose.sha256, whose.size_bytes),
+            ("anna@studio.example", &Digest::of(&file), file.len() as u64)
+        );
+        assert_eq!((pick.width, pick.height, &pick.pdq), (480, 270, &given(9).measured.hash.to_string()));
+        assert_eq!((pick.at, pick.nudity), (2_000, Nudity::NotJudged(NotJudged::GivenByPerson)), "nobody has judged it");
+        after.picks[2] = before.picks[2].clone();
+        assert_eq!(after, before, "nothing else is said anew");
+    }
+
+    #[test]
+    fn what_is_no_picture_for_a_thumbnail_is_refused_with_what_is_wrong() {
+        let good = jpeg(&scene(1, SIDES), SIDES);
+        let soft = blurred(&blurred(&scene(1, SIDES), SIDES), SIDES);
+        let size = (SIDES.0 * SIDES.1 * 3) as usize;
+        let of = |sides: (u32, u32)| jpeg(&scene(1, sides), sides);
+        for (file, told) in [
+            (Bytes::from_static(b"GIF89a"), "no JPEG file"),
+            (Bytes::new(), "no JPEG file"),
+            (good.slice(..good.len() / 2), "no JPEG file"),
+            (of((1_288, 720)), "1288x720 pixels"),
+            (of((405, 728)), "405x728 pixels"),
+            (of((320, 176)), "320x176 pixels"),
+            (jpeg(&vec![4; size], SIDES), "it is black"),
+            (jpeg(&vec![120; size], SIDES), "of one colour"),
+            (jpeg(&soft, SIDES), "in focus"),
+        ] {
+            let error = picture(file).expect_err(told);
+            assert!(error.contains(told), "{error}, not {told}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_shows_what_another_thumbnail_shows_is_refused() {
+        let put = |pictures: &[(&str, u32)]| {
+            let pictures = pictures.iter().map(|(name, seed)| ((*name).to_owned(), given(*seed))).collect();
+            thumbnails(&picks().to_bytes(), pictures, "anna")
+        };
+        assert!(put(&[("thumbnail-0.jpg", 1)]).unwrap_err().contains("thumbnail-0.jpg looks like thumbnail-1.jpg"));
+        assert!(put(&[("thumbnail-0.jpg", 9), ("thumbnail-1.jpg", 9)]).unwrap_err().contains("looks like"));
+        assert!(put(&[("thumbnail-0.jpg", 1), ("thumbnail-1.jpg", 0)]).is_ok(), "two that change places are unlike each other");
+        assert!(put(&[("thumbnail-4.jpg", 9)]).unwrap_err().contains("thumbnail-4.jpg is none of the picks (thumbnail-0.jpg, "));
+        assert!(thumbnails(b"{}", BTreeMap::new(), "anna").is_err());
+    }
+
+    #[test]
+    fn whatever_is_in_a_file_it_is_read_or_refused() {
+        let good = jpeg(&scene(1, SIDES), SIDES);
+        let mut state = 1_u64;
+        let mut dice = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        let mut refused = 0;
+        for nth in 0..400 {
+            let mut file = good.to_vec();
+            // Headers matter most, and are short.
+            let reach = if nth % 2 == 0 { 700 } else { file.len() };
+            for _ in 0..=dice(6) {
+                let at = dice(reach);
+                file[at] = dice(256) as u8;
+            }
+            if nth % 5 == 0 {
+                file.truncate(dice(good.len()));
+            }
+            match picture(file.into()) {
+                Ok(read) => assert!(read.measured.size.0 <= 1_280 && read.measured.size.1 <= 720),
+                Err(told) => {
+                    assert!(!told.is_empty());
+                    refused += 1;
+                }
+            }
+        }
+        assert!((1..400).contains(&refused), "{refused} of 400 were refused");
     }
 }

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use showrunner_contracts::{
     Digest,
-    step::{Axis, ModelRef, Step, StepParams},
+    step::{Axis, MAX_PICKS, ModelRef, NUDITY_MODEL, Step, StepParams},
 };
 use showrunner_crds::common::{Accelerator, parse_duration};
 use showrunner_crds::title_enrichment::{
-    DeclaredRating, HoldRule, Likeness, ModerationAxis, RatingSystem, ReviewAction, ReviewDecision, ReviewStep,
+    DeclaredRating, GivenPicture, HoldRule, Likeness, ModerationAxis, RatingSystem, ReviewAction, ReviewDecision, ReviewStep,
     TitleEnrichmentSpec, TitleReason,
 };
 use showrunner_kit::jobs::{AcceleratorClass, JobsConfig};
-use showrunner_moderation::{Rating, System};
+use showrunner_moderation::{MAX_LEVEL, Rating, System};
 
 use strum::IntoEnumIterator as _;
 
@@ -155,17 +155,29 @@ pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
 
 /// A decision, for a server that does not check the schema's rules.
 fn checked(decision: &ReviewDecision) -> Result<ReviewDecision, Refusal> {
-    let replaces = decision.action == ReviewAction::Replace;
-    let fits = match (&decision.path, &decision.sha256) {
-        (Some(_), Some(hex)) => replaces && format!("sha256:{hex}").parse::<showrunner_contracts::Digest>().is_ok(),
-        (None, None) => !replaces,
+    let is_digest = |hex: &str| format!("sha256:{hex}").parse::<Digest>().is_ok();
+    let whole = match (&decision.path, &decision.sha256) {
+        (Some(_), Some(hex)) => is_digest(hex),
         _ => false,
     };
-    if fits && (!replaces || decision.step == ReviewStep::Subtitles) {
+    let nothing = decision.path.is_none() && decision.sha256.is_none();
+    let pictures = &decision.pictures;
+    let apart = |(nth, picture): (usize, &GivenPicture)| {
+        is_digest(&picture.sha256) && pictures[..nth].iter().all(|other| other.file != picture.file)
+    };
+    let fits = match (decision.action, decision.step) {
+        (ReviewAction::Replace, ReviewStep::Subtitles) => whole && pictures.is_empty(),
+        (ReviewAction::Replace, ReviewStep::Thumbnails) => {
+            nothing && (1..=MAX_PICKS).contains(&pictures.len()) && pictures.iter().enumerate().all(apart)
+        }
+        (ReviewAction::Replace, _) => false,
+        (ReviewAction::Accept | ReviewAction::Reject, _) => nothing && pictures.is_empty(),
+    };
+    if fits {
         return Ok(decision.clone());
     }
     let message = format!(
-        "spec.review.decisions: {} of {}: path and sha256 go with Replace, and only subtitles can be replaced",
+        "spec.review.decisions: {} of {}: path and sha256 go with Replace of subtitles, pictures (each of another file) with Replace of thumbnails, and nothing else can be replaced",
         decision.action, decision.step
     );
     Err(Refusal::new(TitleReason::SpecInvalid, message))
@@ -204,8 +216,17 @@ fn steps(
         let interval = duration("spec.thumbnails.spriteInterval", &spec.thumbnails.sprite_interval)?;
         let sprite_interval_ms = u32::try_from(interval.as_millis())
             .map_err(|_| Refusal::new(TitleReason::SpecInvalid, "spec.thumbnails.spriteInterval is too long: at most 10m"))?;
+        let limit = spec.thumbnails.exclude_nudity_at_or_above;
+        if !(1..=MAX_LEVEL).contains(&limit) {
+            let message = format!("spec.thumbnails.excludeNudityAtOrAbove is {limit}: write a level from 1 to {MAX_LEVEL}");
+            return Err(Refusal::new(TitleReason::SpecInvalid, message));
+        }
         steps.push(WishedStep {
-            params: StepParams::Thumbnails { select: spec.thumbnails.select, sprite_interval_ms },
+            params: StepParams::Thumbnails {
+                select: spec.thumbnails.select,
+                sprite_interval_ms,
+                exclude_nudity_at_or_above: limit,
+            },
             chosen_models: Vec::new(),
         });
     }
@@ -265,16 +286,17 @@ pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<Model
     let step = wished.params.step();
     let companions: Vec<&str> = match &wished.params {
         StepParams::Subtitles { .. } => vec![VOICE_ACTIVITY_MODEL],
-        StepParams::Thumbnails { .. } if settings.model(THUMBNAIL_MODEL).is_some() => vec![THUMBNAIL_MODEL],
+        // Without a model scores are the classical ones, and nudity is not judged.
+        StepParams::Thumbnails { .. } => {
+            [THUMBNAIL_MODEL, NUDITY_MODEL].into_iter().filter(|name| settings.model(name).is_some()).collect()
+        }
         StepParams::Moderation { axes, .. } => {
             // An axis of which the catalogue has no model is not judged.
             axes.iter().filter_map(|axis| axis.model()).filter(|name| settings.model(name).is_some()).collect()
         }
-        StepParams::Shots {}
-        | StepParams::Thumbnails { .. }
-        | StepParams::Chapters { .. }
-        | StepParams::Fingerprint { .. }
-        | StepParams::Duplicates {} => Vec::new(),
+        StepParams::Shots {} | StepParams::Chapters { .. } | StepParams::Fingerprint { .. } | StepParams::Duplicates {} => {
+            Vec::new()
+        }
     };
     let names = wished.chosen_models.iter().map(String::as_str);
     names.chain(companions).map(|name| model(step, name, wished, settings)).collect()
@@ -282,7 +304,9 @@ pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<Model
 
 fn model(step: Step, name: &str, wished: &WishedStep, settings: &TitleSettings) -> Result<ModelRef, Refusal> {
     let chosen = wished.chosen_models.iter().any(|chosen| chosen == name);
-    let found = settings.model(name).filter(|model| model.step == step && !(chosen && name == VOICE_ACTIVITY_MODEL));
+    // The model that judges nudity is in the catalogue once, as moderation's.
+    let serves = |of: Step| of == step || (step == Step::Thumbnails && name == NUDITY_MODEL && of == Step::Moderation);
+    let found = settings.model(name).filter(|model| serves(model.step) && !(chosen && name == VOICE_ACTIVITY_MODEL));
     let Some(model) = found else {
         let serving = settings.models.iter().filter(|model| model.step == step && model.name != VOICE_ACTIVITY_MODEL);
         let known: Vec<_> = serving.map(|model| model.name.as_str()).collect();

@@ -53,9 +53,10 @@ pub enum RatingSystem {
 pub struct ReviewSpec {
     /// Rules that hold a step's result back until a person decides: `RatingDiscrepancy` holds what moderation found where it does
     /// not go with `title.declaredRating`, or could not be held against it; `LanguageMismatch` holds subtitles that are in another
-    /// language than most of the speech sounds like; `PoorThumbnails` holds thumbnails of a title that has no good picture;
-    /// `WordErrors` holds subtitles of which more words are likely wrong than `maxWordErrorPercent`, or of which that cannot be told.
-    /// What holds a title that looks like another is `duplicates.hold`. One that the operator does not know holds nothing. Default: all
+    /// language than most of the speech sounds like; `PoorThumbnails` holds thumbnails of a title that has no good picture, or none
+    /// without nudity; `WordErrors` holds subtitles of which more words are likely wrong than `maxWordErrorPercent`, or of which that
+    /// cannot be told. What holds a title that looks like another is `duplicates.hold`. One that the operator does not know holds
+    /// nothing. Default: all
     /// rules; `[]` holds nothing by rule.
     #[serde(default = "default_hold", deserialize_with = "known_only")]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -101,7 +102,7 @@ pub enum HoldRule {
     RatingDiscrepancy,
     /// Subtitles are in another language than most of the speech sounds like.
     LanguageMismatch,
-    /// Every candidate for a thumbnail was black, flat, blurred or badly exposed.
+    /// Every candidate for a thumbnail was black, flat, blurred or badly exposed, or was left out for its nudity.
     PoorThumbnails,
     /// More words of the subtitles are likely wrong than is allowed, or that cannot be told.
     WordErrors,
@@ -143,37 +144,65 @@ pub enum ReviewStep {
 /// What somebody decided about a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("self.action == 'Replace' ? has(self.path) && has(self.sha256) : !has(self.path) && !has(self.sha256)",
-    "path and sha256 name the file that takes the result's place: both with the action Replace, neither with another"))]
-#[x_kube(validation = ("self.action != 'Replace' || self.step == 'subtitles'",
-    "only subtitles can be replaced: use Accept or Reject for other steps"))]
+#[x_kube(validation = ("self.action == 'Replace' && self.step == 'subtitles' ? has(self.path) && has(self.sha256) : !has(self.path) && !has(self.sha256)",
+    "path and sha256 name the file that takes the subtitles' place: both with Replace of subtitles, neither with another"))]
+#[x_kube(validation = ("(self.action == 'Replace' && self.step == 'thumbnails') == (has(self.pictures) && size(self.pictures) > 0)",
+    "pictures names what takes the place of which thumbnail: at least one with Replace of thumbnails, none with another"))]
+#[x_kube(validation = ("self.action != 'Replace' || self.step in ['subtitles', 'thumbnails']",
+    "only subtitles and thumbnails can be replaced: use Accept or Reject for other steps"))]
 pub struct ReviewDecision {
     /// The step whose result it is.
     pub step: ReviewStep,
     /// The result that was looked at: `status.steps[].result`, `sha256:` and 64 hex digits.
     #[schemars(length(min = 71, max = 71), regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
     pub digest: String,
-    /// `Accept` publishes the result; `Reject` keeps it from being published and asks no more; `Replace` publishes the WebVTT
-    /// file at `path` in its place, once that keeps the rules that the step's own cues keep. Only subtitles can be replaced.
+    /// `Accept` publishes the result; `Reject` keeps it from being published and asks no more; `Replace` publishes a person's file in
+    /// its place, once that keeps the rules that the step's own keep: of subtitles the WebVTT file at `path`, of thumbnails
+    /// `pictures`, each in the place of one pick. Nothing else can be replaced.
     pub action: ReviewAction,
-    /// `Replace`: path of the file in `source.store`, without a leading slash, such as `corrected/tt-4711.vtt`.
+    /// `Replace` of subtitles: path of the file in `source.store`, without a leading slash, such as `corrected/tt-4711.vtt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = ("!self.startsWith('/') && !self.matches('(^|/)[.]{1,2}(/|$)') && !self.contains('//')",
         "path is relative to the store profile: no leading slash, no empty, '.' or '..' parts"))]
     #[x_kube(validation = ("!self.matches('[\\\\x00-\\\\x1f\\\\x7f]')", "path must not hold control characters"))]
     pub path: Option<String>,
-    /// `Replace`: SHA-256 of that file, 64 hex digits in lower case, as `sha256sum` prints it.
+    /// `Replace` of subtitles: SHA-256 of that file, 64 hex digits in lower case, as `sha256sum` prints it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
-    /// Who decided, such as an address; shown in `status.steps[].review`.
+    /// `Replace` of thumbnails: the pictures, each with the file it takes the place of. Every other file of the step stays as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["file".into()]))]
+    #[schemars(length(max = 8))]
+    pub pictures: Vec<GivenPicture>,
+    /// Who decided, such as an address; shown in `status.steps[].review`, and of a picture in the published `thumbnails.json`.
     #[schemars(length(min = 1, max = 128))]
     pub by: String,
     /// Why, for those who read it later. Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub reason: Option<String>,
+}
+
+/// A person's picture, and which thumbnail's place it takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GivenPicture {
+    /// The file that it is published as, such as `thumbnail-3.jpg`: one that the step made.
+    #[schemars(length(min = 15, max = 15), regex(pattern = r"^thumbnail-[0-7][.]jpg$"))]
+    pub file: String,
+    /// Path of the picture in `source.store`, without a leading slash, such as `corrected/tt-4711.jpg`: a JPEG file of at most 2 MiB
+    /// and 1280x720, its sides at least 180, not black, flat, blurred or lost, and unlike the other thumbnails. Its nudity is not
+    /// judged, and it is published as it is, with what the camera or the editor wrote into it.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = ("!self.startsWith('/') && !self.matches('(^|/)[.]{1,2}(/|$)') && !self.contains('//')",
+        "path is relative to the store profile: no leading slash, no empty, '.' or '..' parts"))]
+    #[x_kube(validation = ("!self.matches('[\\\\x00-\\\\x1f\\\\x7f]')", "path must not hold control characters"))]
+    pub path: String,
+    /// SHA-256 of that file, 64 hex digits in lower case, as `sha256sum` prints it.
+    #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
+    pub sha256: String,
 }
 
 /// What is to become of a result.
@@ -220,7 +249,7 @@ pub struct ReviewStatus {
     /// Why it was held, or who decided.
     #[schemars(length(max = 512))]
     pub message: String,
-    /// Digest of the file that is published in its place.
+    /// Digest of the file that is published in its place; of pictures, over which they are, whose place they take and who decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub replacement: Option<String>,

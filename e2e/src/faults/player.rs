@@ -346,7 +346,7 @@ impl Player {
             let bytes = b"looks".to_vec();
             let (sha256, size_bytes) = (Digest::of(&bytes), bytes.len() as u64);
             let media_type = "application/octet-stream".to_owned();
-            recorded.result.kept = vec![Output { name: QUERY.to_owned(), media_type, sha256, size_bytes }];
+            recorded.result.kept = vec![Output { name: QUERY.to_owned(), media_type, sha256, size_bytes, origin: None }];
             recorded.files.insert(QUERY.to_owned(), bytes);
         }
         Ok(recorded)
@@ -380,6 +380,7 @@ impl Player {
             media_type: "application/json".to_owned(),
             sha256: Digest::of(&bytes),
             size_bytes: bytes.len() as u64,
+            origin: None,
         };
         let like = &self.recording.done.values().next().context("nothing is recorded")?.result;
         let result = StepResult {

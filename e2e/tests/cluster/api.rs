@@ -22,6 +22,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("/source/store", r#""Not a name""#, "spec.source.store"),
     ("/shots", r#"{"enabled":false}"#, "thumbnails are picked inside shots"),
     ("/thumbnails", r#"{"select":9}"#, "spec.thumbnails.select"),
+    ("/thumbnails", r#"{"excludeNudityAtOrAbove":0}"#, "spec.thumbnails.excludeNudityAtOrAbove"),
     ("/thumbnails", r#"{"spriteInterval":"900ms"}"#, "spec.thumbnails.spriteInterval"),
     ("/thumbnails", r#"{"spriteInterval":"11m"}"#, "spriteInterval must be between 1s and 10m"),
     ("/subtitles", r#"{"language":"English"}"#, "spec.subtitles.language"),
@@ -46,12 +47,27 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "/review",
         r#"{"decisions":[{"step":"moderation","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","path":"a.vtt","sha256":"0000000000000000000000000000000000000000000000000000000000000000","by":"me"}]}"#,
-        "only subtitles can be replaced",
+        "only subtitles and thumbnails can be replaced",
     ),
     (
         "/review",
         r#"{"decisions":[{"step":"subtitles","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","path":"a.vtt","by":"me"}]}"#,
-        "both with the action Replace, neither with another",
+        "both with Replace of subtitles, neither with another",
+    ),
+    (
+        "/review",
+        r#"{"decisions":[{"step":"thumbnails","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","by":"me"}]}"#,
+        "at least one with Replace of thumbnails, none with another",
+    ),
+    (
+        "/review",
+        r#"{"decisions":[{"step":"thumbnails","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","pictures":[{"file":"thumbnail-8.jpg","path":"a.jpg","sha256":"0000000000000000000000000000000000000000000000000000000000000000"}],"by":"me"}]}"#,
+        "pictures[0].file",
+    ),
+    (
+        "/review",
+        r#"{"decisions":[{"step":"thumbnails","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","action":"Replace","pictures":[{"file":"thumbnail-0.jpg","path":"/a.jpg","sha256":"0000000000000000000000000000000000000000000000000000000000000000"}],"by":"me"}]}"#,
+        "path is relative to the store profile",
     ),
     (
         "/review",
@@ -133,6 +149,7 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
         ("/shots/enabled", json!(true)),
         ("/thumbnails/select", json!(8)),
         ("/thumbnails/spriteInterval", json!("10s")),
+        ("/thumbnails/excludeNudityAtOrAbove", json!(3)),
         ("/subtitles/model", json!("whisper-base")),
         ("/execution/startDeadline", json!("15m")),
         ("/execution/retries", json!(3)),

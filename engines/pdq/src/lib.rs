@@ -12,7 +12,7 @@ mod hash;
 mod smooth;
 
 pub use cosine::Coefficients;
-pub use hash::{HASH_BITS, Hash};
+pub use hash::{HASH_BITS, Hash, HashError};
 pub use smooth::{Part, Samples, Smooth};
 
 /// Lowest quality of a picture that is worth matching, after vPDQ: below it lies what is black, blank or next to it.

@@ -51,6 +51,8 @@ pub struct Candidate {
     pub faults: Faults,
     /// Why it should not be shown, if so.
     pub reject: Option<Reject>,
+    /// A caller has found in it what is never shown, whatever else the title has; false as it is measured.
+    pub barred: bool,
     /// The part inside black bars.
     pub content: Crop,
     /// Width and height of the whole picture, in pixels.
@@ -107,6 +109,7 @@ pub fn measure(picture: &Picture<'_>, pts: Ticks, motion: f32, model: &mut dyn Q
         quality,
         faults,
         reject,
+        barred: false,
         content,
         size: (picture.width(), picture.height()),
         hash: showrunner_pdq::hash(work.rgb.iter().map(|pixel| showrunner_pdq::luma(*pixel)).collect(), work.width, work.height)

@@ -1,6 +1,6 @@
 //! Chooses a few candidates that are good, typical of their shots and unlike each other, spread over the title. Pure; no I/O.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use showrunner_timeline::Ticks;
 
@@ -166,7 +166,7 @@ struct Entrant {
 }
 
 /// Chooses from `candidates` of a title with these `shots` (in order, without gaps). Never empty while there is a candidate
-/// inside a shot. Ties go to the earlier candidate, so that the same input gives the same picks.
+/// inside a shot that is not barred. Ties go to the earlier candidate, so that the same input gives the same picks.
 pub fn select(candidates: &[Candidate], shots: &[ShotSpan], settings: &Settings) -> Selection {
     let wanted = settings.count.clamp(1, MAX_COUNT);
     let mut selection = Selection::default();
@@ -210,11 +210,38 @@ pub fn select(candidates: &[Candidate], shots: &[ShotSpan], settings: &Settings)
     selection
 }
 
-/// Who may be picked: clear of transitions and not rejected; failing that, giving up the first, then the second.
+/// Chooses as [`select`] does, until every pick may be shown: `may_be_shown` is asked about each pick, and what it refuses is barred
+/// and chosen again without. It is asked about no candidate twice, so that there is an end at the latest when all were asked
+/// about: then what may be shown is picked, fewer than wanted, or nothing.
+///
+/// # Errors
+/// What `may_be_shown` says.
+pub fn select_shown<E>(
+    candidates: &mut [Candidate],
+    shots: &[ShotSpan],
+    settings: &Settings,
+    mut may_be_shown: impl FnMut(&Pick) -> Result<bool, E>,
+) -> Result<Selection, E> {
+    let mut asked = BTreeSet::new();
+    loop {
+        let selection = select(candidates, shots, settings);
+        let mut stands = true;
+        for pick in selection.picks.iter().filter(|pick| asked.insert(pick.candidate)) {
+            candidates[pick.candidate].barred = !may_be_shown(pick)?;
+            stands &= !candidates[pick.candidate].barred;
+        }
+        if stands {
+            return Ok(selection);
+        }
+    }
+}
+
+/// Who may be picked: clear of transitions and not rejected; failing that, giving up the first, then the second. Never who is barred.
 fn enter(candidates: &[Candidate], shots: &[ShotSpan], notes: &mut Vec<Note>) -> Vec<Entrant> {
     let placed: Vec<(usize, usize)> = candidates
         .iter()
         .enumerate()
+        .filter(|(_, c)| !c.barred)
         .filter_map(|(i, c)| {
             let shot = shots.partition_point(|s| s.start <= c.pts).checked_sub(1)?;
             shots[shot].holds(c.pts).then_some((i, shot))
@@ -296,7 +323,7 @@ fn best<'a>(
 }
 
 fn count_shots(shots: impl Iterator<Item = usize>) -> usize {
-    shots.collect::<std::collections::BTreeSet<_>>().len()
+    shots.collect::<BTreeSet<_>>().len()
 }
 
 fn tell(

@@ -19,6 +19,7 @@ mod sound;
 mod stills;
 #[path = "../support/mod.rs"]
 mod support;
+mod thumbnails;
 mod timeline;
 mod variants;
 mod what_it_is;

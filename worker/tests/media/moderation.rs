@@ -84,7 +84,7 @@ fn number(number: u8, value: u8) -> Vec<u8> {
 }
 
 /// An ONNX model that makes one number of a picture `[1, 3, 8, -]`, by this operation; its width is left open by a name.
-fn reduced_by(operation: &[u8]) -> Vec<u8> {
+pub(crate) fn reduced_by(operation: &[u8]) -> Vec<u8> {
     let side = |value: u8| field(1, &number(1, value));
     let shape = [side(1), side(3), side(8), field(1, &field(2, b"w"))].concat();
     let value = |name: &[u8], shape: &[u8]| {

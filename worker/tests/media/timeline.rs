@@ -211,7 +211,10 @@ fn every_container_tells_the_same_time() {
 
 fn measure(fixture: &Fixture, path: &Path) -> Figures {
     let store = TestStore::with(&std::fs::read(path).expect("reads"));
-    let mut steps = vec![support::shots(), StepParams::Thumbnails { select: 8, sprite_interval_ms: SPRITE_INTERVAL }];
+    let mut steps = vec![
+        support::shots(),
+        StepParams::Thumbnails { select: 8, sprite_interval_ms: SPRITE_INTERVAL, exclude_nudity_at_or_above: 3 },
+    ];
     steps.extend(fixture.cues.then(support::subtitles));
     let ran = run(&order(&store, &steps));
     let unit = ran.unit(&store);

@@ -50,7 +50,7 @@ pub fn shots() -> StepParams {
 }
 
 pub fn thumbnails() -> StepParams {
-    StepParams::Thumbnails { select: 4, sprite_interval_ms: 1_000 }
+    StepParams::Thumbnails { select: 4, sprite_interval_ms: 1_000, exclude_nudity_at_or_above: 3 }
 }
 
 pub fn subtitles() -> StepParams {

@@ -195,15 +195,29 @@ pub struct EditionStep {
     pub withheld: Option<Withheld>,
     /// That result: it is read for what it says of the source, and for nothing else.
     pub held: Option<Digest>,
-    /// A file of a person's that is published in the place of `held`.
+    /// What of a person's is published in the place of `held`, or of a part of that.
     pub replacement: Option<Replacement>,
     /// Wall time as the status has it.
     pub took: Option<String>,
 }
 
-/// A file of a person's that takes a result's place.
+/// What of a person's takes a result's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replacement {
+pub enum Replacement {
+    /// A file, the place of all that the step made.
+    Whole(GivenFile),
+    /// Pictures, the places of some picks.
+    Pictures {
+        /// Who decided.
+        by: String,
+        /// By the names of the files whose places they take.
+        files: BTreeMap<String, GivenFile>,
+    },
+}
+
+/// A file of a person's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenFile {
     /// Path in the source's store profile.
     pub path: String,
     /// Digest that it has to have.

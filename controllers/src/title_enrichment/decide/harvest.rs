@@ -337,8 +337,12 @@ fn doubt(summary: &StepSummary) -> Option<Doubt> {
             let text = format!("written in {language}, while {} % of the speech sounds like {}", heard.percent, heard.language);
             (HoldRule::LanguageMismatch.to_string(), text)
         }
-        StepSummary::Thumbnails { poor: true, .. } => {
-            (HoldRule::PoorThumbnails.to_string(), "every candidate was black, flat, blurred or badly exposed".to_owned())
+        StepSummary::Thumbnails { selected: 0, left_out: Some(1..), .. } => {
+            (HoldRule::PoorThumbnails.to_string(), "every candidate was left out for its nudity".to_owned())
+        }
+        StepSummary::Thumbnails { poor: true, left_out, .. } => {
+            let what = if left_out.is_some_and(|count| count > 0) { "every candidate without nudity" } else { "every candidate" };
+            (HoldRule::PoorThumbnails.to_string(), format!("{what} was black, flat, blurred or badly exposed"))
         }
         StepSummary::Duplicates { closest, .. } => {
             let of = |is: fn(Relation) -> bool| closest.iter().find(|found| is(found.relation));
@@ -378,8 +382,12 @@ fn figures(summary: &StepSummary) -> String {
         StepSummary::Shots { shots, cuts, dissolves, fades } => {
             format!("{shots} shots ({cuts} cuts, {dissolves} dissolves, {fades} fades)")
         }
-        StepSummary::Thumbnails { candidates, selected, sheets, .. } => {
-            format!("{selected} thumbnails of {candidates} candidates, {sheets} trick-play sheets")
+        StepSummary::Thumbnails { candidates, selected, sheets, left_out, .. } => {
+            let nudity = match left_out {
+                None => "not judged".to_owned(),
+                Some(count) => format!("{count} candidates left out"),
+            };
+            format!("{selected} thumbnails of {candidates} candidates, {sheets} trick-play sheets, nudity: {nudity}")
         }
         StepSummary::Subtitles { language, cues, words, word_errors, .. } => {
             let wrong = word_errors.as_ref().map_or_else(String::new, |told| format!(", {told}"));
@@ -499,12 +507,18 @@ mod tests {
             heard_instead,
             word_errors: None,
         };
-        let thumbnails = |poor| StepSummary::Thumbnails { candidates: 9, selected: 8, sheets: 1, poor };
+        let picked = |selected, poor, left_out| StepSummary::Thumbnails { candidates: 9, selected, sheets: 1, poor, left_out };
+        let thumbnails = |poor| picked(8, poor, Some(1));
         let mismatch = doubt(&subtitles(Some(heard("de")))).unwrap();
         assert_eq!(mismatch.rule, HoldRule::LanguageMismatch.to_string());
         assert_eq!(mismatch.message, "written in en, while 93 % of the speech sounds like de");
         assert_eq!(doubt(&thumbnails(true)).unwrap().rule, HoldRule::PoorThumbnails.to_string());
         assert_eq!((doubt(&subtitles(None)), doubt(&thumbnails(false))), (None, None));
+        let (none, few) = (doubt(&picked(0, false, Some(9))).unwrap(), doubt(&picked(1, true, Some(8))).unwrap());
+        assert_eq!([&none.rule, &few.rule], [&HoldRule::PoorThumbnails.to_string(); 2]);
+        assert_eq!(none.message, "every candidate was left out for its nudity");
+        assert!(few.message.starts_with("every candidate without nudity was black"), "{}", few.message);
+        assert_eq!(doubt(&picked(0, false, None)), None, "a title without a candidate has nothing to decide");
         let hostile = doubt(&subtitles(Some(heard(&"\u{1b}[31m".repeat(100))))).unwrap().message;
         assert!(hostile.len() <= MAX_DOUBT && !hostile.contains('\u{1b}'), "{hostile}");
     }

@@ -3,15 +3,15 @@
 //! All of it follows from the status and the spec, so that a decision redoes no work and reads no store.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use showrunner_contracts::{manifest::Withheld, step::Step};
+use showrunner_contracts::{Digest, manifest::Withheld, step::Step};
 use showrunner_crds::title_enrichment::{
-    AxisStatus, HoldRule, Likeness, ReviewAction, ReviewDecision, ReviewState, ReviewStatus, StepState, StepStatus, TitleReason,
-    WordErrorsStatus,
+    AxisStatus, GivenPicture, HoldRule, Likeness, ReviewAction, ReviewDecision, ReviewState, ReviewStatus, ReviewStep, StepState,
+    StepStatus, TitleReason, WordErrorsStatus,
 };
 use showrunner_kit::conditions::{Truth, clean};
 use showrunner_moderation::{HOUSE_TABLE, Rating, gaps};
 
-use super::{Draft, Planned, Replacement, harvest};
+use super::{Draft, GivenFile, Planned, Replacement, harvest};
 use crate::title_enrichment::validate::{Review, Wish};
 
 /// Longest message of a review, bytes.
@@ -58,7 +58,7 @@ pub(super) fn withheld(step: &StepStatus) -> Option<Withheld> {
     }
 }
 
-/// Digest of the file that is published in a result's place.
+/// Digest of what is published in a result's place.
 pub(super) fn replaced(step: &StepStatus) -> Option<&str> {
     let review = step.review.as_ref().filter(|review| step.state == StepState::Done && review.state == ReviewState::Replaced)?;
     review.replacement.as_deref()
@@ -69,7 +69,7 @@ pub(super) fn replaced(step: &StepStatus) -> Option<&str> {
 struct Reviewed {
     state: ReviewState,
     message: String,
-    /// Digest of the file that takes the result's place.
+    /// Digest of what takes the result's place.
     replacement: Option<String>,
 }
 
@@ -271,16 +271,35 @@ fn decided(decision: &ReviewDecision) -> Reviewed {
         ReviewAction::Reject => ReviewState::Rejected,
         ReviewAction::Replace => ReviewState::Replaced,
     };
-    let replacement = decision.sha256.as_ref().filter(|_| state == ReviewState::Replaced).map(|hex| format!("sha256:{hex}"));
+    let replacement = given(decision).map(|given| match given {
+        Replacement::Whole(file) => file.digest.to_string(),
+        Replacement::Pictures { by, files } => {
+            let files: Vec<_> = files.iter().map(|(name, file)| (name, &file.digest)).collect();
+            Digest::of_json(&("showrunner.dev/pictures/v1", by, files)).to_string()
+        }
+    });
     let reason = decision.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
     Reviewed { state, message: cut(&format!("by {}{reason}", decision.by)), replacement }
 }
 
-/// The file that takes a result's place.
+/// What takes a result's place.
 pub(super) fn replacement(step: Step, status: &StepStatus, wish: &Wish) -> Option<Replacement> {
-    let digest = replaced(status)?.parse().ok()?;
-    let path = decision_on(step, &wish.review.decisions)?.path.clone()?;
-    Some(Replacement { path, digest })
+    replaced(status)?;
+    given(decision_on(step, &wish.review.decisions)?)
+}
+
+/// What of a person's a decision names; none where it replaces nothing.
+fn given(decision: &ReviewDecision) -> Option<Replacement> {
+    let file = |path: &str, hex: &str| Some(GivenFile { path: path.to_owned(), digest: format!("sha256:{hex}").parse().ok()? });
+    match (decision.action, decision.step) {
+        (ReviewAction::Replace, ReviewStep::Thumbnails) => {
+            let named = |picture: &GivenPicture| Some((picture.file.clone(), file(&picture.path, &picture.sha256)?));
+            let files = decision.pictures.iter().map(named).collect::<Option<_>>()?;
+            Some(Replacement::Pictures { by: clean(&decision.by), files })
+        }
+        (ReviewAction::Replace, _) => Some(Replacement::Whole(file(decision.path.as_deref()?, decision.sha256.as_deref()?)?)),
+        (ReviewAction::Accept | ReviewAction::Reject, _) => None,
+    }
 }
 
 fn cut(text: &str) -> String {

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use showrunner_contracts::documents::{ChaptersDocument, Shot, ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition};
+use showrunner_contracts::documents::{
+    ChaptersDocument, Nudity, Shot, ShotsDocument, SubtitlesDocument, ThumbnailsDocument, Transition,
+};
 
 use super::{Documents, MAX_ROWS, Page, Pictures, Tile, clock, id_of, millis, seconds, sprite, text};
 
@@ -132,10 +134,12 @@ pub(super) fn thumbnails(document: &ThumbnailsDocument, pictures: &Pictures, out
         }
         write!(
             out,
-            "<figcaption><b>{}</b><span>score <b class=\"n\">{:.3}</b></span><span class=\"n\">{}</span><a href=\"#shot-{shot}\">shot {shot}</a><span class=\"n\">{width}×{height}</span></figcaption></figure>",
+            "<figcaption><b>{}</b>{}<span>score <b class=\"n\">{:.3}</b></span><span class=\"n\">{}</span><a href=\"#shot-{shot}\">shot {shot}</a><span class=\"n\">{width}×{height}</span><span>nudity {}</span></figcaption></figure>",
             text(&pick.category),
+            pick.given.as_ref().map_or_else(String::new, |given| format!("<span>given by {}</span>", text(&given.by))),
             pick.score,
             clock(millis(pick.at, document.time_base)),
+            nudity(&pick.nudity),
             shot = u64::from(pick.shot) + 1,
         )?;
     }
@@ -145,6 +149,14 @@ pub(super) fn thumbnails(document: &ThumbnailsDocument, pictures: &Pictures, out
     }
     out.push_str("</section>");
     Ok(())
+}
+
+/// How strong it is, of 5, or that nobody knows.
+fn nudity(nudity: &Nudity) -> String {
+    match nudity {
+        Nudity::Judged { level, probability } => format!("<b class=\"n\">{level}</b> of 5 ({probability:.3})"),
+        Nudity::NotJudged(why) => format!("not judged ({why})"),
+    }
 }
 
 pub(super) fn shots(document: &ShotsDocument, tiles: &[Tile], pictures: &Pictures, out: &mut String) -> fmt::Result {

@@ -27,6 +27,7 @@ pub(super) fn steps(page: &Page<'_>, out: &mut String) -> fmt::Result {
     for done in &done {
         let result = match (&done.step.summary, done.step.skipped) {
             (Some(summary), _) if done.step.origin == Origin::Human => format!("{}; by a person", figures(summary)),
+            (Some(summary), _) if done.step.origin == Origin::Mixed => format!("{}; some by a person", figures(summary)),
             (Some(summary), _) => figures(summary),
             (None, Some(reason)) => format!("skipped: {reason}"),
             (None, None) => done
@@ -142,9 +143,10 @@ fn figures(summary: &StepSummary) -> String {
                 many(*fades, "fade")
             )
         }
-        StepSummary::Thumbnails { candidates, selected, sheets, .. } => {
+        StepSummary::Thumbnails { candidates, selected, sheets, left_out, .. } => {
+            let nudity = left_out.map_or_else(|| "not judged".to_owned(), |count| format!("{count} left out"));
             format!(
-                "{} of {}, {}",
+                "{} of {}, {}, nudity: {nudity}",
                 many(*selected, "thumbnail"),
                 many(*candidates, "candidate"),
                 many(*sheets, "trick-play sheet")

@@ -265,7 +265,16 @@ fn a_store_that_is_away_while_a_print_enters_is_waited_for() {
 fn decided(world: &World, action: ReviewAction) -> Vec<ReviewDecision> {
     let digest = world.step("duplicates").result.clone().unwrap();
     let by = "qc@example".to_owned();
-    vec![ReviewDecision { step: ReviewStep::Duplicates, digest, action, path: None, sha256: None, by, reason: None }]
+    vec![ReviewDecision {
+        step: ReviewStep::Duplicates,
+        digest,
+        action,
+        path: None,
+        sha256: None,
+        pictures: Vec::new(),
+        by,
+        reason: None,
+    }]
 }
 
 fn withheld(world: &World) -> Vec<Option<Withheld>> {

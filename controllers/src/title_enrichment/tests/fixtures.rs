@@ -65,6 +65,7 @@ pub(in crate::title_enrichment) fn step_result(step: Step, key: &Digest, folder:
         media_type: "application/json".into(),
         sha256: Digest::of(key.as_str().as_bytes()),
         size_bytes: 71,
+        origin: None,
     };
     let slots = step.slots();
     let (kept, others): (Vec<_>, Vec<_>) = slots.iter().partition(|name| step.keeps(name));
@@ -80,7 +81,9 @@ pub(in crate::title_enrichment) fn step_result(step: Step, key: &Digest, folder:
         kept: kept.iter().map(|name| output(name)).collect(),
         summary: match step {
             Step::Shots => StepSummary::Shots { shots: 3, cuts: 2, dissolves: 0, fades: 0 },
-            Step::Thumbnails => StepSummary::Thumbnails { candidates: 10, selected: 8, sheets: 1, poor: false },
+            Step::Thumbnails => {
+                StepSummary::Thumbnails { candidates: 10, selected: 8, sheets: 1, poor: false, left_out: Some(1) }
+            }
             Step::Subtitles => StepSummary::Subtitles {
                 language: "en".into(),
                 cues: 2,

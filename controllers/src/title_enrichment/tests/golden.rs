@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use showrunner_contracts::{
     Digest, Document as _,
     documents::{
-        Cue, FingerprintDocument, Pick, PicturePrint, PrintedBars, Shot, ShotsDocument, SoundPrint, Still, SubtitlesDocument,
-        ThumbnailsDocument, Transition,
+        Cue, FingerprintDocument, Given, Nudity, Pick, PicturePrint, PrintedBars, Shot, ShotsDocument, SoundPrint, Still,
+        SubtitlesDocument, ThumbnailsDocument, Transition,
     },
     manifest::{AttemptRecord, Origin, PublishedStep, RunDocument, StepSummary, TitleManifest},
     result::{Outcome, Output, Reason, RunRecord, StepOutcome},
@@ -141,8 +141,11 @@ fn page_files(evil: &str) -> BTreeMap<String, Bytes> {
             width: 1280,
             height: 720,
             pdq: "0".repeat(64),
+            nudity: Nudity::Judged { probability: 0.125, level: 0 },
+            given: Some(Given { by: evil.into(), sha256: Digest::of(b"given"), size_bytes: 9 }),
         }],
         relaxed: Some(evil.into()),
+        nudity: None,
     };
     let subtitles = SubtitlesDocument {
         schema: SubtitlesDocument::SCHEMA.into(),
@@ -226,7 +229,13 @@ fn page_with(evil: &str, files: &BTreeMap<String, Bytes>, run: &RunDocument, thu
             skipped: None,
             withheld: None,
             origin: Origin::Machine,
-            outputs: vec![Output { name: "shots.json".into(), media_type: evil.into(), sha256: key.clone(), size_bytes: 12 }],
+            outputs: vec![Output {
+                name: "shots.json".into(),
+                media_type: evil.into(),
+                sha256: key.clone(),
+                size_bytes: 12,
+                origin: Some(Origin::Machine),
+            }],
             summary: Some(StepSummary::Shots { shots: 3, cuts: 1, dissolves: 1, fades: 0 }),
             models: Vec::new(),
         }],
@@ -300,7 +309,13 @@ fn trick_play_is_found_by_the_digests_of_its_sheets() {
     let sheet = Digest::of(&files["sprite-0.jpg"]);
     let vtt = String::from_utf8(files["sprite.vtt"].to_vec()).unwrap().replace("sprite-0.jpg", sheet.hex());
     files.insert("sprite.vtt".into(), vtt.into());
-    let outputs = vec![Output { name: "sprite-0.jpg".into(), media_type: "image/jpeg".into(), sha256: sheet, size_bytes: 7 }];
+    let outputs = vec![Output {
+        name: "sprite-0.jpg".into(),
+        media_type: "image/jpeg".into(),
+        sha256: sheet,
+        size_bytes: 7,
+        origin: Some(Origin::Machine),
+    }];
     let key = Digest::of(b"thumbnails");
     let step = PublishedStep {
         step: Step::Thumbnails,

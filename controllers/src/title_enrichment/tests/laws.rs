@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use showrunner_contracts::{Digest, Document as _, step::Step};
+use showrunner_contracts::{
+    Digest, Document as _,
+    step::{NUDITY_MODEL, Step, StepParams},
+};
 use showrunner_crds::title_enrichment::{
     AxisStatus, Doubt, MatchStatus, Phase, PlaceState, PlaceStatus, ReviewState, ReviewStatus, StepState,
 };
@@ -167,6 +170,33 @@ fn no_upgrade_spends_money_and_refresh_redoes_what_is_outdated() {
     let steps: Vec<Step> = world.jobs[&world.names[1]].order.steps.iter().map(|step| step.params.step()).collect();
     assert_eq!(steps, [Step::Subtitles]);
     assert_eq!(world.published.len(), 2);
+}
+
+#[test]
+fn thumbnails_are_judged_by_the_operators_model_though_moderation_is_off_and_its_coming_redoes_none() {
+    let mut world = published(ALL);
+    let last = |world: &World| {
+        let job = &world.jobs[world.names.last().unwrap()];
+        let steps = job.order.steps.iter();
+        steps
+            .map(|step| (step.params.step(), step.models.iter().map(|model| model.name.clone()).collect()))
+            .collect::<Vec<(Step, Vec<String>)>>()
+    };
+    assert_eq!(last(&world)[1], (Step::Thumbnails, Vec::new()));
+    world.settings.models.push(model(NUDITY_MODEL, Step::Moderation, "nudity"));
+    world.settle();
+    assert_eq!((world.names.len(), world.has("Outdated")), (1, true));
+    world.edit(|spec| spec.refresh = Some("judged".into()));
+    world.settle();
+    assert_eq!(last(&world), [(Step::Thumbnails, vec![NUDITY_MODEL.to_owned()])]);
+    world.edit(|spec| spec.thumbnails.exclude_nudity_at_or_above = 2);
+    world.settle();
+    assert_eq!((last(&world)[0].0, world.names.len()), (Step::Thumbnails, 3));
+    let params = &world.jobs[&world.names[2]].order.steps[0].params;
+    assert!(matches!(params, StepParams::Thumbnails { exclude_nudity_at_or_above: 2, .. }), "{params:?}");
+    world.edit(|spec| spec.thumbnails.exclude_nudity_at_or_above = 6);
+    world.settle();
+    assert_eq!(world.reason(), "SpecInvalid", "a server that does not check the schema");
 }
 
 #[test]

@@ -1,14 +1,18 @@
 //! Review: what is held is not published, decisions count for the result they name, and none of it redoes work.
 
-use showrunner_contracts::manifest::Withheld;
+use showrunner_contracts::manifest::{Origin, Withheld};
+use showrunner_contracts::result::Output;
 use showrunner_contracts::step::Step;
 use showrunner_crds::common::condition;
 use showrunner_crds::title_enrichment::{
-    DeclaredRating, Doubt, HoldRule, Phase, RatingSystem, ReviewAction, ReviewDecision, ReviewState, ReviewStep, StepState,
-    TitleReason, TitleSpec,
+    DeclaredRating, Doubt, GivenPicture, HoldRule, Phase, RatingSystem, ReviewAction, ReviewDecision, ReviewState, ReviewStep,
+    StepState, TitleReason, TitleSpec,
 };
 
+use super::fixtures::{media, step_result};
 use super::world::{Script, World};
+use crate::title_enrichment::decide::Replacement;
+use crate::title_enrichment::publish;
 
 /// Everything, and a rating that the fixture's language (4 of 5) does not go with.
 const RATED: &str = r#"{
@@ -24,6 +28,7 @@ fn decision(world: &World, action: ReviewAction) -> ReviewDecision {
         action,
         path: None,
         sha256: None,
+        pictures: Vec::new(),
         by: "ops@example.com".into(),
         reason: None,
     }
@@ -93,7 +98,7 @@ fn a_file_of_a_persons_takes_the_results_place_and_another_file_is_another_editi
         world.settle();
         let edition = world.editions.last().unwrap();
         let subtitles = edition.steps.iter().find(|step| step.step == Step::Subtitles).unwrap();
-        let by = subtitles.replacement.as_ref().unwrap();
+        let Some(Replacement::Whole(by)) = &subtitles.replacement else { panic!("{subtitles:?}") };
         assert_eq!((by.path.as_str(), by.digest.hex()), ("corrected/a.vtt", digit.repeat(64).as_str()));
         assert!(subtitles.result.is_err() && subtitles.held.is_some() && subtitles.withheld.is_none());
         assert_eq!(world.step("subtitles").review.as_ref().unwrap().state, ReviewState::Replaced);
@@ -106,13 +111,104 @@ fn a_file_of_a_persons_takes_the_results_place_and_another_file_is_another_editi
     assert!(world.step("moderation").review.as_ref().unwrap().message.contains("made of subtitles, which a person has replaced"));
 }
 
+fn picture(file: &str, digit: &str) -> GivenPicture {
+    GivenPicture { file: file.into(), path: format!("corrected/{file}"), sha256: digit.repeat(64) }
+}
+
+fn of_thumbnails(world: &World, pictures: Vec<GivenPicture>) -> ReviewDecision {
+    let digest = world.step("thumbnails").result.clone().unwrap();
+    ReviewDecision { step: ReviewStep::Thumbnails, digest, pictures, ..decision(world, ReviewAction::Replace) }
+}
+
+#[test]
+fn pictures_of_a_persons_take_the_places_of_picks_and_whatever_would_be_published_of_them_is_an_edition() {
+    let mut world = held();
+    let (one, two) = (picture("thumbnail-1.jpg", "1"), picture("thumbnail-3.jpg", "3"));
+    let first = of_thumbnails(&world, vec![one.clone()]);
+    let changes = [
+        first.clone(),
+        of_thumbnails(&world, vec![two.clone(), one.clone()]),
+        // The other way round, from elsewhere, for another reason: the same bytes, and no edition.
+        ReviewDecision { reason: Some("cropped".into()), ..of_thumbnails(&world, vec![one.clone(), two.clone()]) },
+        of_thumbnails(&world, vec![one, GivenPicture { path: "elsewhere.jpg".into(), ..two }]),
+        ReviewDecision { by: "another@example.com".into(), ..first },
+    ];
+    let mut editions = Vec::new();
+    for change in changes {
+        world.edit(|spec| spec.review.decisions = vec![change]);
+        world.settle();
+        editions.push(world.editions.len());
+        assert_eq!(world.step("thumbnails").review.as_ref().unwrap().state, ReviewState::Replaced);
+    }
+    assert_eq!((editions, world.names.len()), (vec![2, 3, 3, 3, 4], 1), "who decided is told, and so published; no job is run");
+    let edition = world.editions.last().unwrap();
+    let step = edition.steps.iter().find(|step| step.step == Step::Thumbnails).unwrap();
+    let Some(Replacement::Pictures { by, files }) = &step.replacement else { panic!("{step:?}") };
+    assert!(step.result.is_err() && step.held.is_some() && step.withheld.is_none());
+    let files: Vec<_> = files.iter().map(|(name, file)| (name.as_str(), file.path.as_str(), file.digest.hex())).collect();
+    assert_eq!(
+        (by.as_str(), files),
+        ("another@example.com", vec![("thumbnail-1.jpg", "corrected/thumbnail-1.jpg", &*"1".repeat(64))])
+    );
+    assert_eq!(published(&world, Step::Shots), (None, true), "nothing else is touched");
+}
+
+#[test]
+fn a_manifest_says_of_every_file_and_step_who_made_it() {
+    let mut world = held();
+    let by = of_thumbnails(&world, vec![picture("thumbnail-0.jpg", "1")]);
+    world.edit(|spec| spec.review.decisions = vec![by]);
+    world.settle();
+    let edition = world.editions.last().unwrap();
+    let results: Vec<_> = edition
+        .steps
+        .iter()
+        .map(|step| {
+            let mut result = step_result(step.step, &step.key, "work");
+            if step.step == Step::Thumbnails {
+                let of = |origin| Output { origin: Some(origin), ..result.outputs[0].clone() };
+                result.outputs = vec![of(Origin::Human), Output { origin: None, ..of(Origin::Human) }, of(Origin::Mixed)];
+            }
+            Some(result)
+        })
+        .collect();
+    let manifest = publish::manifest(edition, &results, media());
+    for step in &manifest.steps {
+        let origins: Vec<_> = step.outputs.iter().map(|output| output.origin.unwrap()).collect();
+        let wanted = match step.step {
+            Step::Thumbnails => (Origin::Mixed, vec![Origin::Human, Origin::Machine, Origin::Mixed]),
+            _ => (Origin::Machine, vec![Origin::Machine; step.outputs.len()]),
+        };
+        assert_eq!((step.origin, origins), wanted, "{}", step.step);
+    }
+    assert_eq!(Origin::of_all([Origin::Human; 3]), Origin::Human);
+}
+
 #[test]
 fn a_replacement_without_a_file_or_of_another_step_is_refused() {
     let mut world = held();
-    let broken = decision(&world, ReviewAction::Replace);
-    world.edit(|spec| spec.review.decisions = vec![broken]);
-    world.settle();
-    assert_eq!(world.reason(), "SpecInvalid");
+    let whole = |decision: ReviewDecision| ReviewDecision { path: Some("a".into()), sha256: Some("1".repeat(64)), ..decision };
+    let picture = |file: &str| picture(file, "1");
+    let broken = [
+        decision(&world, ReviewAction::Replace),
+        whole(decision(&world, ReviewAction::Replace)),
+        whole(decision(&world, ReviewAction::Accept)),
+        of_thumbnails(&world, Vec::new()),
+        whole(of_thumbnails(&world, vec![picture("thumbnail-0.jpg")])),
+        of_thumbnails(&world, vec![picture("thumbnail-0.jpg"), picture("thumbnail-0.jpg")]),
+        of_thumbnails(&world, vec![GivenPicture { sha256: "1".into(), ..picture("thumbnail-0.jpg") }]),
+        ReviewDecision { step: ReviewStep::Subtitles, ..whole(of_thumbnails(&world, vec![picture("thumbnail-0.jpg")])) },
+        ReviewDecision { action: ReviewAction::Accept, ..of_thumbnails(&world, vec![picture("thumbnail-0.jpg")]) },
+    ];
+    for broken in broken {
+        let told = format!("{broken:?}");
+        world.edit(|spec| spec.review.decisions = vec![broken]);
+        world.settle();
+        assert_eq!(world.reason(), "SpecInvalid", "{told}");
+        world.edit(|spec| spec.review.decisions = Vec::new());
+        world.settle();
+        assert_eq!(world.reason(), "ReviewNeeded", "{told}");
+    }
 }
 
 #[test]

@@ -50,7 +50,18 @@ impl Kind for Titles {
                 let replace = json!([{
                     "step": "subtitles", "digest": other, "action": "Replace", "path": "corrected.vtt", "sha256": "0".repeat(64), "by": "e2e"
                 }]);
-                return Some(vec![json!([]), replace, about(&other, "Accept"), about(&other, "Reject"), about("abc", "Accept")]);
+                let pictures = json!([{
+                    "step": "thumbnails", "digest": other, "action": "Replace", "by": "e2e",
+                    "pictures": [{ "file": "thumbnail-0.jpg", "path": "corrected.jpg", "sha256": "0".repeat(64) }]
+                }]);
+                return Some(vec![
+                    json!([]),
+                    replace,
+                    pictures,
+                    about(&other, "Accept"),
+                    about(&other, "Reject"),
+                    about("abc", "Accept"),
+                ]);
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! What is picked from candidates whose worth and likeness are known, and what is kept of many.
 
-use showrunner_thumbnails::{Candidate, Category, Note, Offer, Pool, Settings, ShotSpan, select};
+use showrunner_thumbnails::{Candidate, Category, Note, Offer, Pool, Settings, ShotSpan, select, select_shown};
 use showrunner_timeline::Ticks;
 
 use crate::draw::{HEIGHT, WIDTH, barred, blur, candidate, map, noisy, scene};
@@ -139,6 +139,41 @@ fn rules_give_way_one_by_one_and_are_named() {
     assert_eq!((selection.picks.len(), selection.notes[0].clone()), (1, Note::OnlyPoor));
     assert_eq!(select(&[], &shots(1), &Settings::default()).notes, [Note::Fewer { given: 0, wanted: 8 }]);
     assert!(select(&near, &[], &Settings::default()).picks.is_empty());
+}
+
+#[test]
+fn what_may_not_be_shown_gives_way_to_the_next_best_and_nothing_else_changes() {
+    let (wanted, spans) = (Settings { count: 4, shots: 4, ..Settings::default() }, shots(12));
+    let before = select(&title(12), &spans, &wanted).picks;
+    let refused = before[1].candidate;
+    let mut candidates = title(12);
+    let mut asked = Vec::new();
+    let after = select_shown(&mut candidates, &spans, &wanted, |pick| {
+        asked.push(pick.candidate);
+        Ok::<_, ()>(pick.candidate != refused)
+    });
+    let after = after.expect("nothing fails").picks;
+    assert_eq!((after.len(), asked.len()), (4, 5), "each is asked about once, the replacement too: {asked:?}");
+    for kept in before.iter().filter(|pick| pick.candidate != refused) {
+        assert!(after.contains(kept), "{kept:?} is picked as it was");
+    }
+    let new: Vec<usize> = after.iter().map(|pick| pick.candidate).filter(|n| before.iter().all(|b| b.candidate != *n)).collect();
+    let [new] = new[..] else { panic!("{new:?} take one's place") };
+    assert_eq!((new, candidates[new].reject), (*asked.last().expect("asked"), None), "a good picture, and it was asked about");
+}
+
+#[test]
+fn where_nothing_may_be_shown_nothing_is_picked_and_every_candidate_was_asked_about_once() {
+    let mut candidates = title(12);
+    let mut asked = 0;
+    let none = select_shown(&mut candidates, &shots(12), &Settings::default(), |_| {
+        asked += 1;
+        Ok::<_, ()>(false)
+    });
+    let none = none.expect("nothing fails");
+    assert_eq!((asked, none.picks.len()), (36, 0));
+    assert_eq!(none.notes, [Note::Fewer { given: 0, wanted: 8 }]);
+    assert_eq!(select_shown(&mut title(1), &shots(1), &Settings::default(), |_| Err("broken")), Err("broken"));
 }
 
 #[test]
