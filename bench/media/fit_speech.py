@@ -4,7 +4,8 @@ usage: heard MODEL LANGUAGE MIXES/tune-*.wav | python fit_speech.py MIXES/tune.j
 I/O: reads the truth and, from standard input, what was heard; writes a table of the mixes and the constants to standard output.
 
 The line is the least-squares one between roots of rates (what scatters alike at both ends), told at a few points; `below` and `above`
-are what all but one mix in twenty lie within on that side, by the rank that split conformal prediction asks for.
+are what all but one mix in twenty lie within on that side. These are the mixes that the line was fitted to: others lie a little farther
+from it, which the bench measures (part `mixes` of `speech`).
 """
 
 import json

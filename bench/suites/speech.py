@@ -174,10 +174,10 @@ def subtitled(bench, worker, file, language=None):
 
 
 def estimate(manifest):
-    """What the step says of its words; everything wrong where it says nothing."""
+    """What the step says of its words; None where it made no subtitles, for those are held by nobody."""
     step = next(step for step in manifest["steps"] if step["step"] == "subtitles")
     found = (step.get("summary") or {}).get("subtitles", {}).get("wordErrors")
-    return {name: found[name] / 1000 for name in ("perMille", "low", "high")} if found else {"perMille": 1, "low": 0, "high": 1}
+    return found and {name: found[name] / 1000 for name in ("perMille", "low", "high")}
 
 
 def late(mix, cues):
@@ -212,13 +212,16 @@ def wrong(bench, rows, name):
 
 def gated(bench, rows):
     """The estimate against the truth, and which mixes the default rule holds."""
-    rates = [(row["ours"] / row["said"], row["estimate"]) for row in rows]
+    rates = [(row["ours"] / row["said"], row["estimate"]) for row in rows if row["estimate"]]
+    bench.row("mixes without subtitles", "", [len(rows) - len(rates)], "", [], n=len(rows),
+              note="nothing was believed; they count as not held, and for no interval")
     inside = sum(found["low"] <= rate <= found["high"] for rate, found in rates)
     bench.row("estimates whose interval holds the truth", "%", [100 * inside / len(rates)], "", [], Goal(90, at_least=True), n=len(rates),
               note="the interval leaves out one in twenty on each side")
     bench.row("estimate off the truth, median", "points", [100 * statistics.median(abs(rate - found["perMille"]) for rate, found in rates)],
               n=len(rates))
-    for name, (held, of, interval) in told.gate([(rate, found["perMille"] > LIMIT) for rate, found in rates]).items():
+    for name, (held, of, interval) in told.gate(
+            [(row["ours"] / row["said"], bool(row["estimate"]) and row["estimate"]["perMille"] > LIMIT) for row in rows]).items():
         what, goal = {"bad": ("over 12 %", Goal(95, at_least=True)), "good": ("under 8 %", Goal(20))}[name]
         bench.row(f"held by default, of mixes with {what} of words wrong", "%", [100 * held / max(1, of)], "", [], goal,
                   f"{held} of {of}", interval=tuple(100 * end for end in interval), n=of)

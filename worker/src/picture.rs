@@ -34,6 +34,10 @@ pub(crate) const SHORTFALL: i64 = 1_000;
 const SHORTFALL_PART: i64 = 100;
 /// A hole is longer than so many frames usually are.
 const USUAL_FRAMES: i64 = 10;
+/// Fewer frames of a time that was there before are a mistake in their order.
+const FEWEST_BEHIND: u64 = 5;
+/// Demuxers of streams that begin anywhere, which a decoder always complains of, and that hold the gaps of their transmission.
+const TRANSMITTED: [&str; 2] = ["mpegts", "mpeg"];
 
 /// One picture: packed 8-bit RGB, full range, `width * height * 3` bytes, rows from the top.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -295,6 +299,12 @@ impl Placing {
             self.skipped += u64::from(!item.large);
             return Ok(());
         };
+        if pts < Ticks::ZERO {
+            if !item.large {
+                self.skip(pts);
+            }
+            return Ok(());
+        }
         let picture = Picture { pts, width: item.size.width, height: item.size.height, rgb: item.rgb };
         if item.large {
             if self.last_candidate.is_none_or(|last| last < pts) {
@@ -304,12 +314,8 @@ impl Placing {
             if self.ahead.len() > MAX_AHEAD {
                 return Err(Refusal::Unreadable { detail: "large pictures came without their frames".to_owned() }.into());
             }
-        } else if let Some(last) = self.last.filter(|last| pts <= *last) {
-            self.skipped += 1;
-            if last - pts > self.zero.base.from_millis(SHORTFALL) {
-                self.behind += 1;
-                self.set_back.get_or_insert((last, pts));
-            }
+        } else if self.last.is_some_and(|last| pts <= last) {
+            self.skip(pts);
         } else {
             self.first_is_zero(pts)?;
             self.interval = self.last.map_or(Ticks::ZERO, |last| pts - last);
@@ -326,6 +332,15 @@ impl Placing {
         self.hand_over_candidates(take)
     }
 
+    /// A frame of a time that was there before.
+    fn skip(&mut self, pts: Ticks) {
+        self.skipped += 1;
+        if let Some(last) = self.last.filter(|last| *last - pts > self.zero.base.from_millis(SHORTFALL)) {
+            self.behind += 1;
+            self.set_back.get_or_insert((last, pts));
+        }
+    }
+
     fn hand_over_candidates(&mut self, take: &mut dyn FnMut(Event) -> Taken) -> Result<(), DecodeError> {
         while let (Some(first), Some(last)) = (self.ahead.first_entry(), self.last) {
             if *first.key() > last {
@@ -337,11 +352,10 @@ impl Placing {
         Ok(())
     }
 
-    /// `None` for a frame without a time, or with one before the first.
+    /// `None` for a frame without a time.
     fn on_timeline(&self, head: Head) -> Option<Ticks> {
         let at = head.base.rescale(head.pts?, self.zero.base, Rounding::Nearest)?;
-        let pts = at.0.checked_sub(self.zero.at.0)?;
-        (pts >= 0).then_some(Ticks(pts))
+        at.0.checked_sub(self.zero.at.0).map(Ticks)
     }
 
     /// Where the clock was set back, if so much of the title could not be placed for it that it is not the title any more.
@@ -349,7 +363,8 @@ impl Placing {
         let (from, to) = self.set_back?;
         // A frame takes as long as others do: those that lie behind tell no time of their own.
         let lost = Ticks(end.0 / self.frames.max(1) as i64).0.saturating_mul(self.behind as i64);
-        (lost > much_of(end, self.zero.base))
+        // Of few pictures that are shown for long, one out of order is not a clock.
+        (self.behind >= FEWEST_BEHIND && lost > much_of(end, self.zero.base))
             .then(|| (from, to, format!("{} pictures are of a time that was there before", self.behind)))
     }
 
@@ -392,7 +407,8 @@ impl Placing {
         let detail = || last_words(&finished.stderr);
         let cut = || Shortfall { reached: by_interval, goes_on: None, stated: wanted, detail: detail() };
         let shortfall = (short.is_some() || !finished.succeeded()).then(cut).or_else(|| {
-            let (reached, goes_on, detail) = self.set_back(by_interval).or_else(|| self.hole(by_interval, finished, detail))?;
+            let hole = || self.hole(by_interval, finished, detail).filter(|_| !TRANSMITTED.contains(&probe.container.as_str()));
+            let (reached, goes_on, detail) = self.set_back(by_interval).or_else(hole)?;
             Some(Shortfall { reached, goes_on: Some(goes_on), stated: wanted, detail })
         });
         let end = stated.filter(|stated| shortfall.is_none() && last < *stated).unwrap_or(by_interval);

@@ -155,6 +155,10 @@ impl Placing {
         if self.summary.start.is_some() && start.abs_diff(expected) <= JITTER.unsigned_abs() {
             start = expected;
         }
+        if self.summary.start.is_some() && expected.saturating_sub(start) > time_base().from_millis(SHORTFALL).0 {
+            self.set_back.get_or_insert((Ticks(expected), Ticks(start)));
+            self.behind += (expected.abs_diff(start) as usize).min(samples.len()) as i64;
+        }
         if start < 0 {
             let early = (start.unsigned_abs() as usize).min(samples.len());
             self.summary.before_zero += early as u64;
@@ -164,10 +168,6 @@ impl Placing {
         if start < expected {
             let covered = (expected.abs_diff(start) as usize).min(samples.len());
             self.summary.overlapping += covered as u64;
-            if expected.saturating_sub(start) > time_base().from_millis(SHORTFALL).0 {
-                self.set_back.get_or_insert((Ticks(expected), Ticks(start)));
-                self.behind += covered as i64;
-            }
             samples = &samples[covered..];
             start = expected;
         }

@@ -244,7 +244,10 @@ impl Publisher<'_> {
                 let mut pictures = BTreeMap::new();
                 for (name, of) in given {
                     let file = self.given(step, of, replace::MAX_PICTURE_FILE).await?;
-                    let picture = replace::picture(file).map_err(|what| wrong(step, &of.path, &what))?;
+                    // It takes some tens of milliseconds, for which no other title's reconcile should have to wait.
+                    let read = tokio::task::spawn_blocking(move || replace::picture(file)).await;
+                    let picture = read.unwrap_or_else(|_| Err("it cannot be read".to_owned()));
+                    let picture = picture.map_err(|what| wrong(step, &of.path, &what))?;
                     pictures.insert(name.clone(), picture);
                 }
                 let (from, mut document) = (self.worked_in(&result)?, Bytes::new());
@@ -269,7 +272,12 @@ impl Publisher<'_> {
                 Some(old) => *old = output,
                 None => result.outputs.push(output),
             }
-            files.insert(name, body);
+            // The page shows pictures as far as there is room for them.
+            if media_type.starts_with("image/") {
+                hold(files, &name, body);
+            } else {
+                files.insert(name, body);
+            }
         }
         Ok(result)
     }

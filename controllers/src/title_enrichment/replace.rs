@@ -3,8 +3,9 @@
 //!
 //! A picture is decoded here, in the operator's process: `docs/decisions/007-given-pictures.md` says why that is no danger.
 
+mod jpeg;
+
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use showrunner_contracts::{
@@ -13,16 +14,11 @@ use showrunner_contracts::{
     manifest::{MediaSummary, Origin, StepSummary},
     result::StepResult,
 };
-use showrunner_thumbnails::{Candidate, ClassicalQuality, HASH_BITS, Hash, Picture as Pixels, Reject, Settings, measure};
-use showrunner_timeline::Ticks;
-use zune_jpeg::{
-    JpegDecoder,
-    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
-};
-
 use showrunner_subtitles::{
     Cue as Timed, MAX_TOLD, MsCue, Picture, Style, TICKS_PER_MS, Violation, ViolationKind, check, imsc, told, webvtt,
 };
+use showrunner_thumbnails::{Candidate, ClassicalQuality, HASH_BITS, Hash, Picture as Pixels, Reject, Settings, measure};
+use showrunner_timeline::Ticks;
 
 /// Largest file that is taken, bytes: a word a second for days.
 pub const MAX_FILE: usize = 4 << 20;
@@ -33,12 +29,6 @@ const GRACE_MS: i64 = 1_000;
 
 /// Largest picture that is taken, bytes: several times what one of ours has.
 pub const MAX_PICTURE_FILE: usize = 2 << 20;
-/// Widest and highest picture that is taken, pixels: a thumbnail's own bounds.
-const MAX_SIDES: (usize, usize) = (1280, 720);
-/// Shortest side of a picture that is taken, pixels.
-const MIN_SIDE: usize = 180;
-/// Most passes over a picture that its file may ask for; encoders write about ten.
-const MAX_SCANS: usize = 32;
 /// The document of the picks.
 pub const PICKS: &str = "thumbnails.json";
 
@@ -156,7 +146,7 @@ pub struct GivenPicture {
 ///
 /// An error says what is wrong with it, for whoever made it.
 pub fn picture(file: Bytes) -> Result<GivenPicture, String> {
-    let (width, height, pixels) = decoded(&file)?;
+    let (width, height, pixels) = jpeg::decoded(&file)?;
     let measured = measured(&pixels, width, height)?;
     // Blocks of a JPEG file are edges, which a worker's candidate does not have yet when it is measured: they hide blur. At half the
     // size they are gone, and a blur that is one at full size still is.
@@ -187,38 +177,16 @@ fn halved(rgb: &[u8], width: u32, height: u32) -> Vec<u8> {
     places.flat_map(|(x, y)| [0, 1, 2].map(|channel| mean(x, y, channel))).collect()
 }
 
-/// Width, height and rgb24 of a JPEG file that nobody has vetted, by a decoder without unsafe code (`Cargo.toml` sees to that); with
-/// bounds on sides before anything is set aside for pixels, and on passes.
-fn decoded(file: &[u8]) -> Result<(u32, u32, Vec<u8>), String> {
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX))
-        .jpeg_set_max_scans(MAX_SCANS)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), options);
-    // A decoder that a file drives to a panic is a file that cannot be read, and no more.
-    let read = catch_unwind(AssertUnwindSafe(|| {
-        decoder.decode_headers().map_err(|error| format!("it is no JPEG file that can be read ({error})"))?;
-        let (width, height) = decoder.dimensions().ok_or("it is a JPEG file without a size")?;
-        let sides = [width, height];
-        if width > MAX_SIDES.0 || height > MAX_SIDES.1 || sides.iter().any(|side| *side < MIN_SIDE) {
-            return Err(format!(
-                "it has {width}x{height} pixels: at most {}x{}, each side {MIN_SIDE} or more",
-                MAX_SIDES.0, MAX_SIDES.1
-            ));
-        }
-        let pixels = decoder.decode().map_err(|error| format!("it is no JPEG file that can be read ({error})"))?;
-        Ok((width as u32, height as u32, pixels))
-    }));
-    read.unwrap_or_else(|_| Err("it is no JPEG file that can be read".to_owned()))
-}
-
 /// Pictures in the places of picks, by the names of those, and the document that says so; `document` is the worker's.
 ///
 /// An error says what is wrong, for who decided.
 pub fn thumbnails(document: &[u8], pictures: BTreeMap<String, GivenPicture>, by: &str) -> Result<Vec<File>, String> {
     let mut document = ThumbnailsDocument::from_bytes(document).map_err(|error| format!("the picks cannot be read: {error}"))?;
+    if document.picks.is_empty() {
+        return Err("the title has no thumbnail that a picture could take the place of: use Accept or Reject, or raise \
+                    spec.thumbnails.excludeNudityAtOrAbove where all were left out for their nudity"
+            .to_owned());
+    }
     for name in pictures.keys() {
         if !document.picks.iter().any(|pick| pick.name == *name) {
             let known = document.picks.iter().map(|pick| pick.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -253,7 +221,8 @@ fn unlike(document: &ThumbnailsDocument) -> Result<(), String> {
             let distance = hash(&given.pdq)?.distance(&hash(&other.pdq)?);
             if distance < wanted {
                 return Err(format!(
-                    "the picture for {} looks like {}: they differ in {distance} of {HASH_BITS} hash bits, {wanted} wanted;                      give another picture, or replace {} too",
+                    "the picture for {} looks like {}: they differ in {distance} of {HASH_BITS} hash bits, {wanted} wanted; \
+                     give another picture, or replace {} too",
                     given.name, other.name, other.name
                 ));
             }

@@ -4,8 +4,8 @@
 //! matter of the model and the language, and is measured: [`Calibration`]. What was said and not heard is counted by the voice
 //! that no word covers.
 //!
-//! The interval is that of the measured mixes (split conformal: what of them lay within it), in square roots, where the scatter of
-//! a rate is about the same for small and large ones; texts shorter than those are less certain by what chance adds.
+//! The interval is what nineteen in twenty of the measured mixes lay within on each side, in square roots, where the scatter of a
+//! rate is about the same for small and large ones; texts shorter than those are less certain by what chance adds.
 
 use crate::{TICKS_PER_SECOND, Word};
 

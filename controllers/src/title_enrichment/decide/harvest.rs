@@ -317,7 +317,7 @@ pub(super) fn take(status: &mut StepStatus, committed: &Committed) {
         StepSummary::Subtitles { word_errors, .. } => word_errors.as_ref().map(word_errors_of),
         _ => None,
     };
-    status.doubts = doubt(&committed.result.summary).into_iter().collect();
+    status.doubts = doubt(&committed.result.summary).into_iter().chain(untold(&committed.result.summary)).collect();
     status.review = None;
     let model = |model: &ModelRef| cut(&clean(&format!("{}@{}", model.name, model.digest)), MAX_MODEL);
     status.models = committed.result.models.iter().take(MAX_MODELS).map(model).collect();
@@ -328,6 +328,13 @@ pub(super) fn take(status: &mut StepStatus, committed: &Committed) {
 fn word_errors_of(told: &WordErrors) -> WordErrorsStatus {
     let WordErrors { per_mille, low, high, ref method } = *told;
     WordErrorsStatus { per_mille, low, high, method: cut(&clean(method), MAX_METHOD) }
+}
+
+/// That nobody can tell how many words of the subtitles are wrong, where that is so.
+fn untold(summary: &StepSummary) -> Option<Doubt> {
+    let StepSummary::Subtitles { word_errors: None, .. } = summary else { return None };
+    let message = "how many of the words are wrong cannot be told for this model and language".to_owned();
+    Some(Doubt { rule: HoldRule::WordErrors.to_string(), message })
 }
 
 /// What a result says of itself that may hold it back.
@@ -514,6 +521,8 @@ mod tests {
         assert_eq!(mismatch.message, "written in en, while 93 % of the speech sounds like de");
         assert_eq!(doubt(&thumbnails(true)).unwrap().rule, HoldRule::PoorThumbnails.to_string());
         assert_eq!((doubt(&subtitles(None)), doubt(&thumbnails(false))), (None, None));
+        assert_eq!(untold(&subtitles(None)).unwrap().rule, HoldRule::WordErrors.to_string());
+        assert_eq!(untold(&thumbnails(true)), None);
         let (none, few) = (doubt(&picked(0, false, Some(9))).unwrap(), doubt(&picked(1, true, Some(8))).unwrap());
         assert_eq!([&none.rule, &few.rule], [&HoldRule::PoorThumbnails.to_string(); 2]);
         assert_eq!(none.message, "every candidate was left out for its nudity");

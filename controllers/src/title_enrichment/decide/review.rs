@@ -250,10 +250,8 @@ fn reviewed(step: Step, status: &StepStatus, wish: &Wish) -> Option<Reviewed> {
 
 /// Why subtitles are not published unread, where too many of their words are likely wrong.
 fn too_wrong(status: &StepStatus, most: u8) -> Option<String> {
-    let rule = HoldRule::WordErrors;
-    let Some(WordErrorsStatus { per_mille, low, high, .. }) = &status.word_errors else {
-        return Some(format!("how many of the words are wrong cannot be told for this model and language ({rule})"));
-    };
+    // Where it cannot be told, the result says so of itself, as a doubt; what was done before anybody could ask says nothing.
+    let (rule, WordErrorsStatus { per_mille, low, high, .. }) = (HoldRule::WordErrors, status.word_errors.as_ref()?);
     let percent = |per_mille: &u16| f64::from(*per_mille) / 10.0;
     (*per_mille > u16::from(most) * 10).then(|| {
         let (likely, low, high) = (percent(per_mille), percent(low), percent(high));

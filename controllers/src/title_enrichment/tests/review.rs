@@ -310,7 +310,12 @@ fn subtitles_of_which_nobody_can_tell_how_many_words_are_wrong_are_held_whatever
     world.edit(|spec| spec.title = None);
     world.settle();
     world.edit(|spec| spec.review.max_word_error_percent = 100);
-    world.status.steps.iter_mut().find(|step| step.name == "subtitles").unwrap().word_errors = None;
+    let subtitles = world.status.steps.iter_mut().find(|step| step.name == "subtitles").unwrap();
+    subtitles.word_errors = None;
+    world.settle();
+    assert_eq!(world.status.phase, Some(Phase::Published), "what was published before anybody could tell stays published");
+    let subtitles = world.status.steps.iter_mut().find(|step| step.name == "subtitles").unwrap();
+    subtitles.doubts = vec![Doubt { rule: "WordErrors".into(), message: "it cannot be told for this model and language".into() }];
     world.settle();
     assert_eq!(published(&world, Step::Subtitles), (Some(Withheld::Held), false));
     let message = &world.step("subtitles").review.as_ref().unwrap().message;
