@@ -116,7 +116,8 @@ impl Kind for Titles {
         // A result that waits for a person would wait for ever.
         let review = &spec["review"];
         let waits = |list: &Value| list.as_array().is_some_and(|list| !list.is_empty());
-        if waits(&review["hold"]) && spec["moderation"]["enabled"] == true && !spec["title"]["declaredRating"].is_null() {
+        let rated = spec["moderation"]["enabled"] == true && !spec["title"]["declaredRating"].is_null();
+        if waits(&review["hold"]) && (rated || spec["subtitles"]["enabled"] == true) {
             cure["review"]["hold"] = json!([]);
         }
         if waits(&review["always"]) {
