@@ -337,7 +337,8 @@ impl Placing {
         self.skipped += 1;
         if let Some(last) = self.last.filter(|last| *last - pts > self.zero.base.from_millis(SHORTFALL)) {
             self.behind += 1;
-            self.set_back.get_or_insert((last, pts));
+            // What lies before the title's beginning goes back to it, as far as people are concerned.
+            self.set_back.get_or_insert((last, pts.max(Ticks::ZERO)));
         }
     }
 

@@ -156,7 +156,8 @@ impl Placing {
             start = expected;
         }
         if self.summary.start.is_some() && expected.saturating_sub(start) > time_base().from_millis(SHORTFALL).0 {
-            self.set_back.get_or_insert((Ticks(expected), Ticks(start)));
+            // What lies before the title's beginning goes back to it, as far as people are concerned.
+            self.set_back.get_or_insert((Ticks(expected), Ticks(start.max(0))));
             self.behind += (expected.abs_diff(start) as usize).min(samples.len()) as i64;
         }
         if start < 0 {

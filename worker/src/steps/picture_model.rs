@@ -12,7 +12,7 @@ use showrunner_contracts::{
     result::{Failure, Reason},
     step::ModelRef,
 };
-use showrunner_moderation::{NSFW_SIDE, SQUEEZED, nsfw_input, squeezed};
+use showrunner_moderation::{NSFW_SIDE, middle, nsfw_input, squeezed};
 use showrunner_thumbnails::{Crop, Picture as Checked};
 use std::path::Path;
 
@@ -81,8 +81,9 @@ impl PictureModel {
         let Picture { width, height, ref rgb, .. } = *picture;
         let probability = match self.shape {
             Shape::Nsfw => {
-                let square = squeezed(rgb, width as usize, height as usize).map_err(|error| error.to_string())?;
-                let through = through_libjpeg(SQUEEZED, SQUEEZED, &square, NSFW_JPEG_QUALITY);
+                let square = squeezed(rgb, width as usize, height as usize).and_then(|square| middle(&square));
+                let square = square.map_err(|error| error.to_string())?;
+                let through = through_libjpeg(NSFW_SIDE, NSFW_SIDE, &square, NSFW_JPEG_QUALITY);
                 let input = nsfw_input(&through.map_err(|failure| failure.message)?).map_err(|error| error.to_string())?;
                 self.run([1, NSFW_SIDE, NSFW_SIDE, 3], input)?
             }
