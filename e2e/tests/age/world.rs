@@ -153,7 +153,10 @@ fn check(suite: &Suite, frozen: &Frozen, story: &Story, now: &World, versions: &
 
 /// Whether a spec says all that it said before; fields that were added since have their defaults now.
 fn is_kept(before: &Value, after: &Value) -> bool {
-    before.as_object().is_some_and(|spec| spec.iter().all(|(name, value)| after[name] == *value))
+    match before {
+        Value::Object(fields) => fields.iter().all(|(name, value)| is_kept(value, &after[name])),
+        before => before == after,
+    }
 }
 
 /// Jobs of a title that were not in the frozen world.
