@@ -194,9 +194,9 @@ impl StepSummary {
 pub struct WordErrors {
     /// The likeliest.
     pub per_mille: u16,
-    /// Fewer are unlikely: one title in twenty has fewer.
+    /// Fewer are unlikely: one in twenty of the recordings that this was measured on had fewer.
     pub low: u16,
-    /// More are unlikely: one title in twenty has more.
+    /// More are unlikely: one in twenty of the recordings that this was measured on had more.
     pub high: u16,
     /// How it was told, and by which measurements, such as `word-probabilities/1`.
     pub method: String,

@@ -250,9 +250,9 @@ pub struct StepStatus {
 pub struct WordErrorsStatus {
     /// The likeliest. `review.maxWordErrorPercent` is held against it.
     pub per_mille: u16,
-    /// One title in twenty has fewer.
+    /// Fewer are unlikely: one in twenty of the recordings that this was measured on had fewer.
     pub low: u16,
-    /// One title in twenty has more.
+    /// More are unlikely: one in twenty of the recordings that this was measured on had more.
     pub high: u16,
     /// How it was told, and by which measurements, such as `word-probabilities/1`.
     #[schemars(length(max = 64))]

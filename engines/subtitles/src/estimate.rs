@@ -40,9 +40,9 @@ pub struct Calibration {
 pub struct Estimate {
     /// The likeliest.
     pub rate: f64,
-    /// One title in twenty has fewer.
+    /// One in twenty of the measured mixes had fewer.
     pub low: f64,
-    /// One title in twenty has more.
+    /// One in twenty of the measured mixes had more.
     pub high: f64,
 }
 
