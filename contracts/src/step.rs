@@ -48,9 +48,11 @@ impl Step {
             // a limit and above are left out.
             Self::Thumbnails => 4,
             // 2: IMSC styles stand at the elements they apply to; languages written from right to left say so. 3: what the speech
-            // sounds like is held against the language it is written down in.
+            // sounds like is held against the language it is written down in. 4: cues say how sure the model was, and how many words
+            // are likely wrong is told.
             Self::Subtitles => 4,
             Self::Chapters => 1,
+            // 2: pictures go through libjpeg on their way to the nudity model.
             Self::Moderation => 2,
             // Prints of the engine's `file::VERSION` 1: who raises that raises this.
             Self::Fingerprint => 1,

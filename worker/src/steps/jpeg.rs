@@ -61,7 +61,8 @@ pub fn encode(width: u32, height: u32, pixels: &[u8], quality: u8) -> Result<Vec
     Ok(file)
 }
 
-/// What libjpeg makes of packed rgb24 on its way through a file (4:2:0): the same bytes as Pillow, which models were trained with.
+/// What libjpeg makes of packed rgb24 on its way through a file (4:2:0): the same pixels as through Pillow, which
+/// the reference code of `open_nsfw` uses.
 pub fn through_libjpeg(width: usize, height: usize, pixels: &[u8], quality: u8) -> Result<Vec<u8>, Failure> {
     let failed = |error: turbojpeg::Error| internal(format_args!("failed to bring a picture through a JPEG file: {error}"));
     let image = turbojpeg::Image { pixels, width, pitch: width * 3, height, format: turbojpeg::PixelFormat::RGB };

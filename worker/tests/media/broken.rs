@@ -65,6 +65,13 @@ fn a_title_of_which_much_in_the_middle_is_lost_says_what_is_missing() {
 }
 
 #[test]
+fn a_transport_stream_keeps_the_gaps_of_its_transmission() {
+    let studio = Studio::new();
+    let (shots, _) = taken(&blank(&clip(&studio, "sent.ts", "testsrc2", ""), 40, 70));
+    assert!(matches!(shots, StepSummary::Shots { .. }), "{shots:?}");
+}
+
+#[test]
 fn a_recording_whose_clock_is_set_back_says_where() {
     let studio = Studio::new();
     let both = [clip(&studio, "a.ts", "testsrc2", ""), clip(&studio, "b.ts", "rgbtestsrc", "")].concat();

@@ -10,7 +10,7 @@ use super::{Documents, MAX_ROWS, Page, Pictures, Tile, clock, id_of, millis, sec
 
 /// Most characters a second of a cue that is shown; a cue that lasts no time would have any number of them.
 const MAX_SPEED: u64 = 999;
-/// A cue of which the model was less sure is marked: some two words in five are wrong in those.
+/// A cue of which the model was less sure is marked: by its own chances two words in five are wrong there.
 const DOUBTFUL: f64 = 0.6;
 
 pub(super) fn head(page: &Page<'_>, documents: &Documents, out: &mut String) -> fmt::Result {
