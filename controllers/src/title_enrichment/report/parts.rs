@@ -132,12 +132,15 @@ pub(super) fn thumbnails(document: &ThumbnailsDocument, pictures: &Pictures, out
             }
             None => blank(16, 9, out)?,
         }
+        // The score is that of the picture that was picked, not of one that a person put in its place.
+        let worth = match &pick.given {
+            Some(given) => format!("<span>given by {}</span>", text(&given.by)),
+            None => format!("<span>score <b class=\"n\">{:.3}</b></span>", pick.score),
+        };
         write!(
             out,
-            "<figcaption><b>{}</b>{}<span>score <b class=\"n\">{:.3}</b></span><span class=\"n\">{}</span><a href=\"#shot-{shot}\">shot {shot}</a><span class=\"n\">{width}×{height}</span><span>nudity {}</span></figcaption></figure>",
+            "<figcaption><b>{}</b>{worth}<span class=\"n\">{}</span><a href=\"#shot-{shot}\">shot {shot}</a><span class=\"n\">{width}×{height}</span><span>nudity {}</span></figcaption></figure>",
             text(&pick.category),
-            pick.given.as_ref().map_or_else(String::new, |given| format!("<span>given by {}</span>", text(&given.by))),
-            pick.score,
             clock(millis(pick.at, document.time_base)),
             nudity(&pick.nudity),
             shot = u64::from(pick.shot) + 1,
