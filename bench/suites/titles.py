@@ -8,9 +8,12 @@ I/O: runs the worker, ffmpeg and the peers; brings the sources of bench/media an
 import contextlib
 import hashlib
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from harness import ROOT, CannotRun, Goal
@@ -24,6 +27,7 @@ import score_copies  # noqa: E402
 THREADS = 2
 # A bound of 99 in 100 is judged from so many on; with fewer, even no fault at all would not show it.
 ENOUGH = 380
+PROFILES = ("fast", "accurate")
 KINDS = {"cuts": ("cut",), "dissolves": ("dissolve", "dissolve12", "dissolve24"), "fades": ("fade",)}
 # What each peer is tried with on the reels for tuning: its threshold, and how short a shot may be.
 SHORTEST = (4, 10, 15)
@@ -88,11 +92,14 @@ def inside(found, truth):
     return [one for one in found if first < one[1] < last]
 
 
-def ours(bench, worker, file, rate):
-    """What the worker's step says: [(kind, from, to)] in frames."""
+def ours(bench, worker, file, rate, profile):
+    """What the worker's step says: ([(kind, from, to)] in frames, frames that its network was shown)."""
     with tempfile.TemporaryDirectory() as out:
-        bench.run([worker, "enrich", file, "--out", out, "--threads", THREADS], f"ours {file.name}")
+        bench.run([worker, "enrich", file, "--out", out, "--only", "shots", "--shots-profile", profile, "--threads", THREADS],
+                  f"ours {file.name}")
         told = json.loads((Path(out) / "shots.json").read_text())
+        manifest = json.loads((Path(out) / "manifest.json").read_text())
+    shown = next(step for step in manifest["steps"] if step["step"] == "shots")["summary"]["shots"].get("inferred", 0)
     second = told["timeBase"]["den"] / told["timeBase"]["num"]
     found = []
     for shot in told["shots"][1:]:
@@ -100,7 +107,7 @@ def ours(bench, worker, file, rate):
         kind, ends = (kind, (span["start"],) * 2) if isinstance(kind, str) else next(
             (kind, (at["start"], at["end"])) for kind, at in kind.items())
         found.append((kind, *(round(at / second * rate) for at in ends)))
-    return found
+    return found, shown, round(told["duration"] / second * rate)
 
 
 def peers_settings(bench, python, tuning):
@@ -152,14 +159,18 @@ def shots(bench):
     settings = peers_settings(bench, python, sets(films, reels, "tune"))
     for name, files in sets(films, reels, "score").items():
         bench.say(f"{name}: {len(files)} files")
-        told = {file: ours(bench, worker, file, truth["rate"]) for _, file, truth in files}
-        mine = tallied(files, told.get, points=False)
         theirs = dict(peers(python, settings, files))
         given = {setting: tallied(files, lambda file, setting=setting: theirs[str(file)][setting], points=True)
                  for setting in settings}
-        rows(bench, name, mine, given)
-        with contextlib.suppress(OSError):
-            (bench.cache / f"bench/media/told-{name.replace(' ', '-')}.json").write_text(json.dumps(mine.told, indent=0))
+        for profile in PROFILES:
+            told = {file: ours(bench, worker, file, truth["rate"], profile) for _, file, truth in files}
+            mine = tallied(files, lambda file, told=told: told[file][0], points=False)
+            rows(bench, f"{name}, {profile}", mine, given)
+            shown, frames = (sum(one[nth] for one in told.values()) for nth in (1, 2))
+            bench.row(f"{name}, {profile}: frames shown to the network", "%", [100 * shown / frames], "", [], None, f"{shown} of {frames}")
+            with contextlib.suppress(OSError):
+                kept = bench.cache / f"bench/media/told-{name.replace(' ', '-')}-{profile}.json"
+                kept.write_text(json.dumps(mine.told, indent=0))
     speed(bench, worker, films / "bunny.mkv")
 
 
@@ -188,21 +199,85 @@ def rows(bench, name, mine, given):
                       if kind == "pan" else ""))
 
 
+# What is done to the film, the processor time that it may take over decoding alone, and how many times faster than it plays.
+WORKS = {
+    "shots, fast": (["--only", "shots"], 1.15, None),
+    "shots, accurate": (["--only", "shots", "--shots-profile", "accurate"], 2.0, None),
+    "all that looks at the picture": (["--only", "shots,thumbnails,chapters,moderation,fingerprint,subtitles"], 2.0, 15.0),
+}
+
+
 def speed(bench, worker, film):
-    """Processor time of the worker's picture steps over that of decoding alone, on the film, in turn."""
+    """Processor time of the worker's picture steps over that of decoding alone, on the film, in turn. The film has no sound here:
+    subtitles are there for moderation to read, and have nothing to do."""
     ffmpeg = bench.artefacts / "bin/ffmpeg"
 
-    def enriched():
-        with tempfile.TemporaryDirectory() as out:
-            return bench.run([worker, "enrich", film, "--out", out, "--threads", THREADS], "ours")
+    def plays(run):
+        """The film's length, seconds, by the first line of what the worker says."""
+        return float(re.search(r" ([\d.]+) s[,\n]", run.output)[1])
 
+    def enriched(arguments):
+        with tempfile.TemporaryDirectory() as out:
+            return bench.run([worker, "enrich", film, "--out", out, "--threads", THREADS, *arguments], "ours")
+
+    works = {what: lambda arguments=arguments: enriched(arguments) for what, (arguments, *_) in WORKS.items()}
     given = bench.alternate(
-        ours=enriched, floor=lambda: bench.run([ffmpeg, "-v", "error", "-i", film, "-an", "-f", "null", "-"], "decoding alone"))
-    bench.row("the film, 720p: processor time over decoding alone", "s", [run.cpu for run in given["ours"]],
-              "ffmpeg -f null", [run.cpu for run in given["floor"]], Goal(1.15, of_ratio=True),
-              loaded=any(run.loaded for runs in given.values() for run in runs), note=(
-                  "most of it is scaling to the analysis picture of 640x360 that all steps share, exactly; the detector is a tenth. "
-                  "The detector got a sixth cheaper by matching blocks with early ends and summing lines; a picture of its own was not tried"))
+        **works, floor=lambda: bench.run([ffmpeg, "-v", "error", "-i", film, "-an", "-f", "null", "-"], "decoding alone"))
+    for what, (_, most, least) in WORKS.items():
+        loaded = any(run.loaded for runs in (given[what], given["floor"]) for run in runs)
+        bench.row(f"the film, 720p: {what}: processor time over decoding alone", "s", [run.cpu for run in given[what]],
+                  "ffmpeg -f null", [run.cpu for run in given["floor"]], Goal(most, of_ratio=True), loaded=loaded, note=(
+                      "docs/shots.md says where it goes; every frame used to be scaled to 640x360, which cost twice its decoding"))
+        if least:
+            bench.row(f"the film, 720p: {what}: times faster than it plays", "x", [plays(run) / run.wall for run in given[what]], "", [],
+                      Goal(least, at_least=True), loaded=loaded)
+
+
+# A title of two hours: the film over and over. What it may take: minutes on two cores, memory, and over a title half as long.
+LONG, LONG_MINUTES, LONG_BYTES, LONG_RATIO = 7200, 30, 2 << 30, 2.1
+VISUAL_AND_SOUND = "shots,thumbnails,chapters,fingerprint"
+
+
+def long(bench):
+    """All steps but those that need speech, on a title of two hours and on one of an hour, inside of a fence of 2 GiB."""
+    worker = bench.need(bench.target / "release/showrunner-worker", "build it with 'make binaries'")
+    films, _ = corpus(bench)
+    ffmpeg, source = bench.artefacts / "bin/ffmpeg", films.parent / "sources" / clips()["bunny"]["file"]
+    given, peaks = {}, {}
+    with tempfile.TemporaryDirectory(dir=bench.cache) as folder:
+        for seconds in (LONG // 2, LONG):
+            title, out = Path(folder) / f"{seconds}.mp4", Path(folder) / f"out-{seconds}"
+            subprocess.run([str(ffmpeg), "-v", "error", "-stream_loop", "-1", "-i", str(source), "-t", str(seconds), "-c", "copy",
+                            str(title)], check=True)
+            with fence(LONG_BYTES) as (enter, peak):
+                given[seconds] = bench.run([*enter, worker, "enrich", title, "--out", out, "--only", VISUAL_AND_SOUND, "--threads", THREADS],
+                                           f"{seconds} s", timeout=3600)
+                peaks[seconds] = peak() / (1 << 20)
+    hour, two = given[LONG // 2], given[LONG]
+    loaded = hour.loaded or two.loaded
+    what = "two hours of 720p, all steps but speech"
+    note = f"the film over and over; {VISUAL_AND_SOUND}; {two.cpu:.0f} s of processor time"
+    bench.row(what, "min", [two.wall / 60], "", [], Goal(LONG_MINUTES), note, loaded=loaded)
+    bench.row(f"{what}: over one hour of it", "", [two.wall / hour.wall], "", [], Goal(LONG_RATIO), f"{hour.wall / 60:.1f} min", loaded=loaded)
+    bench.row(f"{what}: memory at its peak, tools and page cache included", "MiB", [peaks[LONG]], "", [], Goal(LONG_BYTES >> 20),
+              f"within a limit of {LONG_BYTES >> 20} MiB, to which the page cache grows; one hour {peaks[LONG // 2]:.0f}")
+
+
+@contextlib.contextmanager
+def fence(most):
+    """A control group that holds so many bytes: (what to put before a command, a function that says the peak)."""
+    v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    files = ("memory.limit_in_bytes", "memory.max_usage_in_bytes") if v1.is_dir() else ("memory.max", "memory.peak")
+    group = (v1 if v1.is_dir() else v2) / f"showrunner-bench-{os.getpid()}-{time.monotonic_ns()}"
+    try:
+        group.mkdir()
+        (group / files[0]).write_text(str(most))
+    except OSError as error:
+        raise CannotRun(f"failed to make a control group, which wants root: {error}") from error
+    try:
+        yield ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "fence"], lambda: int((group / files[1]).read_text())
+    finally:
+        group.rmdir()
 
 
 def chapters(bench):
@@ -412,4 +487,4 @@ def lookups(bench):
               Goal(99.5, at_least=True), f"{both} of {oracle}", interval=percent(score.wilson(both, oracle)), n=oracle)
 
 
-PARTS = {"shots": shots, "chapters": chapters, "thumbnails": thumbnails, "fingerprints": fingerprints, "lookups": lookups}
+PARTS = {"shots": shots, "long": long, "chapters": chapters, "thumbnails": thumbnails, "fingerprints": fingerprints, "lookups": lookups}

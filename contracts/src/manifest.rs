@@ -96,6 +96,9 @@ pub enum StepSummary {
         dissolves: u32,
         /// How many begin with a fade.
         fades: u32,
+        /// Frames that a model was shown where rules were in doubt; 0 where rules alone decided.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        inferred: u32,
     },
     /// Thumbnails.
     #[serde(rename_all = "camelCase")]
@@ -171,6 +174,11 @@ pub enum StepSummary {
         /// The closest, at most [`MAX_CLOSEST`].
         closest: Vec<MatchSummary>,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it asks about by reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl StepSummary {

@@ -8,8 +8,8 @@ use strum::{Display, EnumIter, IntoStaticStr};
 
 /// Version of the analysis picture's recipe (rotation, aspect, deinterlacing, tone mapping, size). In the key of every
 /// step that looks at the picture; raised by hand when the picture changes.
-/// 2: HDR is tone-mapped from a diffuse white of 203 cd/m2, SDR of wide gamut is converted.
-pub const PICTURE_RECIPE: u32 = 2;
+/// 2: HDR is tone-mapped from a diffuse white of 203 cd/m2, SDR of wide gamut is converted. 3: pictures of three sizes.
+pub const PICTURE_RECIPE: u32 = 3;
 /// Version of the sound recipe (16 kHz mono, gaps filled with silence). In the key of every step that listens.
 pub const SOUND_RECIPE: u32 = 1;
 
@@ -41,17 +41,19 @@ impl Step {
     #[expect(clippy::match_same_arms, reason = "each step's version goes up by itself")]
     pub const fn algorithm_version(self) -> u32 {
         match self {
-            // 2: a still of every shot. 3: whip pans and slow flashes are no changes, faint fades are found whole.
-            Self::Shots => 3,
+            // 2: a still of every shot. 3: whip pans and slow flashes are no changes, faint fades are found whole. 4: looks at glances
+            // of frames.
+            Self::Shots => 4,
             // 2: the trick-play index names its sheets by digest. 3: faults are measured at full size, on scales fitted to
             // pictures of known faults; picks come best first. 4: picks are judged for nudity, where there is a model, and those of
-            // a limit and above are left out.
-            Self::Thumbnails => 4,
+            // a limit and above are left out. 5: how much frames move, and trick play, are read off glances.
+            Self::Thumbnails => 5,
             // 2: IMSC styles stand at the elements they apply to; languages written from right to left say so. 3: what the speech
             // sounds like is held against the language it is written down in. 4: cues say how sure the model was, and how many words
             // are likely wrong is told.
             Self::Subtitles => 4,
-            Self::Chapters => 1,
+            // 2: looks at glances.
+            Self::Chapters => 2,
             // 2: pictures go through libjpeg on their way to the nudity model.
             Self::Moderation => 2,
             // Prints of the engine's `file::VERSION` 1: who raises that raises this.
@@ -84,8 +86,8 @@ impl Step {
     /// Whether models may have a part in it.
     pub const fn uses_models(self) -> bool {
         match self {
-            Self::Thumbnails | Self::Subtitles | Self::Moderation => true,
-            Self::Shots | Self::Chapters | Self::Fingerprint | Self::Duplicates => false,
+            Self::Shots | Self::Thumbnails | Self::Subtitles | Self::Moderation => true,
+            Self::Chapters | Self::Fingerprint | Self::Duplicates => false,
         }
     }
 
@@ -135,8 +137,13 @@ pub fn still_sheet(sheet: usize) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum StepParams {
-    /// Nothing to choose yet.
-    Shots {},
+    /// Shots.
+    #[serde(rename_all = "camelCase")]
+    Shots {
+        /// Who decides. Not among the parameters where it is the default: so results from before there was a choice stay what they are.
+        #[serde(default, skip_serializing_if = "ShotsProfile::is_fast")]
+        profile: ShotsProfile,
+    },
     /// Thumbnails and trick play.
     #[serde(rename_all = "camelCase")]
     Thumbnails {
@@ -189,6 +196,27 @@ pub enum StepParams {
     Duplicates {},
 }
 
+/// Who decides where shots begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ShotsProfile {
+    /// Rules alone.
+    #[default]
+    Fast,
+    /// Rules, and the model [`SHOTS_MODEL`] where they are in doubt.
+    Accurate,
+}
+
+impl ShotsProfile {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it asks about by reference")]
+    const fn is_fast(&self) -> bool {
+        matches!(self, Self::Fast)
+    }
+}
+
+/// The catalogue's name of the model that doubtful cuts are put to.
+pub const SHOTS_MODEL: &str = "shots-transnetv2";
+
 /// The level of nudity from which on a picture is not picked as a thumbnail, where nobody says.
 pub const NUDITY_LIMIT: u8 = 3;
 
@@ -237,7 +265,7 @@ impl StepParams {
     /// The step these belong to.
     pub const fn step(&self) -> Step {
         match self {
-            Self::Shots {} => Step::Shots,
+            Self::Shots { .. } => Step::Shots,
             Self::Thumbnails { .. } => Step::Thumbnails,
             Self::Subtitles { .. } => Step::Subtitles,
             Self::Chapters { .. } => Step::Chapters,
@@ -253,7 +281,7 @@ impl StepParams {
             Self::Thumbnails { .. } | Self::Chapters { .. } => &[Step::Shots],
             Self::Moderation { axes, .. } if axes.contains(&Axis::Language) => &[Step::Subtitles],
             Self::Duplicates {} => &[Step::Fingerprint],
-            Self::Shots {} | Self::Subtitles { .. } | Self::Moderation { .. } | Self::Fingerprint { .. } => &[],
+            Self::Shots { .. } | Self::Subtitles { .. } | Self::Moderation { .. } | Self::Fingerprint { .. } => &[],
         }
     }
 
@@ -261,7 +289,7 @@ impl StepParams {
     pub const fn track(&self) -> Option<u8> {
         match self {
             Self::Subtitles { track, .. } | Self::Chapters { track } | Self::Fingerprint { track, .. } => *track,
-            Self::Shots {} | Self::Thumbnails { .. } | Self::Moderation { .. } | Self::Duplicates {} => None,
+            Self::Shots { .. } | Self::Thumbnails { .. } | Self::Moderation { .. } | Self::Duplicates {} => None,
         }
     }
 
@@ -274,7 +302,7 @@ impl StepParams {
                 slots.retain(|slot| !unused.contains(slot));
             }
             Self::Fingerprint { query: false, .. } => slots.retain(|slot| slot != QUERY),
-            Self::Shots {}
+            Self::Shots { .. }
             | Self::Subtitles { .. }
             | Self::Chapters { .. }
             | Self::Moderation { .. }
@@ -387,7 +415,10 @@ mod tests {
         let both = json!([PICTURE_RECIPE, SOUND_RECIPE]);
         let print = StepParams::Fingerprint { query: false, track: None };
         assert_eq!(key(&print), by(&print, both));
-        assert_eq!(key(&StepParams::Shots {}), by(&StepParams::Shots {}, json!(PICTURE_RECIPE)));
+        let shots = |profile| StepParams::Shots { profile };
+        assert_eq!(key(&shots(ShotsProfile::Fast)), by(&shots(ShotsProfile::Fast), json!(PICTURE_RECIPE)));
+        assert_eq!(json!(shots(ShotsProfile::Fast)), json!({"shots": {}}), "what was asked for before there was a choice");
+        assert_ne!(key(&shots(ShotsProfile::Fast)), key(&shots(ShotsProfile::Accurate)));
         assert_eq!(key(&StepParams::Duplicates {}), by(&StepParams::Duplicates {}, json!([])));
         assert_ne!(key(&print), key(&StepParams::Chapters { track: None }), "steps are told apart");
     }

@@ -91,6 +91,13 @@ pub fn film(numbers: [u8; 5], from: u32) -> Result<Vec<u8>> {
     ffmpeg("film.mp4", &[&head[..], &["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac", "-t", "20"]].concat())
 }
 
+/// The frame at this second of one of the artefacts' clips, as a JPEG file.
+pub fn still(clip: &str, second: u32) -> Result<Vec<u8>> {
+    let (clip, second) = (artefacts()?.join("media").join(clip), second.to_string());
+    let clip = clip.to_str().context("the artefacts' folder has an odd name")?;
+    ffmpeg("still.jpg", &["-ss", &second, "-i", clip, "-frames:v", "1", "-q:v", "3", "-pix_fmt", "yuvj420p"])
+}
+
 /// A title coded again, with this done to its picture.
 pub fn copy_of(title: &[u8], picture: &str) -> Result<Vec<u8>> {
     let folder = tempfile::tempdir()?;

@@ -18,7 +18,10 @@ use showrunner_contracts::{
     Digest, Document as _, MAX_DOCUMENT_BYTES,
     manifest::{AxisSummary, Origin, PublishedStep, StepSummary, TitleManifest},
     result::{Failure, Outcome, Output, Reason, RunRecord, StepResult, UnitResult},
-    step::{Axis, ModelRef, NUDITY_LIMIT, NUDITY_MODEL, SourceIdentity, Step, StepParams, step_key, unit_key},
+    step::{
+        Axis, ModelRef, NUDITY_LIMIT, NUDITY_MODEL, SHOTS_MODEL, ShotsProfile, SourceIdentity, Step, StepParams, step_key,
+        unit_key,
+    },
     work_order::{Limits, StepOrder},
 };
 use std::{
@@ -52,6 +55,9 @@ pub struct EnrichArguments {
     /// Speech model.
     #[arg(long, default_value = "whisper-base")]
     pub speech_model: String,
+    /// Who decides where shots begin: `fast` rules alone, or `accurate`, with a network where they are in doubt.
+    #[arg(long, default_value = "fast", value_parser = shots_profile)]
+    pub shots_profile: ShotsProfile,
     /// How many thumbnails to pick, 1 to 8.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=8))]
     pub select: u8,
@@ -86,6 +92,14 @@ fn step(name: &str) -> Result<Step, String> {
     let offered = || Step::iter().filter(|step| step.reads_source());
     let known = || offered().map(|step| step.to_string()).collect::<Vec<_>>().join(", ");
     offered().find(|step| step.to_string() == name).ok_or_else(|| format!("there is no such step; there are {}", known()))
+}
+
+fn shots_profile(name: &str) -> Result<ShotsProfile, String> {
+    match name {
+        "fast" => Ok(ShotsProfile::Fast),
+        "accurate" => Ok(ShotsProfile::Accurate),
+        _ => Err("there is no such profile; there are fast, accurate".to_owned()),
+    }
 }
 
 /// What was made of the file, shown as a table.
@@ -183,7 +197,9 @@ fn orders(arguments: &EnrichArguments, source: &SourceIdentity, artefacts: &Arte
         models,
         result_url: String::new(),
     };
-    let shots = order(StepParams::Shots {}, Vec::new(), &[]);
+    let judging = wanted(Step::Shots) && arguments.shots_profile == ShotsProfile::Accurate;
+    let judging = if judging { vec![model(SHOTS_MODEL)?] } else { Vec::new() };
+    let shots = order(StepParams::Shots { profile: arguments.shots_profile }, judging, &[]);
     let params = StepParams::Thumbnails {
         select: arguments.select,
         sprite_interval_ms: arguments.sprite_interval_ms,
@@ -332,8 +348,9 @@ impl Report {
             self.manifest.steps.iter().find(|published| published.step == step).and_then(|published| published.summary.as_ref());
         match summary {
             None => String::new(),
-            Some(StepSummary::Shots { shots, cuts, dissolves, fades }) => {
-                format!("{shots} shots: {cuts} cuts, {dissolves} dissolves, {fades} fades")
+            Some(StepSummary::Shots { shots, cuts, dissolves, fades, inferred }) => {
+                let shown = if *inferred == 0 { String::new() } else { format!(", {inferred} frames shown to the model") };
+                format!("{shots} shots: {cuts} cuts, {dissolves} dissolves, {fades} fades{shown}")
             }
             Some(StepSummary::Thumbnails { candidates, selected, sheets, left_out, .. }) => {
                 let nudity = left_out.map_or_else(|| "not judged".to_owned(), |count| format!("{count} left out"));

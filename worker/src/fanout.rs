@@ -18,10 +18,18 @@ pub type StepError = Box<dyn Error + Send + Sync>;
 
 /// A step that looks at pictures.
 pub trait Viewer {
-    /// Every frame, in order: its analysis picture.
-    fn frame(&mut self, picture: &Picture) -> Result<(), StepError>;
+    /// Every frame, in order: a glance of it.
+    fn frame(&mut self, _picture: &Picture) -> Result<(), StepError> {
+        Ok(())
+    }
 
-    /// The larger picture of some frame, in order, some time after [`Viewer::frame`] of the same `pts`.
+    /// The analysis picture of some frame, in order, some time after [`Viewer::frame`] of the same `pts`: of the first frame of each
+    /// part of a second that the plan asks for, or of smaller parts that others ask for.
+    fn sample(&mut self, _picture: &Picture) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    /// The largest picture of some frame, in order, some time after [`Viewer::frame`] of the same `pts`.
     /// Comes only when the plan asks for candidates.
     fn candidate(&mut self, _picture: &Picture) -> Result<(), StepError> {
         Ok(())
@@ -89,6 +97,7 @@ fn show(viewer: &mut dyn Viewer, event: &Event) -> Result<(), StepError> {
     // A viewer that panicked is never called again, so what state it was left in does not matter.
     let shown = catch_unwind(AssertUnwindSafe(|| match event {
         Event::Frame(picture) => viewer.frame(picture),
+        Event::Sample(picture) => viewer.sample(picture),
         Event::Candidate(picture) => viewer.candidate(picture),
     }));
     shown.unwrap_or_else(|payload| {

@@ -2,11 +2,14 @@
 //! Reads the runtime library and model files; nothing is written.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use ort::{
     environment::Environment,
-    session::{Session, builder::GraphOptimizationLevel},
+    session::{
+        Session,
+        builder::{GraphOptimizationLevel, SessionBuilder},
+    },
 };
 
 /// Where the runtime library lies below the artefacts folder.
@@ -61,10 +64,23 @@ impl Onnx {
 
     /// A session on the CPU that gives the same numbers each time: fixed threads, operators one after another.
     pub fn session(&self, model: &Path, threads: usize) -> Result<Session, OnnxError> {
-        self.build(model, threads).map_err(|cause| OnnxError::Model { path: model.to_owned(), cause })
+        let session =
+            self.builder(threads).and_then(|mut builder| builder.commit_from_file(model).map_err(|error| error.to_string()));
+        session.map_err(|cause| OnnxError::Model { path: model.to_owned(), cause })
     }
 
-    fn build(&self, model: &Path, threads: usize) -> Result<Session, String> {
+    /// The same, of a graph that finds its numbers in another file, by that file's name.
+    pub fn session_of(&self, graph: &[u8], weights: &Path, threads: usize) -> Result<Session, OnnxError> {
+        let session = self.builder(threads).and_then(|builder| {
+            let numbers: Arc<[u8]> = std::fs::read(weights).map_err(|error| error.to_string())?.into();
+            let name = weights.file_name().unwrap_or_default();
+            let builder = builder.with_external_initializer_file_in_memory(name, numbers);
+            builder.map_err(|error| error.to_string())?.commit_from_memory(graph).map_err(|error| error.to_string())
+        });
+        session.map_err(|cause| OnnxError::Model { path: weights.to_owned(), cause })
+    }
+
+    fn builder(&self, threads: usize) -> Result<SessionBuilder, String> {
         // The builder's errors carry the builder along; only their text is of use here.
         Session::builder(&self.environment)
             .map_err(|error| error.to_string())?
@@ -77,8 +93,6 @@ impl Onnx {
             .with_deterministic_compute(true)
             .map_err(|error| error.to_string())?
             .with_optimization_level(GraphOptimizationLevel::Level3)
-            .map_err(|error| error.to_string())?
-            .commit_from_file(model)
             .map_err(|error| error.to_string())
     }
 }

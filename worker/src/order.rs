@@ -107,7 +107,7 @@ fn check_params(params: &StepParams) -> Result<(), Failure> {
                 return Err(malformed(&message));
             }
         }
-        StepParams::Shots {}
+        StepParams::Shots { .. }
         | StepParams::Subtitles { .. }
         | StepParams::Chapters { .. }
         | StepParams::Fingerprint { .. }

@@ -1,4 +1,4 @@
-//! Decodes the picture once, into small analysis pictures of every frame and larger ones of a few, each with its time.
+//! Decodes the picture once, into a glance of every frame and larger pictures of some, each with its time.
 //! Runs one `FFmpeg` in the sandbox and reads its pipes.
 
 pub(crate) mod pipes;
@@ -8,8 +8,8 @@ use crate::{
     probe::{Probe, Refusal, Stream, Zero, input_args, last_words},
     sandbox::{End, FIRST_EXTRA_FD, Finished, Limits, Request, Sandbox, SandboxError, Source, Tool},
 };
-use pipes::{Head, Item};
-use recipe::{Recipe, Size};
+use pipes::{Head, Item, Kind};
+use recipe::{Chosen, Recipe, Size};
 use showrunner_timeline::{Rounding, Ticks, TimeBase};
 use std::{
     collections::BTreeMap,
@@ -21,10 +21,10 @@ use std::{
 
 /// Most frames of a title: 24 hours at 120 a second.
 pub const MAX_FRAMES: u64 = 24 * 3_600 * 120;
-/// Frames of either size waiting for a step to take them.
+/// Pictures of any size waiting for a step to take them.
 const WAITING: usize = 4;
-/// Large pictures that may run ahead of the analysis pictures before something is wrong.
-const MAX_AHEAD: usize = 64;
+/// Bytes of larger pictures that may run ahead of the glances before something is wrong: sixty-four of the largest.
+const MAX_AHEAD: usize = 64 * recipe::CANDIDATE.bytes();
 /// A stated end this much after the last frame still counts as that frame's duration when the decoder met no fault, milliseconds.
 const LONGEST_LAST_FRAME: i64 = 10_000;
 /// A decoder that met a fault and ended this much before the stated end was cut short, and so much that it gave nothing of is
@@ -52,19 +52,23 @@ pub struct Picture {
     pub rgb: Vec<u8>,
 }
 
-/// What the decoder hands over, in this order: every frame by its time, and a large picture some time after the analysis
-/// picture of the same `pts` (how long after is not defined, so look by `pts`), large ones in order too.
+/// What the decoder hands over, in this order: every frame by its time, and a larger picture some time after the glance of the
+/// same `pts` (how long after is not defined, so look by `pts`), those of a kind in order too.
 #[derive(Debug)]
 pub enum Event {
-    /// The analysis picture of a frame. Every frame has one.
+    /// The glance of a frame, at most 160 pixels wide and high. Every frame has one.
     Frame(Picture),
-    /// The larger picture of some frame: a candidate for a thumbnail.
+    /// The analysis picture of some frame, at most 640x360.
+    Sample(Picture),
+    /// The largest picture of some frame, at most 1280x720: a candidate for a thumbnail.
     Candidate(Picture),
 }
 
-/// What to decode, beside the analysis pictures.
+/// What to decode, beside the glances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// Analysis pictures wanted of each second: the first frame of each such part of it; 0 for none.
+    pub samples: u16,
     /// Whether to make candidates, too.
     pub candidates: bool,
     /// Decoder and filter threads. Results do not depend on it.
@@ -82,7 +86,7 @@ pub struct Summary {
     pub candidates: u64,
     /// Frames that had no time of their own, or one before an earlier frame's: not handed over.
     pub skipped: u64,
-    /// Size of the analysis pictures.
+    /// Size of the glances.
     pub size: Size,
     /// Base of all times.
     pub time_base: TimeBase,
@@ -142,26 +146,25 @@ pub fn decode(
     take: &mut dyn FnMut(Event) -> Taken,
 ) -> Result<Summary, DecodeError> {
     let (stream, info) = probe.picture().expect("the caller checked that there is a picture");
-    let recipe = Recipe::new(stream.index, info, plan.candidates.then(|| recipe::candidate_interval(duration_of(probe, stream))));
+    let interval = plan.candidates.then(|| recipe::candidate_interval(duration_of(probe, stream)));
+    let recipe = Recipe::new(stream.index, info, probe.zero, Chosen { samples: plan.samples, interval });
     let (sender, items) = sync_channel(WAITING);
     let mut readers = Vec::new();
     let mut extra = Vec::new();
     let (times, times_end) = pipes::pipe(Tool::Ffmpeg)?;
     extra.push(times_end);
-    let candidate_pipes = match recipe.candidate_size() {
-        None => None,
-        Some(size) => {
-            let ((data, data_end), (times, times_end)) = (pipes::pipe(Tool::Ffmpeg)?, pipes::pipe(Tool::Ffmpeg)?);
-            extra.extend([data_end, times_end]);
-            Some((data, times, size))
-        }
-    };
+    let mut larger = Vec::new();
+    for (kind, size) in wanted(&recipe) {
+        let ((data, data_end), (times, times_end)) = (pipes::pipe(Tool::Ffmpeg)?, pipes::pipe(Tool::Ffmpeg)?);
+        extra.extend([data_end, times_end]);
+        larger.push((data, times, size, kind));
+    }
     let args = arguments(&recipe, plan.threads);
     let mut running = sandbox.start(Request { tool: Tool::Ffmpeg, args, source, extra, limits: plan.limits })?;
     let stdout = running.take_stdout().expect("a child's output is piped and taken once");
-    readers.push(pipes::read_pictures(stdout, times, recipe.size(), false, sender.clone()));
-    if let Some((data, times, size)) = candidate_pipes {
-        readers.push(pipes::read_pictures(data, times, size, true, sender.clone()));
+    readers.push(pipes::read_pictures(stdout, times, recipe.glance_size(), Kind::Glance, sender.clone()));
+    for (data, times, size, kind) in larger {
+        readers.push(pipes::read_pictures(data, times, size, kind, sender.clone()));
     }
     drop(sender);
 
@@ -172,7 +175,7 @@ pub fn decode(
     let read: Result<Vec<Duration>, _> = readers.into_iter().map(pipes::join).collect();
     let cpu = finished.cpu + read.as_ref().map_or(Duration::ZERO, |times| times.iter().sum());
     placing.broken = read.err();
-    placing.summary(probe, stream, recipe.size(), &finished).map(|summary| Summary { cpu, ..summary })
+    placing.summary(probe, stream, recipe.glance_size(), &finished).map(|summary| Summary { cpu, ..summary })
 }
 
 /// The time of the first presented frame on the container's clock, in the stream's base. Decodes only so far.
@@ -223,6 +226,12 @@ pub(crate) fn output_times(letter: char, descriptor: i32) -> Vec<String> {
     args
 }
 
+/// The kinds of larger pictures that are made, and their sizes.
+fn wanted(recipe: &Recipe) -> impl Iterator<Item = (Kind, Size)> {
+    let sized = |kind: Kind, size: Option<Size>| size.map(|size| (kind, size));
+    [sized(Kind::Sample, recipe.sample_size()), sized(Kind::Candidate, recipe.candidate_size())].into_iter().flatten()
+}
+
 fn arguments(recipe: &Recipe, threads: u32) -> Vec<String> {
     let threads = threads.to_string();
     let mut args = quiet();
@@ -234,9 +243,9 @@ fn arguments(recipe: &Recipe, threads: u32) -> Vec<String> {
         args.extend(output_times('v', times));
         args.extend(["-c:v", "rawvideo", "-pix_fmt", "rgb24", "-f", "rawvideo", &format!("pipe:{data}")].map(str::to_owned));
     };
-    output("[analysis]", FIRST_EXTRA_FD, 1);
-    if recipe.candidate_size().is_some() {
-        output("[candidate]", FIRST_EXTRA_FD + 2, FIRST_EXTRA_FD + 1);
+    output("[glance]", FIRST_EXTRA_FD, 1);
+    for ((kind, _), data) in wanted(recipe).zip((FIRST_EXTRA_FD + 1..).step_by(2)) {
+        output(if kind == Kind::Sample { "[sample]" } else { "[candidate]" }, data + 1, data);
     }
     args
 }
@@ -261,9 +270,12 @@ struct Placing {
     set_back: Option<(Ticks, Ticks)>,
     /// Frames that were skipped because it was.
     behind: u64,
-    /// Candidates whose analysis picture has not come yet.
-    ahead: BTreeMap<Ticks, Picture>,
-    last_candidate: Option<Ticks>,
+    /// Larger pictures whose glance has not come yet.
+    ahead: BTreeMap<(Ticks, Kind), Picture>,
+    /// Of those.
+    bytes: usize,
+    /// When the last of each kind is shown.
+    lasts: BTreeMap<Kind, Ticks>,
     /// A reader's complaint: the child wrote what it should not have.
     broken: Option<SandboxError>,
 }
@@ -281,7 +293,8 @@ impl Placing {
             set_back: None,
             behind: 0,
             ahead: BTreeMap::new(),
-            last_candidate: None,
+            bytes: 0,
+            lasts: BTreeMap::new(),
             broken: None,
         }
     }
@@ -290,28 +303,29 @@ impl Placing {
         for item in items {
             self.place(item, take)?;
         }
-        // Candidates of frames that were skipped have no analysis picture and are of no use.
+        // Larger pictures of frames that were skipped have no glance and are of no use.
         Ok(())
     }
 
     fn place(&mut self, item: Item, take: &mut dyn FnMut(Event) -> Taken) -> Result<(), DecodeError> {
         let Some(pts) = self.on_timeline(item.head) else {
-            self.skipped += u64::from(!item.large);
+            self.skipped += u64::from(item.kind == Kind::Glance);
             return Ok(());
         };
         if pts < Ticks::ZERO {
-            if !item.large {
+            if item.kind == Kind::Glance {
                 self.skip(pts);
             }
             return Ok(());
         }
         let picture = Picture { pts, width: item.size.width, height: item.size.height, rgb: item.rgb };
-        if item.large {
-            if self.last_candidate.is_none_or(|last| last < pts) {
-                self.last_candidate = Some(pts);
-                self.ahead.insert(pts, picture);
+        if item.kind != Kind::Glance {
+            if self.lasts.get(&item.kind).is_none_or(|last| *last < pts) {
+                self.lasts.insert(item.kind, pts);
+                self.bytes += picture.rgb.len();
+                self.ahead.insert((pts, item.kind), picture);
             }
-            if self.ahead.len() > MAX_AHEAD {
+            if self.bytes > MAX_AHEAD {
                 return Err(Refusal::Unreadable { detail: "large pictures came without their frames".to_owned() }.into());
             }
         } else if self.last.is_some_and(|last| pts <= last) {
@@ -329,7 +343,7 @@ impl Placing {
             }
             take(Event::Frame(picture)).map_err(DecodeError::Stopped)?;
         }
-        self.hand_over_candidates(take)
+        self.hand_over_larger(take)
     }
 
     /// A frame of a time that was there before.
@@ -342,13 +356,21 @@ impl Placing {
         }
     }
 
-    fn hand_over_candidates(&mut self, take: &mut dyn FnMut(Event) -> Taken) -> Result<(), DecodeError> {
+    fn hand_over_larger(&mut self, take: &mut dyn FnMut(Event) -> Taken) -> Result<(), DecodeError> {
         while let (Some(first), Some(last)) = (self.ahead.first_entry(), self.last) {
-            if *first.key() > last {
+            let (pts, kind) = *first.key();
+            if pts > last {
                 break;
             }
-            self.candidates += 1;
-            take(Event::Candidate(first.remove())).map_err(DecodeError::Stopped)?;
+            let picture = first.remove();
+            self.bytes -= picture.rgb.len();
+            let event = if kind == Kind::Sample {
+                Event::Sample(picture)
+            } else {
+                self.candidates += 1;
+                Event::Candidate(picture)
+            };
+            take(event).map_err(DecodeError::Stopped)?;
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ fn a_whole_order_is_done_with_one_download_and_one_decode_of_each_kind() {
     assert_eq!(media.duration * i64::from(media.time_base.num), 6 * i64::from(media.time_base.den));
 
     let found = committed(&store, &unit, Step::Shots);
-    assert_eq!(found.summary, StepSummary::Shots { shots: 3, cuts: 2, dissolves: 0, fades: 0 });
+    assert_eq!(found.summary, StepSummary::Shots { shots: 3, cuts: 2, dissolves: 0, fades: 0, inferred: 0 });
     let base = document::<ShotsDocument>(&store, "shots.json");
     let starts: Vec<i64> = base
         .shots

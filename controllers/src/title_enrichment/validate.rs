@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use showrunner_contracts::{
     Digest,
-    step::{Axis, MAX_PICKS, ModelRef, NUDITY_MODEL, Step, StepParams},
+    step::{Axis, MAX_PICKS, ModelRef, NUDITY_MODEL, SHOTS_MODEL, ShotsProfile, Step, StepParams},
 };
 use showrunner_crds::common::{Accelerator, parse_duration};
 use showrunner_crds::title_enrichment::{
     DeclaredRating, GivenPicture, HoldRule, Likeness, ModerationAxis, RatingSystem, ReviewAction, ReviewDecision, ReviewStep,
-    TitleEnrichmentSpec, TitleReason,
+    ShotsProfile as Profile, TitleEnrichmentSpec, TitleReason,
 };
 use showrunner_kit::jobs::{AcceleratorClass, JobsConfig};
 use showrunner_moderation::{MAX_LEVEL, Rating, System};
@@ -210,7 +210,11 @@ fn steps(
         return Err(Refusal::new(TitleReason::SpecInvalid, "spec.audio.track counts from 1"));
     }
     if spec.shots.enabled {
-        steps.push(WishedStep { params: StepParams::Shots {}, chosen_models: Vec::new() });
+        let (profile, chosen_models) = match spec.shots.profile {
+            Profile::Fast => (ShotsProfile::Fast, Vec::new()),
+            Profile::Accurate => (ShotsProfile::Accurate, vec![SHOTS_MODEL.to_owned()]),
+        };
+        steps.push(WishedStep { params: StepParams::Shots { profile }, chosen_models });
     }
     if spec.thumbnails.enabled {
         let interval = duration("spec.thumbnails.spriteInterval", &spec.thumbnails.sprite_interval)?;
@@ -294,7 +298,7 @@ pub fn models(wished: &WishedStep, settings: &TitleSettings) -> Result<Vec<Model
             // An axis of which the catalogue has no model is not judged.
             axes.iter().filter_map(|axis| axis.model()).filter(|name| settings.model(name).is_some()).collect()
         }
-        StepParams::Shots {} | StepParams::Chapters { .. } | StepParams::Fingerprint { .. } | StepParams::Duplicates {} => {
+        StepParams::Shots { .. } | StepParams::Chapters { .. } | StepParams::Fingerprint { .. } | StepParams::Duplicates {} => {
             Vec::new()
         }
     };

@@ -21,6 +21,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("/source/sha256", r#""ABC""#, "spec.source.sha256"),
     ("/source/store", r#""Not a name""#, "spec.source.store"),
     ("/shots", r#"{"enabled":false}"#, "thumbnails are picked inside shots"),
+    ("/shots", r#"{"profile":"Slow"}"#, "spec.shots.profile"),
     ("/thumbnails", r#"{"select":9}"#, "spec.thumbnails.select"),
     ("/thumbnails", r#"{"excludeNudityAtOrAbove":0}"#, "spec.thumbnails.excludeNudityAtOrAbove"),
     ("/thumbnails", r#"{"spriteInterval":"900ms"}"#, "spec.thumbnails.spriteInterval"),
@@ -147,6 +148,7 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
     for (pointer, value) in [
         ("/source/store", json!("default")),
         ("/shots/enabled", json!(true)),
+        ("/shots/profile", json!("Fast")),
         ("/thumbnails/select", json!(8)),
         ("/thumbnails/spriteInterval", json!("10s")),
         ("/thumbnails/excludeNudityAtOrAbove", json!(3)),

@@ -6,9 +6,9 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use showrunner_contracts::{
     Document as _,
-    documents::{Finding, ModerationDocument},
+    documents::{Finding, ModerationDocument, ThumbnailsDocument},
     manifest::{Origin, TitleManifest, Withheld},
-    step::{Axis, Step},
+    step::{Axis, SHOTS_MODEL, Step},
 };
 use showrunner_crds::{TitleEnrichment, title_enrichment::Phase};
 use showrunner_e2e::{
@@ -41,6 +41,7 @@ async fn held(suite: Arc<Suite>) -> Result<()> {
         json!({
             "source": {"path": path},
             "title": {"declaredRating": {"system": "BBFC", "category": "U"}},
+            "shots": {"profile": "Accurate"},
             "subtitles": {"language": "en"},
             "moderation": {"enabled": true},
             "review": {"decisions": decisions, "maxWordErrorPercent": 100},
@@ -59,6 +60,8 @@ async fn held(suite: Arc<Suite>) -> Result<()> {
     let manifest = verify(&suite.store, &title).await?;
     ensure!(withheld(&manifest)? == (Some(Withheld::Held), 0), "{:?}", withheld(&manifest)?);
     ensure!(manifest.steps.iter().any(|step| step.step == Step::Subtitles && !step.outputs.is_empty()), "no subtitles");
+    let judged = manifest.steps.iter().find(|step| step.step == Step::Shots).context("no shots")?;
+    ensure!(judged.models.iter().any(|model| model.name == SHOTS_MODEL), "shots of another profile: {:?}", judged.models);
     let kept = step.folder.as_deref().context("no folder to look at")?;
     let found = suite.store.read(&format!("{kept}moderation.json")).await?;
     let hex = showrunner_contracts::Digest::of(&found).hex().to_owned();
@@ -101,6 +104,7 @@ async fn held(suite: Arc<Suite>) -> Result<()> {
     let manifest = verify(&suite.store, &title).await?;
     ensure!(withheld(&manifest)? == (Some(Withheld::Rejected), 0), "{:?}", withheld(&manifest)?);
     replaced(&suite, &here, &title, &spec).await?;
+    pictured(&suite, &here, &title, &spec).await?;
     ensure!(here.jobs().await?.len() <= 1, "a decision made a Job");
     here.end().await
 }
@@ -163,6 +167,44 @@ async fn replaced(suite: &Suite, here: &Namespaced, title: &TitleEnrichment, spe
     ensure!(output(&suite.store, &title, &manifest, "subtitles.vtt").await? == CORRECTED, "it was changed on its way");
     let imsc = output(&suite.store, &title, &manifest, "subtitles.imsc1.xml").await?;
     ensure!(std::str::from_utf8(&imsc)?.contains("Good evening, everybody."), "the IMSC file says something else");
+    Ok(())
+}
+
+/// A person's picture takes the place of a pick: refused while it is another file than was decided on, then published byte for byte,
+/// with the document that says whose it is, while the pick that it replaced is not to be read there any more.
+async fn pictured(suite: &Suite, here: &Namespaced, title: &TitleEnrichment, spec: &impl Fn(Value) -> Value) -> Result<()> {
+    const PICK: &str = "thumbnail-0.jpg";
+    let steps = title.status.iter().flat_map(|status| &status.steps);
+    let picked = steps.clone().find(|step| step.name == "thumbnails").and_then(|step| step.result.clone()).context("no picks")?;
+    let path = format!("titles/{}/poster.jpg", here.name);
+    let picture = media::still("bikes.mp4", 2)?;
+    let decide = |file: &[u8]| {
+        let sha256 = showrunner_contracts::Digest::of(file).hex().to_owned();
+        let pictures = json!([{"file": PICK, "path": path, "sha256": sha256}]);
+        json!([{"step": "thumbnails", "digest": picked, "action": "Replace", "pictures": pictures, "by": "e2e"}])
+    };
+    suite.store.put(&path, picture[..picture.len() / 2].to_vec()).await?;
+    here.apply("strong", spec(decide(&picture))).await?;
+    let told = here.wait_reason("strong", "ReplacementInvalid", SOON).await?;
+    ensure!(told.contains("its SHA-256 is"), "{told}");
+
+    suite.store.put(&path, picture.clone()).await?;
+    here.apply("strong", spec(decide(&picture))).await?;
+    let title = here.wait_for("strong", Phase::NeedsReview, SOON).await?;
+    let manifest = verify(&suite.store, &title).await?;
+    let made = manifest.steps.iter().find(|step| step.step == Step::Thumbnails).context("no thumbnails in the manifest")?;
+    let by =
+        |name: &str| made.outputs.iter().find(|output| output.name == name).map(|output| output.origin.unwrap_or(made.origin));
+    ensure!(
+        (made.origin, by(PICK), by("thumbnails.json"), by("sprite.vtt"))
+            == (Origin::Mixed, Some(Origin::Human), Some(Origin::Mixed), Some(Origin::Machine)),
+        "{:?}",
+        made.outputs
+    );
+    ensure!(output(&suite.store, &title, &manifest, PICK).await? == picture, "it was changed on its way");
+    let document = ThumbnailsDocument::from_bytes(&output(&suite.store, &title, &manifest, "thumbnails.json").await?)?;
+    let shown = document.picks.iter().find(|pick| pick.name == PICK).context("the pick is not told of")?;
+    ensure!(serde_json::to_string(shown)?.contains("e2e"), "nobody is named: {shown:?}");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Runs the detector over raw rgb24 frames and says what it finds, frames counted from 0. Reads standard input, prints a line
 //! for each change of shot: `cut AT`, `dissolve FROM TO` or `fade FROM TO`; with what a frame's work took on standard error.
 //!
-//! Usage: `ffmpeg -i FILE -vf scale=640:360 -pix_fmt rgb24 -f rawvideo - | shots 640 360`
+//! Usage: `ffmpeg -i FILE -vf scale=160:90:flags=area -pix_fmt rgb24 -f rawvideo - | shots 160 90`
 #![allow(clippy::unwrap_used)]
 
 use std::{io::Read as _, time::Duration, time::Instant};
@@ -21,7 +21,7 @@ fn main() {
         spent += begun.elapsed();
         count += 1;
     }
-    let shots = detector.finish(Ticks(count)).unwrap();
+    let (shots, _) = detector.finish(Ticks(count)).unwrap();
     let ending = shots.last().and_then(|last| last.transition_out);
     for (start, transition) in shots.iter().map(|shot| (shot.start, shot.transition_in)).chain([(Ticks(count), ending)]) {
         match transition {

@@ -34,6 +34,24 @@ const BESIDE_WHIP: f32 = 0.9;
 /// Two cuts closer than this many frames are one: nothing shorter is seen as a shot.
 const SHORTEST: usize = 4;
 
+/// A jump this large...
+const SURE: f32 = 0.9;
+/// ...and so many times as large as the restlessness before it, is doubted by nobody.
+const SURE_RATIO: f32 = 6.0;
+/// Pictures of less contrast are not put to anybody else: a network that knows films says no to cuts between pale pictures.
+const LEAST_TELLING: f32 = 20.0;
+
+/// What the rules say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// No shot starts here.
+    Nothing,
+    /// One does.
+    Cut,
+    /// One does, if nobody knows better.
+    Doubtful,
+}
+
 /// Remembers across frames what a single look at the window cannot tell.
 #[derive(Default)]
 pub(crate) struct CutFinder {
@@ -45,8 +63,23 @@ pub(crate) struct CutFinder {
 impl CutFinder {
     /// Whether a shot starts at frame `at`. Called once per frame, in order, when `LOOKAHEAD` more frames are in the
     /// window (or the title has ended).
-    pub(crate) fn judge(&mut self, window: &Window, at: usize) -> bool {
+    pub(crate) fn judge(&mut self, window: &Window, at: usize) -> Verdict {
         let jump = window.step(at);
+        if !self.is_cut(window, at, jump) {
+            Verdict::Nothing
+        } else if is_telling(window, at) && (jump < SURE || jump < SURE_RATIO * restless_before(window, at)) {
+            Verdict::Doubtful
+        } else {
+            Verdict::Cut
+        }
+    }
+
+    /// A shot starts at frame `at`.
+    pub(crate) fn keep(&mut self, at: usize) {
+        self.last = Some(at);
+    }
+
+    fn is_cut(&mut self, window: &Window, at: usize, jump: f32) -> bool {
         if at == 0 || jump < CALM_FLOOR || self.masked_to.is_some_and(|to| at <= to) {
             return false;
         }
@@ -59,11 +92,7 @@ impl CutFinder {
         if window.get(at - 1).flat || window.get(at).flat {
             return false; // into or out of one colour: the flat run tells more than the jump does
         }
-        if self.last.is_some_and(|last| at - last < SHORTEST) {
-            return false;
-        }
-        self.last = Some(at);
-        true
+        self.last.is_none_or(|last| at - last >= SHORTEST)
     }
 
     fn is_flash(&mut self, window: &Window, at: usize, jump: f32) -> bool {
@@ -82,6 +111,11 @@ impl CutFinder {
         }
         false
     }
+}
+
+/// Whether both frames have the contrast that others need to tell them apart by.
+fn is_telling(window: &Window, at: usize) -> bool {
+    window.get(at - 1).contrast.min(window.get(at).contrast) >= LEAST_TELLING
 }
 
 fn stands_out(window: &Window, at: usize, jump: f32) -> bool {

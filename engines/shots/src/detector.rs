@@ -9,17 +9,18 @@ use crate::{
     Shot,
     assemble::{Findings, FlatRun, Mark, Mix, assemble},
     compare::unlikeness,
-    cut::{self, CutFinder},
+    cut::{self, CutFinder, Verdict},
     feature::{Feature, LUMA_W},
     gradual,
+    judge::{self, Bench, Judge},
     window::Window,
 };
 
 /// This many frames after a frame, nothing of what was found up to it changes any more. The slowest to settle is a mix that a
 /// surer one replaces: the two overlap, the second's ends lie a lookahead around its middle, and that is judged one later.
-pub const SETTLED_AFTER: usize = gradual::LONGEST + 2 * gradual::LOOKAHEAD;
+pub const SETTLED_AFTER: usize = gradual::LONGEST + 2 * gradual::LOOKAHEAD + judge::AHEAD;
 /// Frames held: as many before a judged middle as after it, and a few more for cuts.
-const WINDOW: usize = 2 * gradual::LOOKAHEAD + 16;
+const WINDOW: usize = 2 * gradual::LOOKAHEAD + judge::AHEAD;
 /// Widest or highest frame accepted.
 const MAX_SIDE: u32 = 16_384;
 /// More shot changes than this in one title are refused: a day of one-second shots stays below.
@@ -55,7 +56,7 @@ pub struct Observed {
 }
 
 /// Why frames were refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The buffer's length is not `width * height * 3`, or a side is 0 or above 16384.
     Shape {
@@ -77,6 +78,8 @@ pub enum Error {
     TooManyChanges,
     /// No frame was pushed.
     NoFrames,
+    /// Who is asked about cuts could not answer.
+    Judge(String),
 }
 
 impl fmt::Display for Error {
@@ -95,6 +98,7 @@ impl fmt::Display for Error {
                     "failed to keep shots: more than {MAX_CHANGES} shot changes; check that the source is a video of pictures"
                 )
             }
+            Self::Judge(why) => write!(f, "failed to ask about a cut: {why}"),
             Self::NoFrames => f.write_str("failed to find shots: the title has no video frame"),
         }
     }
@@ -109,6 +113,7 @@ pub struct Detector {
     /// Times of the frames in the window, in step with it.
     times: VecDeque<Ticks>,
     cuts: CutFinder,
+    bench: Option<Bench>,
     cuts_judged: usize,
     mixes_judged: usize,
     /// Of overlapping mixes, the best so far, and its score.
@@ -155,6 +160,7 @@ impl Detector {
             window: Window::new(WINDOW),
             times: VecDeque::with_capacity(WINDOW + 1),
             cuts: CutFinder::default(),
+            bench: None,
             cuts_judged: 0,
             mixes_judged: 0,
             pending: None,
@@ -165,10 +171,21 @@ impl Detector {
         }
     }
 
+    /// Who is asked about cuts that the rules doubt. Before the first frame.
+    #[must_use]
+    pub fn asking(self, judge: Box<dyn Judge>) -> Self {
+        Self { bench: Some(Bench::new(judge)), ..self }
+    }
+
+    /// Frames that must be known after a frame before it is judged as a cut.
+    const fn ahead(&self) -> usize {
+        if self.bench.is_some() { judge::AHEAD - 1 } else { cut::LOOKAHEAD }
+    }
+
     /// Takes the next frame. Frames may change size; they are compared scaled to one picture.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::Order`] (both leave the detector as it was) or [`Error::TooManyChanges`].
+    /// [`Error::Shape`], [`Error::Order`] (both leave the detector as it was), [`Error::TooManyChanges`] or [`Error::Judge`].
     pub fn push(&mut self, frame: Frame<'_>) -> Result<Observed, Error> {
         let Frame { rgb, width, height, pts } = frame;
         let side = 1..=MAX_SIDE;
@@ -179,6 +196,9 @@ impl Detector {
             return Err(Error::Order { before, given: pts });
         }
         let feature = Feature::measure(rgb, width as usize, height as usize);
+        if let Some(bench) = &mut self.bench {
+            bench.see(rgb, (width as usize, height as usize));
+        }
         let flat = feature.flat;
         let motion = self.window.push(feature);
         self.times.push_back(pts);
@@ -186,10 +206,11 @@ impl Detector {
             self.times.pop_front();
         }
         self.follow_flat(flat);
-        while self.cuts_judged + cut::LOOKAHEAD < self.window.end() {
-            self.judge_cut();
+        while self.cuts_judged + self.ahead() < self.window.end() {
+            self.judge_cut()?;
         }
-        while self.mixes_judged + gradual::LOOKAHEAD < self.window.end() {
+        // As far behind the cuts as ever: a mix lies between two of them.
+        while self.mixes_judged + gradual::LOOKAHEAD + self.ahead() - cut::LOOKAHEAD < self.window.end() {
             self.judge_mix();
         }
         if self.found.changes() > MAX_CHANGES {
@@ -212,17 +233,18 @@ impl Detector {
         assemble(found, end)
     }
 
-    /// Ends the title at `end` (the last frame's time plus its duration) and gives its shots.
+    /// Ends the title at `end` (the last frame's time plus its duration) and gives its shots, and how many frames whoever is asked was
+    /// shown: at most a fifth of the title's, and a hundred.
     ///
     /// # Errors
-    /// [`Error::NoFrames`], or [`Error::Order`] when `end` is not after the last frame.
-    pub fn finish(mut self, end: Ticks) -> Result<Vec<Shot>, Error> {
+    /// [`Error::NoFrames`], [`Error::Judge`], or [`Error::Order`] when `end` is not after the last frame.
+    pub fn finish(mut self, end: Ticks) -> Result<(Vec<Shot>, usize), Error> {
         let last = *self.times.back().ok_or(Error::NoFrames)?;
         if end <= last {
             return Err(Error::Order { before: last, given: end });
         }
         while self.cuts_judged < self.window.end() {
-            self.judge_cut();
+            self.judge_cut()?;
         }
         while self.mixes_judged < self.window.end() {
             self.judge_mix();
@@ -233,7 +255,7 @@ impl Detector {
         if let Some(open) = self.flat.take() {
             self.found.flats.push(open.until(Mark { index: self.window.end(), pts: end }));
         }
-        Ok(assemble(self.found, end))
+        Ok((assemble(self.found, end), self.bench.as_ref().map_or(0, Bench::shown)))
     }
 
     fn mark(&self, index: usize) -> Mark {
@@ -317,13 +339,19 @@ impl Detector {
         }
     }
 
-    fn judge_cut(&mut self) {
+    fn judge_cut(&mut self) -> Result<(), Error> {
         let at = self.cuts_judged;
         self.cuts_judged += 1;
-        if self.cuts.judge(&self.window, at) {
-            let mark = self.mark(at);
-            self.found.cuts.push(mark);
+        let stands = match (self.cuts.judge(&self.window, at), &mut self.bench) {
+            (Verdict::Nothing, _) => false,
+            (Verdict::Doubtful, Some(bench)) => bench.allows(at).map_err(Error::Judge)?,
+            (Verdict::Cut | Verdict::Doubtful, _) => true,
+        };
+        if stands {
+            self.cuts.keep(at);
+            self.found.cuts.push(self.mark(at));
         }
+        Ok(())
     }
 
     fn judge_mix(&mut self) {

@@ -47,7 +47,7 @@ pub(crate) struct Feature {
 impl Feature {
     /// Measures `rgb` (packed rgb24, `width * height * 3` bytes; the caller has checked that).
     pub(crate) fn measure(rgb: &[u8], width: usize, height: usize) -> Self {
-        let small = shrink(rgb, width, height);
+        let small = shrink(rgb, (width, height), (LUMA_W, LUMA_H));
         let luma: Vec<u8> = small.iter().map(|p| luma(*p)).collect();
         let histogram = histogram(&small, &luma);
         let energy = gradient_product(&luma, &luma);
@@ -68,37 +68,38 @@ fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((u32::from(r) * 54 + u32::from(g) * 183 + u32::from(b) * 19 + 128) >> 8) as u8
 }
 
-/// Box average to `LUMA_W` x `LUMA_H`; a source smaller than that repeats pixels.
-fn shrink(rgb: &[u8], width: usize, height: usize) -> Vec<[u8; 3]> {
-    let span = |cell: usize, cells: usize, size: usize| {
-        let start = cell * size / cells;
-        (start, ((cell + 1) * size / cells).max(start + 1))
-    };
-    let columns: Vec<(usize, usize)> = (0..LUMA_W).map(|c| span(c, LUMA_W, width)).collect();
-    let mut out = Vec::with_capacity(LUMA_W * LUMA_H);
+/// Mean of what each pixel of a smaller picture stands for, to the fraction of a pixel; a source smaller than that repeats some.
+pub(crate) fn shrink(rgb: &[u8], (width, height): (usize, usize), (columns, rows): (usize, usize)) -> Vec<[u8; 3]> {
+    let mut out = Vec::with_capacity(columns * rows);
+    let whole = (width * height) as u64;
     // First whole lines, one onto the other, which processors do many pixels at a time; then along the line.
     let mut band = vec![0u32; width * 3];
-    for row in 0..LUMA_H {
-        let (top, bottom) = span(row, LUMA_H, height);
+    for row in 0..rows {
         band.fill(0);
-        for line in rgb[top * width * 3..bottom * width * 3].chunks_exact(width * 3) {
+        for (y, weight) in cover(row, rows, height) {
+            let line = &rgb[y * width * 3..(y + 1) * width * 3];
             for (sum, value) in band.iter_mut().zip(line) {
                 // Cannot overflow (a side has 16384 pixels at most), but a check for it would be most of the work.
-                *sum = sum.wrapping_add(u32::from(*value));
+                *sum = sum.wrapping_add(u32::from(*value).wrapping_mul(weight));
             }
         }
-        for &(left, right) in &columns {
-            let (mut r, mut g, mut b) = (0u32, 0u32, 0u32);
-            for pixel in band[left * 3..right * 3].chunks_exact(3) {
-                r += pixel[0];
-                g += pixel[1];
-                b += pixel[2];
+        for column in 0..columns {
+            let mut sums = [0u64; 3];
+            for (x, weight) in cover(column, columns, width) {
+                for (sum, value) in sums.iter_mut().zip(&band[x * 3..x * 3 + 3]) {
+                    *sum = sum.wrapping_add(u64::from(*value).wrapping_mul(u64::from(weight)));
+                }
             }
-            let count = ((right - left) * (bottom - top)) as u32;
-            out.push([r, g, b].map(|s| ((s + count / 2) / count) as u8));
+            out.push(sums.map(|sum| ((sum + whole / 2) / whole) as u8));
         }
     }
     out
+}
+
+/// The pixels of `size` that cell `nth` of `cells` lies on, each with how much of it; together `size`.
+fn cover(nth: usize, cells: usize, size: usize) -> impl Iterator<Item = (usize, u32)> {
+    let (from, to) = (nth * size, (nth + 1) * size);
+    (from / cells..to.div_ceil(cells)).map(move |at| (at, (to.min((at + 1) * cells) - from.max(at * cells)) as u32))
 }
 
 fn colour(small: &[[u8; 3]]) -> Vec<f32> {

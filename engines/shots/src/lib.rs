@@ -1,5 +1,5 @@
 //! Finds where one shot ends and the next begins, and how: by a cut, a dissolve or a fade.
-//! Pure and streaming: frames come in as arguments, nothing is read or written, memory is a window of about 1.5 MiB.
+//! Pure and streaming: frames come in as arguments, nothing is read or written, memory is a window of about 2 MiB.
 //!
 //! Frames carry presentation ticks; nothing is computed from a frame number and a rate. The same frames give the same shots
 //! on every machine: integers where it matters, floats only added in a fixed order.
@@ -8,6 +8,7 @@
 //! - **Cuts**: what block matching cannot explain between two frames, relative to contrast, plus the change of colours; large by
 //!   itself, large against the restlessness around it, and lasting (a flash brings the old picture back).
 //! - **Dissolves**: a stretch whose frames are an even mix of two different ends and lose texture as a mix must.
+//! - **Doubtful cuts**, those that hardly stand out, may be put to somebody else ([`judge`]), who can only say no.
 //! - **Fades**: a run of one flat colour, with the ramps that lead into and out of it.
 
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ mod cut;
 mod detector;
 mod feature;
 mod gradual;
+pub mod judge;
 mod window;
 
 use showrunner_timeline::Ticks;

@@ -19,7 +19,7 @@ use std::{
 pub(crate) const LINE: &str = "{pts} {tb} {samp}";
 /// Longest line, bytes: two 64-bit numbers and a fraction fit twice.
 pub(crate) const MAX_LINE: usize = 128;
-/// Wanted pipe capacity, bytes: an analysis picture at once. What the kernel allows a user without privileges by default.
+/// Wanted pipe capacity, bytes: many glances at once. What the kernel allows a user without privileges by default.
 const PIPE_BYTES: i32 = 1 << 20;
 
 /// One line.
@@ -48,8 +48,15 @@ pub(super) struct Item {
     pub(super) head: Head,
     pub(super) size: Size,
     pub(super) rgb: Vec<u8>,
-    /// A candidate, not an analysis picture.
-    pub(super) large: bool,
+    pub(super) kind: Kind,
+}
+
+/// Which of a frame's pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Glance,
+    Sample,
+    Candidate,
 }
 
 /// Lines of times, one frame after another.
@@ -92,7 +99,7 @@ pub(super) fn read_pictures(
     mut data: impl Read + std::os::fd::AsFd + Send + 'static,
     times: PipeReader,
     size: Size,
-    large: bool,
+    kind: Kind,
     sender: SyncSender<Item>,
 ) -> JoinHandle<io::Result<Duration>> {
     widen(&data);
@@ -106,7 +113,7 @@ pub(super) fn read_pictures(
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
                 Err(error) => return Err(error),
             }
-            if sender.send(Item { head, size, rgb, large }).is_err() {
+            if sender.send(Item { head, size, rgb, kind }).is_err() {
                 break; // the receiver wants no more
             }
         }

@@ -1,11 +1,15 @@
-//! The analysis picture: how any picture becomes small, upright, square-pixelled, progressive, standard-range RGB.
-//! Writes an `FFmpeg` filter graph; no I/O.
+//! How any picture becomes small, upright, square-pixelled, progressive, standard-range RGB, in three sizes: a glance of every
+//! frame, an analysis picture of some a second, a candidate of fewer. Writes an `FFmpeg` filter graph; no I/O.
+//!
+//! Most of what a frame costs after its decoding is its scaling, so every frame is made no larger than what looks at every frame needs.
 //!
 //! Whoever changes it so that the same source gives other pixels raises [`showrunner_contracts::step::PICTURE_RECIPE`], which is
 //! part of every key that a visual step's result is kept under.
 
-use crate::probe::{Colour, FieldOrder, Hdr, PictureInfo, Transfer};
+use crate::probe::{Colour, FieldOrder, Hdr, PictureInfo, Transfer, Zero};
 
+/// The glance fits in here; a picture on its side is as high as others are wide.
+pub const GLANCE: Size = Size { width: 160, height: 160 };
 /// The analysis picture fits in here.
 pub const ANALYSIS: Size = Size { width: 640, height: 360 };
 /// A candidate fits in here.
@@ -20,8 +24,10 @@ const CLOSEST_CANDIDATES: u64 = 250;
 /// One a second where nothing speaks against it, milliseconds; also when the length is not stated.
 const USUAL_INTERVAL: u64 = 1_000;
 
-/// Pictures of more lines than this are never interlaced (1080i is stored in 1088).
+/// Pictures of more lines than this are not interlaced (1080i is stored in 1088)...
 const MOST_INTERLACED_LINES: u32 = 1_088;
+/// ...nor are those of so many (SMPTE ST 296).
+const PROGRESSIVE_LINES: u32 = 720;
 /// Pictures from this size on are high definition, whose unstated matrix is BT.709 rather than BT.601 (as players assume).
 const HD: Size = Size { width: 1_280, height: 720 };
 /// Brightest light assumed in an HDR picture that does not state it, cd/m2: what most titles are mastered to, and what HLG's
@@ -35,6 +41,10 @@ const BRIGHTEST: f64 = 10_000.0;
 const KNEE: &str = "0.5";
 /// Scaling that gives the same bytes on every processor.
 const SCALER: &str = "flags=bicubic+accurate_rnd+full_chroma_int+bitexact";
+/// The same for glances: the mean of what a pixel stands for, at a third of the work.
+const GLANCER: &str = "flags=area+accurate_rnd+full_chroma_int+bitexact";
+/// Keeps a time that is due from being found a little too early, for seconds are no whole numbers; ticks are longer.
+const ROUNDING: &str = "0.000001";
 
 /// Width and height, pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +62,22 @@ impl Size {
     }
 }
 
+/// Which frames are made larger than a glance.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chosen {
+    /// The first frame of each part of a second that is divided in so many, counted from the title's beginning; 0 for none.
+    pub samples: u16,
+    /// Milliseconds between candidates, when there are any.
+    pub interval: Option<u64>,
+}
+
 /// How one source's picture is treated.
 #[derive(Clone, Debug)]
 pub struct Recipe {
     stream: usize,
     info: PictureInfo,
-    /// Milliseconds between candidates, when there are any.
-    interval: Option<u64>,
+    zero: Zero,
+    chosen: Chosen,
 }
 
 /// Milliseconds between candidates: one a second; closer in a short title, farther in a long one.
@@ -68,34 +87,58 @@ pub fn candidate_interval(duration_ms: Option<u64>) -> u64 {
 }
 
 impl Recipe {
-    /// For the container's stream `stream`; candidates every `interval` milliseconds, if at all.
-    pub fn new(stream: usize, info: &PictureInfo, interval: Option<u64>) -> Self {
-        Self { stream, info: info.clone(), interval }
+    /// For the container's stream `stream`, whose title begins at `zero`.
+    pub fn new(stream: usize, info: &PictureInfo, zero: Zero, chosen: Chosen) -> Self {
+        Self { stream, info: info.clone(), zero, chosen }
     }
 
-    /// Size of the analysis pictures.
-    pub fn size(&self) -> Size {
-        fit(&self.info, ANALYSIS)
+    /// Size of the glances.
+    pub fn glance_size(&self) -> Size {
+        fit(&self.info, GLANCE)
+    }
+
+    /// Size of the analysis pictures, when there are any.
+    pub fn sample_size(&self) -> Option<Size> {
+        (self.chosen.samples > 0).then(|| fit(&self.info, ANALYSIS))
     }
 
     /// Size of the candidates, when there are any.
     pub fn candidate_size(&self) -> Option<Size> {
-        self.interval.map(|_| fit(&self.info, CANDIDATE))
+        self.chosen.interval.map(|_| fit(&self.info, CANDIDATE))
     }
 
-    /// The filter graph, from the stream to `[analysis]` and, when there are candidates, `[candidate]`.
+    /// The filter graph, from the stream to `[glance]` and, when they are wanted, `[sample]` and `[candidate]`.
     /// Rotation is not in it: `FFmpeg` applies the display matrix before the first filter.
     pub fn graph(&self) -> String {
-        let (stream, fields, small) = (self.stream, deinterlacer(&self.info), shrink(&self.info, self.size()));
-        match (self.interval, self.candidate_size()) {
-            (Some(interval), Some(size)) => {
-                let (seconds, millis, large) = (interval / 1_000, interval % 1_000, shrink(&self.info, size));
-                // Chosen before it is scaled: the large picture is made for a few frames only.
-                let chosen = format!("select='isnan(prev_selected_t)+gte(t-prev_selected_t,{seconds}.{millis:03})'");
-                format!("[0:{stream}]{fields}split[s][l];[s]{small}[analysis];[l]{chosen},{large}[candidate]")
+        let (stream, fields) = (self.stream, deinterlacer(&self.info));
+        // Chosen before they are scaled: larger pictures are made of a few frames only.
+        let sample = self.sample_size().map(|size| format!("{},{}[sample]", self.due(), shrink(&self.info, size)));
+        let candidate = self.chosen.interval.zip(self.candidate_size()).map(|(interval, size)| {
+            let (seconds, millis, large) = (interval / 1_000, interval % 1_000, shrink(&self.info, size));
+            format!(
+                "select='not(isnan(t))*(isnan(prev_selected_t)+gte(t-prev_selected_t,{seconds}.{millis:03}))',{large}[candidate]"
+            )
+        });
+        let glance = format!("{}[glance]", glance(&self.info, self.glance_size()));
+        let (mut pads, mut chains) = (String::from("[g]"), format!(";[g]{glance}"));
+        for (pad, chain) in [("[s]", sample), ("[c]", candidate)] {
+            if let Some(chain) = chain {
+                pads.push_str(pad);
+                chains.extend([";", pad, &chain]);
             }
-            _ => format!("[0:{stream}]{fields}{small}[analysis]"),
         }
+        match pads.matches('[').count() {
+            1 => format!("[0:{stream}]{fields}{glance}"),
+            several => format!("[0:{stream}]{fields}split={several}{pads}{chains}"),
+        }
+    }
+
+    /// Chooses the first frame of each part of a second of the title. Whoever wants fewer of them, at a rate that divides this
+    /// one, finds the frames there that it would have been given alone.
+    fn due(&self) -> String {
+        let (zero, samples) = (self.zero.base.to_seconds(self.zero.at), self.chosen.samples);
+        let part = |at: &str| format!("floor(({at}-({zero:.9}))*{samples}+{ROUNDING})");
+        format!("select='not(isnan(t))*(isnan(prev_selected_t)+gt({},{}))'", part("t"), part("prev_selected_t"))
     }
 }
 
@@ -111,15 +154,26 @@ fn fit(info: &PictureInfo, bounds: Size) -> Size {
     Size { width: even(width).min(bounds.width), height: even(height).min(bounds.height) }
 }
 
-/// Where fields are flagged every frame is deinterlaced; where they are not, each frame that `idet` finds interlaced. Its usual
+/// Where fields are flagged every frame is deinterlaced; where they are not but could be, each frame that `idet` finds interlaced. Its usual
 /// threshold, 1.04, takes progressive pictures of small moving detail for interlaced; at 1.2 it does not, and still finds real fields.
 fn deinterlacer(info: &PictureInfo) -> &'static str {
     let flagged = info.interlaced_frames || matches!(info.field_order, FieldOrder::TopFirst | FieldOrder::BottomFirst);
-    match (flagged, info.height <= MOST_INTERLACED_LINES) {
+    match (flagged, info.height <= MOST_INTERLACED_LINES && info.height != PROGRESSIVE_LINES) {
         (true, _) => "bwdif=mode=send_frame:parity=auto:deint=all,",
         (false, true) => "idet=intl_thres=1.2,bwdif=mode=send_frame:parity=auto:deint=interlaced,",
         (false, false) => "",
     }
+}
+
+/// A glance: as [`shrink`], but what the frame's pixels mean is averaged first, as it stands in the stream.
+fn glance(info: &PictureInfo, size: Size) -> String {
+    let Size { width, height } = size;
+    if info.colour.transfer_kind() == Transfer::Sdr && !is_wide(&info.colour) {
+        return shrink(info, size).replace(SCALER, GLANCER);
+    }
+    // Light is made linear in floating point: of few pixels only.
+    let format = if is_rgb(info) { "gbrp12" } else { "yuv444p12" };
+    format!("scale={width}:{height}:{GLANCER},format={format},{}", shrink(info, size))
 }
 
 /// Scaling and colour, to full-range 8-bit RGB of `size` with square pixels.
@@ -182,16 +236,22 @@ fn in_range(info: &PictureInfo) -> &'static str {
 /// Whether the range needs no rule: it is stated, or the format is one of the full-range "J" formats of JPEG or of RGB, which
 /// the scalers know. Else it is limited.
 fn is_range_known(info: &PictureInfo) -> bool {
-    let full = info.pixel_format.as_deref().is_some_and(|format| {
-        ["yuvj", "rgb", "bgr", "gbr", "argb", "abgr", "pal8", "gray"].iter().any(|start| format.starts_with(start))
-    });
-    info.colour.range.is_some() || full
+    info.colour.range.is_some() || is_rgb(info) || is_of(info, &["yuvj", "gray"])
+}
+
+fn is_rgb(info: &PictureInfo) -> bool {
+    is_of(info, &["rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8"])
+}
+
+fn is_of(info: &PictureInfo, starts: &[&str]) -> bool {
+    info.pixel_format.as_deref().is_some_and(|format| starts.iter().any(|start| format.starts_with(start)))
 }
 
 /// The rules for what a picture of wide gamut does not state: BT.2020 where nothing else is said, the range as in SDR.
 fn unstated_wide(info: &PictureInfo) -> String {
     let colour = &info.colour;
-    let primaries = if colour.primaries.is_none() { ":pin=bt2020" } else { "" };
+    // Nothing leads from stated primaries to none: they go on being stated.
+    let primaries = if colour.primaries.is_none() { ":pin=bt2020:p=bt2020" } else { "" };
     let matrix = match (&colour.matrix, colour.primaries.as_deref()) {
         (Some(_), _) => "",
         (None, Some("smpte431" | "smpte432")) => ":min=bt709",
@@ -204,6 +264,7 @@ fn unstated_wide(info: &PictureInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use showrunner_timeline::{Ticks, TimeBase};
 
     fn plain(width: u32, height: u32) -> PictureInfo {
         PictureInfo {
@@ -222,6 +283,15 @@ mod tests {
             hdr: Hdr::default(),
             closed_captions: false,
         }
+    }
+
+    /// For a title that begins at a second and a half.
+    fn recipe(stream: usize, info: &PictureInfo, chosen: Chosen) -> Recipe {
+        Recipe::new(stream, info, Zero { at: Ticks(1_500), base: TimeBase::MILLIS }, chosen)
+    }
+
+    fn graph(info: &PictureInfo) -> String {
+        recipe(0, info, Chosen::default()).graph()
     }
 
     #[test]
@@ -249,10 +319,10 @@ mod tests {
 
     #[test]
     fn unstated_colour_follows_the_rule_and_stated_colour_is_left_to_the_scaler() {
-        assert!(Recipe::new(0, &plain(1920, 1080), None).graph().contains("in_color_matrix=bt709"));
-        assert!(Recipe::new(0, &plain(720, 576), None).graph().contains("in_color_matrix=smpte170m"));
+        assert!(graph(&plain(1920, 1080)).contains("in_color_matrix=bt709"));
+        assert!(graph(&plain(720, 576)).contains("in_color_matrix=smpte170m"));
         let stated = Colour { matrix: Some("bt470bg".to_owned()), range: Some("pc".to_owned()), ..Colour::default() };
-        let graph = Recipe::new(0, &PictureInfo { colour: stated, ..plain(1920, 1080) }, None).graph();
+        let graph = graph(&PictureInfo { colour: stated, ..plain(1920, 1080) });
         assert!(!graph.contains("in_color_matrix") && !graph.contains("in_range"));
     }
 
@@ -260,10 +330,35 @@ mod tests {
     fn hdr_is_tone_mapped_by_a_named_operator_to_a_stated_peak() {
         let colour = Colour { transfer: Some("smpte2084".to_owned()), ..Colour::default() };
         let hdr = Hdr { max_content: Some(4_060), ..Hdr::default() };
-        let graph = Recipe::new(2, &PictureInfo { colour, hdr, ..plain(3840, 2160) }, Some(1_500)).graph();
-        assert!(graph.starts_with("[0:2]split"));
-        assert_eq!(graph.matches("tonemap=tonemap=mobius:param=0.5:desat=0:peak=20.0000").count(), 2);
-        assert!(graph.contains("gte(t-prev_selected_t,1.500)"));
+        let chosen = Chosen { samples: 2, interval: Some(1_500) };
+        let graph = recipe(2, &PictureInfo { colour, hdr, ..plain(3840, 2160) }, chosen).graph();
+        assert!(graph.starts_with("[0:2]split=3[g][s][c];[g]scale=160:90:"));
+        assert_eq!(graph.matches("tonemap=tonemap=mobius:param=0.5:desat=0:peak=20.0000").count(), 3);
+        assert!(graph.contains("gte(t-prev_selected_t,1.500)") && graph.contains("floor((t-(1.500000000))*2+"));
+    }
+
+    #[test]
+    fn fields_are_looked_for_only_where_there_can_be_any() {
+        for (lines, looks) in [(240, true), (576, true), (720, false), (816, true), (1_080, true), (1_088, true), (2_160, false)]
+        {
+            assert_eq!(graph(&plain(1_280, lines)).contains("idet"), looks, "{lines}");
+        }
+        let flagged = PictureInfo { field_order: FieldOrder::TopFirst, ..plain(1_280, 720) };
+        assert!(graph(&flagged).contains("deint=all"));
+    }
+
+    #[test]
+    fn there_is_no_larger_picture_that_nobody_asked_for() {
+        assert!(!graph(&plain(1920, 1080)).contains("split"));
+        for (chosen, pads) in [((1, None), 2), ((0, Some(1_000)), 2), ((1, Some(1_000)), 3)] {
+            let chosen = Chosen { samples: chosen.0, interval: chosen.1 };
+            let graph = recipe(0, &plain(1920, 1080), chosen).graph();
+            assert!(graph.contains(&format!("split={pads}[g]")), "{graph}");
+            assert_eq!(
+                (graph.contains("[sample]"), graph.contains("[candidate]")),
+                (chosen.samples > 0, chosen.interval.is_some())
+            );
+        }
     }
 
     #[test]
@@ -290,7 +385,7 @@ mod tests {
     fn only_primaries_far_from_hd_are_converted() {
         let graph = |primaries: &str, matrix: Option<&str>| {
             let colour = Colour { primaries: Some(primaries.to_owned()), matrix: matrix.map(str::to_owned), ..Colour::default() };
-            Recipe::new(0, &PictureInfo { colour, ..plain(1920, 1080) }, None).graph()
+            super::shrink(&PictureInfo { colour, ..plain(1920, 1080) }, ANALYSIS)
         };
         for usual in ["bt709", "smpte170m", "bt470bg"] {
             assert!(!graph(usual, None).contains("zscale"), "{usual}");

@@ -60,7 +60,21 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
     let (base, motions) = (probed.time_base(), Motions::default());
     // For thumbnails the detector runs when the shots are given, too: how much frames move is part of their measure.
     let detects = for_shots.is_some() || for_thumbnails.is_some() || others.chapters;
-    let mut shots = detects.then(|| Shots::new(base, longest(work, base), &motions, for_shots.is_some()));
+    let mut asking = Meter::default();
+    let new = || {
+        let shots = Shots::new(base, longest(work, base), &motions, for_shots.is_some());
+        if let Some(order) = for_shots { shots.ordered(order, work.artefacts) } else { Ok(shots) }
+    };
+    let (mut shots, shots_unready) = match detects.then(|| asking.turn(new)) {
+        None => (None, None),
+        Some(Ok(shots)) => (Some(shots), None),
+        Some(Err(failure)) => (None, Some(failure)),
+    };
+    // What reads the shots comes to nothing without them: nobody decodes for that.
+    let blind = shots_unready.as_ref().filter(|_| work.given.shots.is_none());
+    if let Some(failure) = blind.filter(|_| others.fingerprint.is_none() && others.watch.is_none()) {
+        return failed(failure);
+    }
     let mut sight = others.chapters.then(|| Sight::new(base, longest(work, base)));
     let mut painting = others.fingerprint.map(|order| Painting::new(base, longest(work, base), fingerprint::asked(order)));
     let (mut preparing, mut loading) = (Meter::default(), Meter::default());
@@ -71,15 +85,22 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
         Some(Err(failure)) => (None, Some(failure)),
     };
     let new = |order| Thumbnails::new(order, base, longest(work, base), &motions, work.artefacts);
-    let (mut thumbnails, unready) = match for_thumbnails.map(|order| preparing.turn(|| new(order))) {
+    let (mut thumbnails, unready) = match for_thumbnails.filter(|_| blind.is_none()).map(|order| preparing.turn(|| new(order))) {
         None => (None, None),
         Some(Ok(thumbnails)) => (Some(thumbnails), None),
         Some(Err(failure)) => (None, Some(failure)),
     };
-    if thumbnails.is_none() && for_shots.is_none() && sight.is_none() && painting.is_none() && watch.is_none() {
-        return failed(&unready.or(watch_unready).unwrap_or_else(|| internal("there is nothing to look for")));
+    if thumbnails.is_none() && shots.is_none() && sight.is_none() && painting.is_none() && watch.is_none() {
+        return failed(&shots_unready.or(unready).or(watch_unready).unwrap_or_else(|| internal("there is nothing to look for")));
     }
-    let plan = Plan { candidates: thumbnails.is_some(), threads: work.limits.threads, limits: child_limits(work.limits) };
+    // What each asks for divides what all are given: each sees what it would see alone.
+    let samples = match &watch {
+        Some(watch) => watch.per_second(),
+        None if painting.is_some() => 1,
+        None => 0,
+    };
+    let plan =
+        Plan { samples, candidates: thumbnails.is_some(), threads: work.limits.threads, limits: child_limits(work.limits) };
     decodes.picture.fetch_add(1, Ordering::Relaxed);
     let viewed = {
         let mut viewers: Vec<&mut dyn Viewer> = Vec::new();
@@ -106,6 +127,8 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
     let (mut sight_used, sight_failed) = end_of(sight.is_some());
     let (mut painting_used, painting_failed) = end_of(painting.is_some());
     let (mut watch_used, watch_failed) = end_of(watch.is_some());
+    let shots_failed = shots_failed.or(shots_unready);
+    shots_used.add(asking);
     watch_used.add(loading);
     let (mut thumbnails_used, thumbnails_failed) = end_of(thumbnails.is_some());
     thumbnails_used.add(preparing);
@@ -151,7 +174,10 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
             let made = match (thumbnails_failed, thumbnails) {
                 (Some(failure), _) => Err(failure),
                 (None, Some(thumbnails)) => shots.as_ref().map_err(Clone::clone).and_then(|shots| thumbnails.finish(shots)),
-                (None, None) => Err(internal("thumbnails were neither made nor refused")),
+                (None, None) => {
+                    let without = shots.as_ref().err().cloned();
+                    Err(without.unwrap_or_else(|| internal("thumbnails were neither made nor refused")))
+                }
             };
             made.and_then(|made| commit(work.sink, order, &media::summary(probed), made))
         });

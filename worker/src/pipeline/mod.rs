@@ -352,13 +352,16 @@ fn seconds(probed: &Probe) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use showrunner_contracts::{Digest, step::Axis};
+    use showrunner_contracts::{
+        Digest,
+        step::{Axis, ShotsProfile},
+    };
     use strum::IntoEnumIterator as _;
 
     #[test]
     fn every_step_is_in_the_hands_of_the_pass_that_its_kind_names() {
         let params = |step| match step {
-            Step::Shots => StepParams::Shots {},
+            Step::Shots => StepParams::Shots { profile: ShotsProfile::Fast },
             Step::Thumbnails => StepParams::Thumbnails { select: 1, sprite_interval_ms: 1000, exclude_nudity_at_or_above: 3 },
             Step::Subtitles => StepParams::Subtitles { language: None, max_chars_per_second: 20, track: None },
             Step::Chapters => StepParams::Chapters { track: None },

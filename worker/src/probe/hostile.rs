@@ -8,7 +8,10 @@ use super::{
 use crate::{
     failure::of_refusal,
     media,
-    picture::{pipes::Head, recipe::Recipe},
+    picture::{
+        pipes::Head,
+        recipe::{Chosen, Recipe},
+    },
     sandbox::{End, Finished, Tool},
 };
 use showrunner_contracts::{
@@ -58,8 +61,8 @@ fn describe(report: Report) {
         serde_json::to_string(&probe).expect("can be reported");
         is_within_limits(&media::summary(&probe));
         if let Some((stream, info)) = probe.picture() {
-            let recipe = Recipe::new(stream.index, info, probe.stated_duration_ms);
-            for size in [Some(recipe.size()), recipe.candidate_size()].into_iter().flatten() {
+            let recipe = Recipe::new(stream.index, info, probe.zero, Chosen { samples: 4, interval: probe.stated_duration_ms });
+            for size in [Some(recipe.glance_size()), recipe.sample_size(), recipe.candidate_size()].into_iter().flatten() {
                 assert!(size.width >= 2 && size.height >= 2 && size.bytes() <= 1280 * 720 * 3, "{size:?}");
             }
             let ours = |c: char| c.is_ascii_alphanumeric() || "[]=:,.;+-*/_()'\\".contains(c);

@@ -1,7 +1,7 @@
 //! The step `moderation`: models look at the picture now and then, word lists at what the subtitles heard, and both become
 //! levels with the moments that show them. Reads model files; nothing else.
 
-use super::{Longest, StepFailed, picture_model::PictureModel, pretty};
+use super::{Longest, StepFailed, part_begins, picture_model::PictureModel, pretty};
 use crate::{
     commit::{JSON, Made, StepFile},
     failure::internal,
@@ -51,7 +51,7 @@ pub fn asked(order: &StepOrder) -> Result<(&[Axis], u8), Failure> {
 pub struct Watch {
     models: Vec<(Axis, PictureModel)>,
     /// Pictures a second.
-    fps: i64,
+    fps: u8,
     base: TimeBase,
     /// Number of the next look.
     next: i64,
@@ -78,7 +78,12 @@ impl Watch {
     /// With these models.
     pub fn with(models: Vec<(Axis, PictureModel)>, fps: u8, base: TimeBase, longest: Longest) -> Self {
         let samples = models.iter().map(|(axis, _)| (*axis, Vec::new())).collect();
-        Self { models, fps: i64::from(fps).max(1), base, next: 0, samples, longest }
+        Self { models, fps: fps.max(1), base, next: 0, samples, longest }
+    }
+
+    /// Analysis pictures that it wants of each second.
+    pub fn per_second(&self) -> u16 {
+        u16::from(self.fps)
     }
 
     /// All that was seen.
@@ -88,9 +93,9 @@ impl Watch {
 }
 
 impl Viewer for Watch {
-    fn frame(&mut self, picture: &Picture) -> Result<(), StepError> {
+    fn sample(&mut self, picture: &Picture) -> Result<(), StepError> {
         self.longest.check(picture.pts).map_err(StepFailed)?;
-        let due = |look: i64| self.base.from_millis(look.saturating_mul(1_000) / self.fps);
+        let due = |look: i64| part_begins(self.base, look, self.fps);
         if picture.pts < due(self.next) {
             return Ok(());
         }

@@ -17,7 +17,9 @@ pub fn shrink(rgb: &[u8], size: (u32, u32), bounds: Bounds) -> Rgb {
     } else {
         (u64::from(bounds.1), height)
     };
-    let (num, den) = if num >= den { (1, 1) } else { (num, den) };
+    if num >= den {
+        return Rgb { width: size.0, height: size.1, pixels: rgb.to_vec() };
+    }
     let (tile_width, tile_height) = ((width * num / den).max(1), (height * num / den).max(1));
     let line = width as usize * 3;
     // Sums of a tile's line over the picture's lines, then over its columns: the first of the two, which is nearly all of the

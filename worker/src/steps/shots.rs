@@ -1,4 +1,7 @@
-//! The step `shots`: every frame into the detector; the shots as a document, and a still of each. No I/O.
+//! The step `shots`: every frame into the detector; the shots as a document, and a still of each. Reads the network's weights, where it
+//! is asked.
+
+pub mod network;
 
 use super::{
     Longest, StepFailed, pretty,
@@ -9,14 +12,18 @@ use crate::{
     failure::internal,
     fanout::{StepError, Viewer},
     media,
+    models::Artefacts,
     picture::Picture,
 };
+use network::Network;
 use showrunner_contracts::{
     Document as _,
     documents::{Shot, ShotsDocument, Still, Transition},
     manifest::StepSummary,
-    result::Failure,
+    result::{Failure, Reason},
+    step::{SHOTS_MODEL, ShotsProfile, StepParams},
     time::Span,
+    work_order::StepOrder,
 };
 use showrunner_shots::{Detector, Frame};
 use showrunner_timeline::{Ticks, TimeBase};
@@ -66,6 +73,8 @@ pub struct Found {
     pub document: ShotsDocument,
     /// The sheets with their stills.
     pub sheets: Vec<StepFile>,
+    /// Frames that the network was shown.
+    pub inferred: u32,
 }
 
 impl<'a> Shots<'a> {
@@ -75,13 +84,23 @@ impl<'a> Shots<'a> {
         Self { detector: Detector::new(base), stills, base, motions, longest }
     }
 
+    /// With what `order` asks for: the network that cuts in doubt are put to.
+    pub fn ordered(self, order: &StepOrder, artefacts: &Artefacts) -> Result<Self, Failure> {
+        let StepParams::Shots { profile: ShotsProfile::Accurate } = order.params else { return Ok(self) };
+        let model = order.models.iter().find(|model| model.name == SHOTS_MODEL);
+        let model = model.ok_or_else(|| {
+            Failure::new(Reason::OrderMalformed, &format!("shots of the profile `accurate` need the model {SHOTS_MODEL}"))
+        })?;
+        Ok(Self { detector: self.detector.asking(Box::new(Network::load(artefacts, model)?)), ..self })
+    }
+
     /// The title ends at `end`.
     pub fn finish(self, end: Ticks) -> Result<Found, Failure> {
-        let shots = self.detector.finish(end).map_err(internal)?;
+        let (shots, inferred) = self.detector.finish(end).map_err(internal)?;
         let sheets = self.stills.map(|stills| stills.finish(&shots)).transpose()?;
         let Sheets { stills, pictures } =
             sheets.unwrap_or_else(|| Sheets { stills: vec![None; shots.len()], pictures: Vec::new() });
-        Ok(Found { document: document(&shots, stills, self.base, end), sheets: pictures })
+        Ok(Found { document: document(&shots, stills, self.base, end), sheets: pictures, inferred: inferred as u32 })
     }
 }
 
@@ -127,7 +146,7 @@ fn document(shots: &[showrunner_shots::Shot], stills: Vec<Option<Still>>, base: 
 
 /// The step's files and figures.
 pub fn made(found: &Found) -> Made {
-    let Found { document, sheets } = found;
+    let Found { document, sheets, inferred } = found;
     let count = |is: fn(&Transition) -> bool| document.shots.iter().filter(|shot| is(&shot.begins_with)).count() as u32;
     let settings = [("method".to_owned(), showrunner_shots::ALGORITHM.to_owned())];
     let mut files = sheets.clone();
@@ -139,6 +158,7 @@ pub fn made(found: &Found) -> Made {
             cuts: count(|transition| matches!(transition, Transition::Cut)),
             dissolves: count(|transition| matches!(transition, Transition::Dissolve(_))),
             fades: count(|transition| matches!(transition, Transition::Fade(_))),
+            inferred: *inferred,
         },
         settings: BTreeMap::from(settings),
     }
@@ -168,8 +188,8 @@ mod tests {
         let still = Still { sheet: "shots-0.jpg".to_owned(), at: 50, x: 160, y: 0, width: 160, height: 90 };
         let stills = vec![None, Some(still.clone()), None, None];
         let document = document(&shots, stills, TimeBase::MILLIS, Ticks(100));
-        let made = made(&Found { document, sheets: Vec::new() });
-        assert_eq!(made.summary, StepSummary::Shots { shots: 4, cuts: 1, dissolves: 1, fades: 1 });
+        let made = made(&Found { document, sheets: Vec::new(), inferred: 0 });
+        assert_eq!(made.summary, StepSummary::Shots { shots: 4, cuts: 1, dissolves: 1, fades: 1, inferred: 0 });
         let read = ShotsDocument::from_bytes(&made.files[0].bytes).expect("our own document");
         assert_eq!(read.shots[2].begins_with, Transition::Dissolve(Span { start: 90, end: 110 }));
         assert_eq!(read.shots[0].begins_with, Transition::Start);

@@ -31,7 +31,7 @@ const QUALITY: u8 = 80;
 const MOST_OF_SHOT: usize = 32;
 /// Frames between two tidyings.
 const BETWEEN: usize = 32;
-/// Most pictures held uncompressed (33 MB at most, 18 MB in 16:9).
+/// Most pictures held uncompressed (36 MB at most, 20 MB in 16:9).
 const ROOM: usize = SETTLED_AFTER + MOST_OF_SHOT + BETWEEN;
 
 /// A frame, small.
@@ -225,7 +225,7 @@ mod tests {
                 pts += 1;
             }
         }
-        let shots = detector.finish(Ticks(pts)).expect("frames were pushed");
+        let (shots, _) = detector.finish(Ticks(pts)).expect("frames were pushed");
         let sheets = stills.finish(&shots).expect("stills");
         (shots, sheets)
     }
@@ -281,7 +281,7 @@ mod tests {
             detector.push(Frame { rgb: &picture.rgb, width: SIZE.0, height: SIZE.1, pts: Ticks(pts) }).expect("in order");
             stills.see(&picture, &detector).expect("takes it");
         }
-        let shots = detector.finish(Ticks(3_000)).expect("frames were pushed");
+        let (shots, _) = detector.finish(Ticks(3_000)).expect("frames were pushed");
         assert_eq!(shots.iter().map(|shot| shot.start.0).collect::<Vec<_>>(), [0, 2_900]);
         let sheets = stills.finish(&shots).expect("stills");
         let at = |nth: usize| sheets.stills[nth].as_ref().map(|still| still.at);

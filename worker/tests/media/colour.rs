@@ -8,7 +8,7 @@ fn flat(studio: &Studio, name: &str, size: &str, colour: &str, matrix: &str, ran
     // Conversion sets the tags; `setparams` then makes them what the test wants a file to say.
     let args = format!("-f lavfi -i color={colour}:s={size}:r=25:d=0.12,format=gbrp,{convert},setparams={tags} -c:v ffv1");
     let seen = watch(&studio.make(name, &args));
-    pixel(&seen.frames[0], seen.summary.size.width / 2, seen.summary.size.height / 2)
+    pixel(&seen.frames[0], seen.size().width / 2, seen.size().height / 2)
 }
 
 const ORANGE: [u8; 3] = [0xe0, 0x70, 0x20];
@@ -63,4 +63,21 @@ fn high_dynamic_range_is_tone_mapped_into_a_usable_picture() {
     let hlg = bars(&studio, "arib-std-b67", [64, 400, 721, 940]);
     assert!(hlg[0] <= 4 && hlg[0] < hlg[1] && hlg[1] < hlg[2] && hlg[2] < hlg[3], "{hlg:?}");
     assert!(hlg[2] >= 110, "reference white is bright: {hlg:?}");
+}
+
+#[test]
+fn high_dynamic_range_of_which_little_else_is_stated_is_taken_for_bt_2020() {
+    let studio = Studio::new();
+    let seen = |tags: &str| {
+        let codes = "format=yuv420p10le,geq=lum=400:cb=480:cr=600";
+        let args = format!("-f lavfi -i color=black:s=320x180:r=25:d=0.12,{codes},setparams={tags} -c:v ffv1");
+        let seen = watch(&studio.make("stated.mkv", &args));
+        [pixel(&seen.frames[0], 160, 90), pixel(&seen.glances[0], 80, 45)]
+    };
+    let stated = seen("range=tv:color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc");
+    assert!(near(stated[0], stated[1], 2), "{stated:?}");
+    for less in ["", ":range=tv", ":color_primaries=bt2020", ":colorspace=bt2020nc", ":range=tv:colorspace=bt2020nc"] {
+        let got = seen(&format!("color_trc=smpte2084{less}"));
+        assert!(near(got[0], stated[0], 2) && near(got[1], stated[1], 2), "{less}: {got:?}, not {stated:?}");
+    }
 }

@@ -5,7 +5,7 @@ use showrunner_contracts::{
     Digest, Document as _,
     documents::{FingerprintDocument, PicturePrint, PrintedBars, SoundPrint},
     result::{Outcome, Reason, StepResult},
-    step::{QUERY, Step, StepParams},
+    step::{QUERY, ShotsProfile, Step, StepParams},
     work_order::{Limits, StepOrder},
 };
 use showrunner_fingerprint::{
@@ -129,8 +129,11 @@ fn copies_share_the_print_and_another_title_does_not() {
 fn one_decode_of_each_kind_serves_the_print_and_its_bytes_are_always_the_same() {
     let studio = Studio::new();
     let film = studio.make("film.mp4", &title(FILM, 30));
-    let steps =
-        [StepParams::Shots {}, StepParams::Chapters { track: None }, StepParams::Fingerprint { query: true, track: None }];
+    let steps = [
+        StepParams::Shots { profile: ShotsProfile::Fast },
+        StepParams::Chapters { track: None },
+        StepParams::Fingerprint { query: true, track: None },
+    ];
     let (done, with_others) = enriched(&film, &steps, 2);
     assert_eq!((done.picture_decodes, done.sound_decodes), (1, 1));
     let own = done.steps.iter().find(|step| step.step == Step::Fingerprint).expect("ordered");
@@ -192,7 +195,7 @@ fn the_print_is_of_the_same_sound_whatever_else_is_listened_to_and_of_the_track_
     let alone = print(&[fingerprint(None)]);
     assert!(alone == print(&[french, fingerprint(None)]), "it depends on the subtitles");
     assert!(alone == print(&[fingerprint(Some(1))]) && alone.sound != print(&[fingerprint(Some(2))]).sound);
-    let (done, _) = tried(&film, &[StepParams::Shots {}, fingerprint(Some(3))], 2);
+    let (done, _) = tried(&film, &[StepParams::Shots { profile: ShotsProfile::Fast }, fingerprint(Some(3))], 2);
     let reasons: Vec<_> = done
         .steps
         .iter()

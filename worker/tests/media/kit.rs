@@ -2,7 +2,7 @@
 
 use showrunner_timeline::Ticks;
 use showrunner_worker::{
-    picture::{self, Event, Picture, Plan, Summary},
+    picture::{self, Event, Picture, Plan, Summary, recipe::Size},
     probe::{self, Probe, Wanted},
     sandbox::{Limits, Policy, Sandbox, Source, Tool},
 };
@@ -66,6 +66,8 @@ impl Studio {
 /// Everything that one decode gave.
 pub(crate) struct Seen {
     pub(crate) probe: Probe,
+    pub(crate) glances: Vec<Picture>,
+    /// The analysis pictures.
     pub(crate) frames: Vec<Picture>,
     pub(crate) candidates: Vec<Picture>,
     pub(crate) summary: Summary,
@@ -73,17 +75,23 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn times(&self) -> Vec<i64> {
-        self.frames.iter().map(|frame| frame.pts.0).collect()
+        self.glances.iter().map(|frame| frame.pts.0).collect()
     }
 
     /// Times in milliseconds, rounded.
     pub(crate) fn millis(&self) -> Vec<u64> {
-        self.frames.iter().map(|frame| self.probe.time_base().to_millis(frame.pts).0).collect()
+        self.glances.iter().map(|frame| self.probe.time_base().to_millis(frame.pts).0).collect()
+    }
+
+    /// Of the analysis pictures.
+    pub(crate) fn size(&self) -> Size {
+        Size { width: self.frames[0].width, height: self.frames[0].height }
     }
 }
 
+/// With an analysis picture of every frame, too.
 pub(crate) const fn plan(candidates: bool) -> Plan {
-    Plan { candidates, threads: 2, limits: Limits::DECODE }
+    Plan { samples: 1_000, candidates, threads: 2, limits: Limits::DECODE }
 }
 
 pub(crate) fn look(path: &Path) -> Probe {
@@ -97,21 +105,22 @@ pub(crate) fn watch(path: &Path) -> Seen {
 
 pub(crate) fn watch_with(path: &Path, plan: &Plan) -> Seen {
     let (sandbox, source, probe) = (sandbox(), Source::open(path).expect("opens"), look(path));
-    let (mut frames, mut candidates) = (Vec::new(), Vec::new());
+    let (mut glances, mut frames, mut candidates) = (Vec::<Picture>::new(), Vec::new(), Vec::new());
     let summary = picture::decode(&sandbox, &source, &probe, plan, &mut |event| {
         match event {
-            Event::Frame(picture) => frames.push(picture),
-            Event::Candidate(picture) => {
-                assert!(frames.iter().any(|frame: &Picture| frame.pts == picture.pts), "a candidate came before its frame");
-                candidates.push(picture);
+            Event::Frame(picture) => glances.push(picture),
+            Event::Sample(picture) | Event::Candidate(picture) if !glances.iter().any(|glance| glance.pts == picture.pts) => {
+                panic!("a larger picture came before its frame: {}", picture.pts)
             }
+            Event::Sample(picture) => frames.push(picture),
+            Event::Candidate(picture) => candidates.push(picture),
         }
         Ok(())
     });
     let summary = summary.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(summary.frames, frames.len() as u64);
-    assert_eq!(frames.first().map(|frame| frame.pts), Some(Ticks::ZERO));
-    Seen { probe, frames, candidates, summary }
+    assert_eq!(summary.frames, glances.len() as u64);
+    assert_eq!(glances.first().map(|frame| frame.pts), Some(Ticks::ZERO));
+    Seen { probe, glances, frames, candidates, summary }
 }
 
 /// The pixel at (x, y).

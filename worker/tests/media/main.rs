@@ -13,6 +13,7 @@ mod kit;
 mod launcher;
 mod many_viewers;
 mod moderation;
+mod network;
 mod picture_time;
 mod shape;
 mod sound;

@@ -10,6 +10,7 @@ use showrunner_worker::{
 #[derive(Default)]
 struct Counter {
     frames: u64,
+    samples: u64,
     candidates: u64,
     fails_at: Option<u64>,
     panics_at: Option<u64>,
@@ -20,6 +21,11 @@ impl Viewer for Counter {
         self.frames += 1;
         assert!(self.panics_at != Some(self.frames), "out of paper");
         if self.fails_at == Some(self.frames) { Err("out of ink".into()) } else { Ok(()) }
+    }
+
+    fn sample(&mut self, _: &Picture) -> Result<(), StepError> {
+        self.samples += 1;
+        Ok(())
     }
 
     fn candidate(&mut self, _: &Picture) -> Result<(), StepError> {
@@ -44,7 +50,7 @@ fn every_viewer_sees_every_frame_of_one_decode() {
     assert_eq!(starts, 1);
     let summary = fanout.summary.expect("whole");
     assert_eq!((summary.frames, fanout.failures.iter().flatten().count()), (100, 0));
-    assert!(viewers.iter().all(|viewer| (viewer.frames, viewer.candidates) == (100, summary.candidates)));
+    assert!(viewers.iter().all(|viewer| (viewer.frames, viewer.samples, viewer.candidates) == (100, 100, summary.candidates)));
     assert!(summary.candidates >= 14);
 }
 

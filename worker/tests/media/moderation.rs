@@ -17,7 +17,7 @@ use showrunner_worker::{
     commit::FolderSink,
     fanout::{Viewer, view},
     models::Artefacts,
-    picture::Picture,
+    picture::{Picture, Plan},
     pipeline::{self, Given, Work},
     progress::Tracker,
     sandbox::{self, Source, Tool},
@@ -125,8 +125,9 @@ fn a_marked_patch_is_found_at_its_time_whatever_the_frame_rate_and_the_container
         let (sandbox, probe, source) = (sandbox(), look(&clip), Source::open(&clip).expect("opens"));
         let longest = Longest { ticks: Ticks(i64::MAX), seconds: u32::MAX };
         let mut watch = Watch::with(vec![(Axis::Violence, model)], fps, probe.time_base(), longest);
+        let wanted = Plan { samples: watch.per_second(), ..plan(false) };
         let fanout =
-            view(&sandbox, &source, &probe, &plan(false), &mut [&mut watch as &mut dyn Viewer], &mut |_| {}).expect("decodes");
+            view(&sandbox, &source, &probe, &wanted, &mut [&mut watch as &mut dyn Viewer], &mut |_| {}).expect("decodes");
         assert!(fanout.failures[0].is_none(), "{:?}", fanout.failures);
         let samples = &watch.finish()[&Axis::Violence];
         assert!(samples.len().abs_diff(12 * usize::from(fps)) <= 1, "{} samples", samples.len());

@@ -17,7 +17,7 @@ fn a_picture_that_is_stored_lying_down_stands_up() {
     );
     let seen = watch(&studio.make("standing.mp4", "-display_rotation 90 -i lying.mp4 -c copy"));
     assert_eq!(seen.probe.picture().expect("has a picture").1.rotation, 90);
-    assert_eq!(seen.summary.size, Size { width: 180, height: 320 });
+    assert_eq!(seen.size(), Size { width: 180, height: 320 });
     // The left half, turned by a quarter counter-clockwise, is the lower half.
     let (upper, lower) = (pixel(&seen.frames[0], 90, 60), pixel(&seen.frames[0], 90, 260));
     assert!(near(upper, [255, 0, 0], 40) && near(lower, [0, 0, 255], 40), "{upper:?} {lower:?}");
@@ -28,7 +28,7 @@ fn anamorphic_pictures_get_square_pixels() {
     let studio = Studio::new();
     let seen = watch(&studio.make("pal.mkv", &format!("-f lavfi -i testsrc2=s=720x576:r=25:d=0.2,setsar=64/45 {LOSSLESS}")));
     assert_eq!(seen.probe.picture().expect("has a picture").1.sample_aspect, Some((64, 45)));
-    assert_eq!(seen.summary.size, Size { width: 640, height: 360 });
+    assert_eq!(seen.size(), Size { width: 640, height: 360 });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use showrunner_contracts::{
     Digest, Document as _,
     documents::{ShotsDocument, Transition},
     result::Outcome,
-    step::{Step, StepParams},
+    step::{ShotsProfile, Step, StepParams},
     work_order::{Limits, StepOrder},
 };
 use showrunner_worker::{
@@ -66,7 +66,7 @@ fn shots_of(studio: &Studio, path: &std::path::Path) -> ShotsDocument {
         step: Step::Shots,
         key: Digest::of(b"key"),
         algorithm_version: Step::Shots.algorithm_version(),
-        params: StepParams::Shots {},
+        params: StepParams::Shots { profile: ShotsProfile::Fast },
         models: Vec::new(),
         result_url: String::new(),
     };

@@ -14,7 +14,7 @@ use nix::{
 use showrunner_contracts::{
     Digest, Document as _,
     result::{Failure, Outcome, StepResult, Termination, UnitResult},
-    step::{ModelRef, SourceIdentity, Step, StepParams, step_key, unit_key},
+    step::{ModelRef, ShotsProfile, SourceIdentity, Step, StepParams, step_key, unit_key},
     work_order::{GivenResult, Grants, Limits, Source, StepOrder, WorkOrder},
 };
 use showrunner_worker::models::Artefacts;
@@ -46,7 +46,7 @@ pub fn artefacts() -> Artefacts {
 }
 
 pub fn shots() -> StepParams {
-    StepParams::Shots {}
+    StepParams::Shots { profile: ShotsProfile::Fast }
 }
 
 pub fn thumbnails() -> StepParams {

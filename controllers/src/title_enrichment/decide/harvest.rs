@@ -386,8 +386,9 @@ fn key_of(status: &StepStatus) -> Option<(Step, Digest)> {
 
 fn figures(summary: &StepSummary) -> String {
     match summary {
-        StepSummary::Shots { shots, cuts, dissolves, fades } => {
-            format!("{shots} shots ({cuts} cuts, {dissolves} dissolves, {fades} fades)")
+        StepSummary::Shots { shots, cuts, dissolves, fades, inferred } => {
+            let shown = if *inferred == 0 { String::new() } else { format!(", {inferred} frames shown to the model") };
+            format!("{shots} shots ({cuts} cuts, {dissolves} dissolves, {fades} fades{shown})")
         }
         StepSummary::Thumbnails { candidates, selected, sheets, left_out, .. } => {
             let nudity = match left_out {

@@ -134,13 +134,14 @@ fn told<'a>(page: &Page<'a>, step: &PublishedStep) -> Option<(usize, &'a StepOut
 
 fn figures(summary: &StepSummary) -> String {
     match summary {
-        StepSummary::Shots { shots, cuts, dissolves, fades } => {
+        StepSummary::Shots { shots, cuts, dissolves, fades, inferred } => {
             format!(
-                "{}: {}, {}, {}",
+                "{}: {}, {}, {}{}",
                 many(*shots, "shot"),
                 many(*cuts, "cut"),
                 many(*dissolves, "dissolve"),
-                many(*fades, "fade")
+                many(*fades, "fade"),
+                if *inferred == 0 { String::new() } else { format!("; {} shown to the model", many(*inferred, "frame")) }
             )
         }
         StepSummary::Thumbnails { candidates, selected, sheets, left_out, .. } => {

@@ -80,7 +80,7 @@ pub(in crate::title_enrichment) fn step_result(step: Step, key: &Digest, folder:
         outputs: names.iter().map(|name| output(name)).collect(),
         kept: kept.iter().map(|name| output(name)).collect(),
         summary: match step {
-            Step::Shots => StepSummary::Shots { shots: 3, cuts: 2, dissolves: 0, fades: 0 },
+            Step::Shots => StepSummary::Shots { shots: 3, cuts: 2, dissolves: 0, fades: 0, inferred: 0 },
             Step::Thumbnails => {
                 StepSummary::Thumbnails { candidates: 10, selected: 8, sheets: 1, poor: false, left_out: Some(1) }
             }

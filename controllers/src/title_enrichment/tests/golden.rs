@@ -236,7 +236,7 @@ fn page_with(evil: &str, files: &BTreeMap<String, Bytes>, run: &RunDocument, thu
                 size_bytes: 12,
                 origin: Some(Origin::Machine),
             }],
-            summary: Some(StepSummary::Shots { shots: 3, cuts: 1, dissolves: 1, fades: 0 }),
+            summary: Some(StepSummary::Shots { shots: 3, cuts: 1, dissolves: 1, fades: 0, inferred: 0 }),
             models: Vec::new(),
         }],
     };

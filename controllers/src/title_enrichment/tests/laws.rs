@@ -5,10 +5,10 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::{
     Digest, Document as _,
-    step::{NUDITY_MODEL, Step, StepParams},
+    step::{NUDITY_MODEL, SHOTS_MODEL, Step, StepParams},
 };
 use showrunner_crds::title_enrichment::{
-    AxisStatus, Doubt, MatchStatus, Phase, PlaceState, PlaceStatus, ReviewState, ReviewStatus, StepState,
+    AxisStatus, Doubt, MatchStatus, Phase, PlaceState, PlaceStatus, ReviewState, ReviewStatus, ShotsProfile, StepState,
 };
 use showrunner_kit::Next;
 use showrunner_kit::conditions::{self, Truth, Want};
@@ -197,6 +197,21 @@ fn thumbnails_are_judged_by_the_operators_model_though_moderation_is_off_and_its
     world.edit(|spec| spec.thumbnails.exclude_nudity_at_or_above = 6);
     world.settle();
     assert_eq!(world.reason(), "SpecInvalid", "a server that does not check the schema");
+}
+
+#[test]
+fn accurate_shots_want_their_model_and_are_done_again_with_what_reads_them() {
+    let mut world = published(ALL);
+    world.edit(|spec| spec.shots.profile = ShotsProfile::Accurate);
+    world.settle();
+    assert_eq!(world.reason(), "ModelUnknown");
+    assert!(world.status.conditions.iter().any(|told| told.message.contains(SHOTS_MODEL)), "{:?}", world.status.conditions);
+    world.settings.models.push(model(SHOTS_MODEL, Step::Shots, "shots"));
+    world.settle();
+    let job = &world.jobs[world.names.last().unwrap()];
+    let steps: Vec<_> = job.order.steps.iter().map(|step| (step.params.step(), step.models.len())).collect();
+    assert_eq!(steps, [(Step::Shots, 1), (Step::Thumbnails, 0)]);
+    assert_eq!(world.status.phase, Some(Phase::Published));
 }
 
 #[test]

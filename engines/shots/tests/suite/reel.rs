@@ -192,7 +192,7 @@ impl Reel {
             let frame = Frame { rgb, width: WIDTH as u32, height: HEIGHT as u32, pts: Ticks(n as i64) };
             detector.push(frame).unwrap();
         }
-        detector.finish(Ticks(self.frames.len() as i64)).unwrap()
+        detector.finish(Ticks(self.frames.len() as i64)).unwrap().0
     }
 }
 

@@ -16,7 +16,7 @@ fn detect(reel: &Reel, base: TimeBase, times: &[i64], end: i64) -> Vec<Shot> {
     for (rgb, pts) in reel.frames.iter().zip(times) {
         detector.push(Frame { rgb, width: WIDTH as u32, height: HEIGHT as u32, pts: Ticks(*pts) }).unwrap();
     }
-    detector.finish(Ticks(end)).unwrap()
+    detector.finish(Ticks(end)).unwrap().0
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn tiny_and_odd_pictures_are_taken() {
         for n in 0..20 {
             detector.push(Frame { rgb: &rgb, width, height, pts: Ticks(n * 40) }).unwrap();
         }
-        assert_eq!(detector.finish(Ticks(800)).unwrap().len(), 1);
+        assert_eq!(detector.finish(Ticks(800)).unwrap().0.len(), 1);
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! For a query each picture is also seen in a hundred looks, 16 bytes each: 12 MB for two hours.
 
-use super::super::{Longest, StepFailed, sheet::shrink};
+use super::super::{Longest, StepFailed, part_begins, sheet::shrink};
 use crate::{
     failure::internal,
     fanout::{StepError, Viewer},
@@ -96,7 +96,7 @@ impl Painting {
     }
 
     fn starts(&self, second: i64) -> Ticks {
-        self.base.from_millis(second.saturating_mul(1_000))
+        part_begins(self.base, second, 1)
     }
 
     fn take(&mut self, small: Small) -> Result<(), Failure> {
@@ -134,7 +134,7 @@ fn paint(painter: &mut Painter, small: &Small) -> Result<(), Failure> {
 }
 
 impl Viewer for Painting {
-    fn frame(&mut self, picture: &Picture) -> Result<(), StepError> {
+    fn sample(&mut self, picture: &Picture) -> Result<(), StepError> {
         let pts = picture.pts;
         self.longest.check(pts).map_err(StepFailed)?;
         if pts < self.starts(self.next) {
@@ -196,7 +196,7 @@ mod tests {
     fn painted_for(pictures: &[Picture], most_bytes: usize, end: i64, query: bool) -> Painted {
         let mut painting = Painting { most_bytes, ..Painting::new(TimeBase::MILLIS, LONGEST, query) };
         for picture in pictures {
-            painting.frame(picture).expect("looks");
+            painting.sample(picture).expect("looks");
             assert!(painting.bytes <= most_bytes + 160 * 150, "{} bytes wait", painting.bytes);
         }
         painting.finish(Ticks(end)).expect("hashes")
