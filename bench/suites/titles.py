@@ -199,17 +199,18 @@ def rows(bench, name, mine, given):
                       if kind == "pan" else ""))
 
 
+# All steps but subtitles; without them moderation does not judge what is said.
+BUT_SPEECH = "shots,thumbnails,chapters,moderation,fingerprint"
 # What is done to the film, the processor time that it may take over decoding alone, and how many times faster than it plays.
 WORKS = {
     "shots, fast": (["--only", "shots"], 1.15, None),
     "shots, accurate": (["--only", "shots", "--shots-profile", "accurate"], 2.0, None),
-    "all that looks at the picture": (["--only", "shots,thumbnails,chapters,moderation,fingerprint,subtitles"], 2.0, 15.0),
+    "all that looks at the picture": (["--only", BUT_SPEECH], 2.0, 15.0),
 }
 
 
 def speed(bench, worker, film):
-    """Processor time of the worker's picture steps over that of decoding alone, on the film, in turn. The film has no sound here:
-    subtitles are there for moderation to read, and have nothing to do."""
+    """Processor time of the worker's picture steps over that of decoding alone, on the film, in turn. The film has no sound here."""
     ffmpeg = bench.artefacts / "bin/ffmpeg"
 
     def plays(run):
@@ -227,7 +228,7 @@ def speed(bench, worker, film):
         loaded = any(run.loaded for runs in (given[what], given["floor"]) for run in runs)
         bench.row(f"the film, 720p: {what}: processor time over decoding alone", "s", [run.cpu for run in given[what]],
                   "ffmpeg -f null", [run.cpu for run in given["floor"]], Goal(most, of_ratio=True), loaded=loaded, note=(
-                      "docs/shots.md says where it goes; every frame used to be scaled to 640x360, which cost twice its decoding"))
+                      "docs/shots.md says where it goes; scaling every frame to 640x360 cost more than its decoding"))
         if least:
             bench.row(f"the film, 720p: {what}: times faster than it plays", "x", [plays(run) / run.wall for run in given[what]], "", [],
                       Goal(least, at_least=True), loaded=loaded)
@@ -235,7 +236,7 @@ def speed(bench, worker, film):
 
 # A title of two hours: the film over and over. What it may take: minutes on two cores, memory, and over a title half as long.
 LONG, LONG_MINUTES, LONG_BYTES, LONG_RATIO = 7200, 30, 2 << 30, 2.1
-VISUAL_AND_SOUND = "shots,thumbnails,chapters,fingerprint"
+
 
 
 def long(bench):
@@ -250,13 +251,13 @@ def long(bench):
             subprocess.run([str(ffmpeg), "-v", "error", "-stream_loop", "-1", "-i", str(source), "-t", str(seconds), "-c", "copy",
                             str(title)], check=True)
             with fence(LONG_BYTES) as (enter, peak):
-                given[seconds] = bench.run([*enter, worker, "enrich", title, "--out", out, "--only", VISUAL_AND_SOUND, "--threads", THREADS],
+                given[seconds] = bench.run([*enter, worker, "enrich", title, "--out", out, "--only", BUT_SPEECH, "--threads", THREADS],
                                            f"{seconds} s", timeout=3600)
                 peaks[seconds] = peak() / (1 << 20)
     hour, two = given[LONG // 2], given[LONG]
     loaded = hour.loaded or two.loaded
     what = "two hours of 720p, all steps but speech"
-    note = f"the film over and over; {VISUAL_AND_SOUND}; {two.cpu:.0f} s of processor time"
+    note = f"the film over and over; {BUT_SPEECH}; {two.cpu:.0f} s of processor time"
     bench.row(what, "min", [two.wall / 60], "", [], Goal(LONG_MINUTES), note, loaded=loaded)
     bench.row(f"{what}: over one hour of it", "", [two.wall / hour.wall], "", [], Goal(LONG_RATIO), f"{hour.wall / 60:.1f} min", loaded=loaded)
     bench.row(f"{what}: memory at its peak, tools and page cache included", "MiB", [peaks[LONG]], "", [], Goal(LONG_BYTES >> 20),

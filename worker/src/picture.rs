@@ -86,8 +86,6 @@ pub struct Summary {
     pub candidates: u64,
     /// Frames that had no time of their own, or one before an earlier frame's: not handed over.
     pub skipped: u64,
-    /// Size of the glances.
-    pub size: Size,
     /// Base of all times.
     pub time_base: TimeBase,
     /// When the last frame appears.
@@ -175,7 +173,7 @@ pub fn decode(
     let read: Result<Vec<Duration>, _> = readers.into_iter().map(pipes::join).collect();
     let cpu = finished.cpu + read.as_ref().map_or(Duration::ZERO, |times| times.iter().sum());
     placing.broken = read.err();
-    placing.summary(probe, stream, recipe.glance_size(), &finished).map(|summary| Summary { cpu, ..summary })
+    placing.summary(probe, stream, &finished).map(|summary| Summary { cpu, ..summary })
 }
 
 /// The time of the first presented frame on the container's clock, in the stream's base. Decodes only so far.
@@ -408,7 +406,7 @@ impl Placing {
         Ok(())
     }
 
-    fn summary(self, probe: &Probe, stream: &Stream, size: Size, finished: &Finished) -> Result<Summary, DecodeError> {
+    fn summary(self, probe: &Probe, stream: &Stream, finished: &Finished) -> Result<Summary, DecodeError> {
         match finished.end {
             End::Code(_) if !finished.lacked_memory() => {}
             _ => return Err(Refusal::from_tool(Tool::Ffmpeg, finished).into()),
@@ -436,7 +434,7 @@ impl Placing {
         });
         let end = stated.filter(|stated| shortfall.is_none() && last < *stated).unwrap_or(by_interval);
         let (frames, candidates, skipped, time_base) = (self.frames, self.candidates, self.skipped, base);
-        Ok(Summary { frames, candidates, skipped, size, time_base, last, end, shortfall, cpu: finished.cpu })
+        Ok(Summary { frames, candidates, skipped, time_base, last, end, shortfall, cpu: finished.cpu })
     }
 }
 

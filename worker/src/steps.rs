@@ -19,13 +19,12 @@ use showrunner_contracts::{
     Document,
     result::{Failure, Reason},
 };
-use showrunner_timeline::{Ticks, TimeBase};
+use showrunner_timeline::{Rounding, Ticks, TimeBase};
 
 /// When part `part` of a second that is divided in `parts` begins, counted from the title's beginning: the first tick that is not before.
 pub fn part_begins(base: TimeBase, part: i64, parts: u8) -> Ticks {
-    let ticks = i128::from(part) * i128::from(base.den());
-    let per = i128::from(base.num()) * i128::from(parts.max(1));
-    Ticks(i64::try_from(ticks.div_euclid(per) + i128::from(ticks.rem_euclid(per) > 0)).unwrap_or(i64::MAX))
+    let in_parts = TimeBase::new(1, u32::from(parts.max(1))).expect("neither is 0");
+    in_parts.rescale(Ticks(part), base, Rounding::Ceil).unwrap_or(Ticks(i64::MAX))
 }
 
 /// A step's failure on its way through the decoder that it stops.

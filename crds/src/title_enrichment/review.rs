@@ -64,7 +64,7 @@ pub struct ReviewSpec {
     pub hold: Vec<HoldRule>,
     /// Rule `WordErrors`: most words of a hundred that are to be wrong in subtitles that nobody has read, by the estimate in
     /// `status.steps[].wordErrors.perMille`. 1 to 100. Default 8: of spoilt recordings with more than 12 % wrong that nothing was
-    /// tuned on, all 28 were held by it, and one of five with less than 8 % (docs/subtitles.md).
+    /// tuned on, 27 of 28 were held by it (of the other nothing was believed), and one of five with less than 8 % (docs/subtitles.md).
     #[serde(default = "default_word_errors")]
     #[schemars(range(min = 1, max = 100))]
     pub max_word_error_percent: u8,

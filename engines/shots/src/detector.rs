@@ -12,7 +12,7 @@ use crate::{
     cut::{self, CutFinder, Verdict},
     feature::{Feature, LUMA_W},
     gradual,
-    judge::{self, Bench, Judge},
+    judge::{self, Judge, SecondOpinion},
     window::Window,
 };
 
@@ -113,7 +113,7 @@ pub struct Detector {
     /// Times of the frames in the window, in step with it.
     times: VecDeque<Ticks>,
     cuts: CutFinder,
-    bench: Option<Bench>,
+    opinion: Option<SecondOpinion>,
     cuts_judged: usize,
     mixes_judged: usize,
     /// Of overlapping mixes, the best so far, and its score.
@@ -160,7 +160,7 @@ impl Detector {
             window: Window::new(WINDOW),
             times: VecDeque::with_capacity(WINDOW + 1),
             cuts: CutFinder::default(),
-            bench: None,
+            opinion: None,
             cuts_judged: 0,
             mixes_judged: 0,
             pending: None,
@@ -174,12 +174,12 @@ impl Detector {
     /// Who is asked about cuts that the rules doubt. Before the first frame.
     #[must_use]
     pub fn asking(self, judge: Box<dyn Judge>) -> Self {
-        Self { bench: Some(Bench::new(judge)), ..self }
+        Self { opinion: Some(SecondOpinion::new(judge)), ..self }
     }
 
     /// Frames that must be known after a frame before it is judged as a cut.
     const fn ahead(&self) -> usize {
-        if self.bench.is_some() { judge::AHEAD - 1 } else { cut::LOOKAHEAD }
+        if self.opinion.is_some() { judge::AHEAD - 1 } else { cut::LOOKAHEAD }
     }
 
     /// Takes the next frame. Frames may change size; they are compared scaled to one picture.
@@ -196,8 +196,8 @@ impl Detector {
             return Err(Error::Order { before, given: pts });
         }
         let feature = Feature::measure(rgb, width as usize, height as usize);
-        if let Some(bench) = &mut self.bench {
-            bench.see(rgb, (width as usize, height as usize));
+        if let Some(opinion) = &mut self.opinion {
+            opinion.see(rgb, (width as usize, height as usize));
         }
         let flat = feature.flat;
         let motion = self.window.push(feature);
@@ -255,7 +255,7 @@ impl Detector {
         if let Some(open) = self.flat.take() {
             self.found.flats.push(open.until(Mark { index: self.window.end(), pts: end }));
         }
-        Ok((assemble(self.found, end), self.bench.as_ref().map_or(0, Bench::shown)))
+        Ok((assemble(self.found, end), self.opinion.as_ref().map_or(0, SecondOpinion::shown)))
     }
 
     fn mark(&self, index: usize) -> Mark {
@@ -342,9 +342,9 @@ impl Detector {
     fn judge_cut(&mut self) -> Result<(), Error> {
         let at = self.cuts_judged;
         self.cuts_judged += 1;
-        let stands = match (self.cuts.judge(&self.window, at), &mut self.bench) {
+        let stands = match (self.cuts.judge(&self.window, at), &mut self.opinion) {
             (Verdict::Nothing, _) => false,
-            (Verdict::Doubtful, Some(bench)) => bench.allows(at).map_err(Error::Judge)?,
+            (Verdict::Doubtful, Some(opinion)) => opinion.allows(at).map_err(Error::Judge)?,
             (Verdict::Cut | Verdict::Doubtful, _) => true,
         };
         if stands {

@@ -112,25 +112,20 @@ impl Recipe {
     pub fn graph(&self) -> String {
         let (stream, fields) = (self.stream, deinterlacer(&self.info));
         // Chosen before they are scaled: larger pictures are made of a few frames only.
-        let sample = self.sample_size().map(|size| format!("{},{}[sample]", self.due(), shrink(&self.info, size)));
+        let sample = self.sample_size().map(|size| format!("{},{}[sample]", self.due(), shrink(&self.info, size, SCALER)));
         let candidate = self.chosen.interval.zip(self.candidate_size()).map(|(interval, size)| {
-            let (seconds, millis, large) = (interval / 1_000, interval % 1_000, shrink(&self.info, size));
+            let (seconds, millis, large) = (interval / 1_000, interval % 1_000, shrink(&self.info, size, SCALER));
             format!(
                 "select='not(isnan(t))*(isnan(prev_selected_t)+gte(t-prev_selected_t,{seconds}.{millis:03}))',{large}[candidate]"
             )
         });
         let glance = format!("{}[glance]", glance(&self.info, self.glance_size()));
-        let (mut pads, mut chains) = (String::from("[g]"), format!(";[g]{glance}"));
-        for (pad, chain) in [("[s]", sample), ("[c]", candidate)] {
-            if let Some(chain) = chain {
-                pads.push_str(pad);
-                chains.extend([";", pad, &chain]);
-            }
-        }
-        match pads.matches('[').count() {
-            1 => format!("[0:{stream}]{fields}{glance}"),
-            several => format!("[0:{stream}]{fields}split={several}{pads}{chains}"),
-        }
+        let chains = [("[g]", Some(glance)), ("[s]", sample), ("[c]", candidate)];
+        let chains: Vec<(&str, String)> = chains.into_iter().filter_map(|(pad, chain)| Some((pad, chain?))).collect();
+        let mut graph = format!("[0:{stream}]{fields}split={}", chains.len());
+        graph.extend(chains.iter().map(|(pad, _)| *pad));
+        graph.extend(chains.iter().flat_map(|(pad, chain)| [";", pad, chain]));
+        graph
     }
 
     /// Chooses the first frame of each part of a second of the title. Whoever wants fewer of them, at a rate that divides this
@@ -169,19 +164,19 @@ fn deinterlacer(info: &PictureInfo) -> &'static str {
 fn glance(info: &PictureInfo, size: Size) -> String {
     let Size { width, height } = size;
     if info.colour.transfer_kind() == Transfer::Sdr && !is_wide(&info.colour) {
-        return shrink(info, size).replace(SCALER, GLANCER);
+        return shrink(info, size, GLANCER);
     }
     // Light is made linear in floating point: of few pixels only.
     let format = if is_rgb(info) { "gbrp12" } else { "yuv444p12" };
-    format!("scale={width}:{height}:{GLANCER},format={format},{}", shrink(info, size))
+    format!("scale={width}:{height}:{GLANCER},format={format},{}", shrink(info, size, SCALER))
 }
 
 /// Scaling and colour, to full-range 8-bit RGB of `size` with square pixels.
-fn shrink(info: &PictureInfo, size: Size) -> String {
+fn shrink(info: &PictureInfo, size: Size, scaler: &str) -> String {
     match info.colour.transfer_kind() {
         Transfer::Sdr if !is_wide(&info.colour) => {
             let (Size { width, height }, matrix, range) = (size, in_matrix(info), in_range(info));
-            format!("scale={width}:{height}:{SCALER}{matrix}{range}:out_range=full,setsar=1,format=rgb24")
+            format!("scale={width}:{height}:{scaler}{matrix}{range}:out_range=full,setsar=1,format=rgb24")
         }
         Transfer::Sdr => through_light(info, size, "bt709", ""),
         Transfer::Pq => through_light(info, size, "smpte2084", &tone_mapping(peak(&info.hdr))),
@@ -349,8 +344,7 @@ mod tests {
 
     #[test]
     fn there_is_no_larger_picture_that_nobody_asked_for() {
-        assert!(!graph(&plain(1920, 1080)).contains("split"));
-        for (chosen, pads) in [((1, None), 2), ((0, Some(1_000)), 2), ((1, Some(1_000)), 3)] {
+        for (chosen, pads) in [((0, None), 1), ((1, None), 2), ((0, Some(1_000)), 2), ((1, Some(1_000)), 3)] {
             let chosen = Chosen { samples: chosen.0, interval: chosen.1 };
             let graph = recipe(0, &plain(1920, 1080), chosen).graph();
             assert!(graph.contains(&format!("split={pads}[g]")), "{graph}");
@@ -385,7 +379,7 @@ mod tests {
     fn only_primaries_far_from_hd_are_converted() {
         let graph = |primaries: &str, matrix: Option<&str>| {
             let colour = Colour { primaries: Some(primaries.to_owned()), matrix: matrix.map(str::to_owned), ..Colour::default() };
-            super::shrink(&PictureInfo { colour, ..plain(1920, 1080) }, ANALYSIS)
+            shrink(&PictureInfo { colour, ..plain(1920, 1080) }, ANALYSIS, SCALER)
         };
         for usual in ["bt709", "smpte170m", "bt470bg"] {
             assert!(!graph(usual, None).contains("zscale"), "{usual}");

@@ -70,12 +70,9 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
         Some(Ok(shots)) => (Some(shots), None),
         Some(Err(failure)) => (None, Some(failure)),
     };
-    // What reads the shots comes to nothing without them: nobody decodes for that.
+    // What reads the shots comes to nothing without them.
     let blind = shots_unready.as_ref().filter(|_| work.given.shots.is_none());
-    if let Some(failure) = blind.filter(|_| others.fingerprint.is_none() && others.watch.is_none()) {
-        return failed(failure);
-    }
-    let mut sight = others.chapters.then(|| Sight::new(base, longest(work, base)));
+    let mut sight = (others.chapters && blind.is_none()).then(|| Sight::new(base, longest(work, base)));
     let mut painting = others.fingerprint.map(|order| Painting::new(base, longest(work, base), fingerprint::asked(order)));
     let (mut preparing, mut loading) = (Meter::default(), Meter::default());
     let watch = others.watch.map(|order| loading.turn(|| Watch::new(order, base, longest(work, base), work.artefacts)));
@@ -84,13 +81,18 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
         Some(Ok(watch)) => (Some(watch), None),
         Some(Err(failure)) => (None, Some(failure)),
     };
-    let new = |order| Thumbnails::new(order, base, longest(work, base), &motions, work.artefacts);
-    let (mut thumbnails, unready) = match for_thumbnails.filter(|_| blind.is_none()).map(|order| preparing.turn(|| new(order))) {
+    let new = |order| {
+        blind.map_or(Ok(()), |failure| Err(failure.clone()))?;
+        Thumbnails::new(order, base, longest(work, base), &motions, work.artefacts)
+    };
+    let (mut thumbnails, unready) = match for_thumbnails.map(|order| preparing.turn(|| new(order))) {
         None => (None, None),
         Some(Ok(thumbnails)) => (Some(thumbnails), None),
         Some(Err(failure)) => (None, Some(failure)),
     };
-    if thumbnails.is_none() && shots.is_none() && sight.is_none() && painting.is_none() && watch.is_none() {
+    // A detector that nobody ordered looks for others alone.
+    let finds = for_shots.is_some() && shots.is_some();
+    if !finds && thumbnails.is_none() && sight.is_none() && painting.is_none() && watch.is_none() {
         return failed(&shots_unready.or(unready).or(watch_unready).unwrap_or_else(|| internal("there is nothing to look for")));
     }
     // What each asks for divides what all are given: each sees what it would see alone.
@@ -174,10 +176,7 @@ pub(super) fn look<'a>(work: Work<'a>, probed: &Probe, visual: Visual<'_>, other
             let made = match (thumbnails_failed, thumbnails) {
                 (Some(failure), _) => Err(failure),
                 (None, Some(thumbnails)) => shots.as_ref().map_err(Clone::clone).and_then(|shots| thumbnails.finish(shots)),
-                (None, None) => {
-                    let without = shots.as_ref().err().cloned();
-                    Err(without.unwrap_or_else(|| internal("thumbnails were neither made nor refused")))
-                }
+                (None, None) => Err(internal("thumbnails were neither made nor refused")),
             };
             made.and_then(|made| commit(work.sink, order, &media::summary(probed), made))
         });

@@ -51,9 +51,9 @@ fn it_sees_the_cuts_of_a_clip_where_they_are_and_says_the_same_each_time() {
     assert!(network.cuts(&shown[1..]).is_err(), "too little to look at");
 }
 
-/// The step with this profile and these models, and another beside it.
-fn tried(studio: &Studio, path: &Path, profile: ShotsProfile, models: Vec<ModelRef>, other: StepParams) -> Done {
-    let order = |params: StepParams, models| StepOrder {
+/// These steps, each with its models.
+fn tried(studio: &Studio, path: &Path, steps: Vec<(StepParams, Vec<ModelRef>)>) -> Done {
+    let order = |(params, models): (StepParams, Vec<ModelRef>)| StepOrder {
         step: params.step(),
         key: Digest::of(params.step().to_string().as_bytes()),
         algorithm_version: params.step().algorithm_version(),
@@ -61,7 +61,7 @@ fn tried(studio: &Studio, path: &Path, profile: ShotsProfile, models: Vec<ModelR
         models,
         result_url: String::new(),
     };
-    let steps = [order(StepParams::Shots { profile }, models), order(other, Vec::new())];
+    let steps: Vec<StepOrder> = steps.into_iter().map(order).collect();
     let limits =
         Limits { run_seconds: 600, threads: 2, child_memory_bytes: sandbox::Limits::DECODE.memory_bytes, max_media_seconds: 60 };
     pipeline::run(Work {
@@ -77,9 +77,10 @@ fn tried(studio: &Studio, path: &Path, profile: ShotsProfile, models: Vec<ModelR
 }
 
 const PRINT: StepParams = StepParams::Fingerprint { query: false, track: None };
+const THUMBNAILS: StepParams = StepParams::Thumbnails { select: 1, sprite_interval_ms: 1_000, exclude_nudity_at_or_above: 3 };
 
 fn found(studio: &Studio, path: &Path, profile: ShotsProfile, models: Vec<ModelRef>) -> (ShotsDocument, u32) {
-    let steps = tried(studio, path, profile, models, PRINT).steps;
+    let steps = tried(studio, path, vec![(StepParams::Shots { profile }, models)]).steps;
     assert!(matches!(steps[0].outcome, Outcome::Done { .. }), "{:?}", steps[0]);
     let read = |name: &str| std::fs::read(studio.path("out").join(name)).expect("the step made it");
     let result = StepResult::from_bytes(&read(&FolderSink::result_name(Step::Shots))).expect("a result");
@@ -111,16 +112,20 @@ fn without_its_model_the_step_says_so_and_others_are_done_unless_they_read_it() 
     let clip = street(&studio, "plain.mkv", "null -c:v ffv1");
     let missing = ModelRef { name: "shots-nobodys".to_owned(), ..model() };
     let changed = ModelRef { digest: Digest::of(b"another"), ..model() };
+    let accurate = StepParams::Shots { profile: ShotsProfile::Accurate };
     for (models, wanted) in [
         (Vec::new(), Reason::OrderMalformed),
-        (vec![missing], Reason::OrderMalformed),
+        (vec![missing.clone()], Reason::OrderMalformed),
         (vec![changed], Reason::ModelDigestMismatch),
     ] {
         let failed = |step: &StepOutcome| matches!(&step.outcome, Outcome::Failed(failure) if failure.reason == wanted);
-        let steps = tried(&studio, &clip, ShotsProfile::Accurate, models.clone(), PRINT).steps;
+        let steps = tried(&studio, &clip, vec![(accurate.clone(), models.clone()), (PRINT, Vec::new())]).steps;
         assert!(failed(&steps[0]) && matches!(steps[1].outcome, Outcome::Done { .. }), "{steps:?}");
-        let thumbnails = StepParams::Thumbnails { select: 1, sprite_interval_ms: 1_000, exclude_nudity_at_or_above: 3 };
-        let done = tried(&studio, &clip, ShotsProfile::Accurate, models, thumbnails);
+        let done = tried(&studio, &clip, vec![(accurate.clone(), models), (THUMBNAILS, Vec::new())]);
         assert!(done.steps.iter().all(failed) && done.picture_decodes == 0, "it was decoded for nothing: {done:?}");
     }
+    // Nor is it for thumbnails that cannot be judged, with shots from an earlier attempt.
+    let done = tried(&studio, &clip, vec![(THUMBNAILS, vec![missing])]);
+    let named = matches!(&done.steps[0].outcome, Outcome::Failed(failure) if failure.reason == Reason::ModelMissing);
+    assert!(named && done.picture_decodes == 0, "{done:?}");
 }

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use showrunner_contracts::{
-    Digest, Document as _,
-    step::{NUDITY_MODEL, SHOTS_MODEL, Step, StepParams},
-};
+use showrunner_contracts::{Digest, Document as _, step::Step};
 use showrunner_crds::title_enrichment::{
-    AxisStatus, Doubt, MatchStatus, Phase, PlaceState, PlaceStatus, ReviewState, ReviewStatus, ShotsProfile, StepState,
+    AxisStatus, Doubt, MatchStatus, Phase, PlaceState, PlaceStatus, ReviewState, ReviewStatus, StepState,
 };
 use showrunner_kit::Next;
 use showrunner_kit::conditions::{self, Truth, Want};
@@ -16,13 +13,13 @@ use showrunner_kit::drain::OPERATOR_UNINSTALLED;
 use showrunner_kit::jobs::{Cause, JobState};
 use strum::IntoEnumIterator as _;
 
-use super::fixtures::{class, model, step_result};
+use super::fixtures::{class, step_result};
 use super::world::{Script, World};
 use super::{ALL, OTHERS, SHOTS};
 use crate::title_enrichment::decide::DELETE_WITHIN;
 use crate::title_enrichment::layout;
 
-fn published(spec: &str) -> World {
+pub(super) fn published(spec: &str) -> World {
     let mut world = World::new(spec);
     world.settle();
     assert_eq!(world.status.phase, Some(Phase::Published), "{:#?}", world.status);
@@ -155,83 +152,6 @@ fn suspending_stops_the_job_and_resuming_redoes_only_what_was_not_finished() {
 }
 
 /// Law 13.
-#[test]
-fn no_upgrade_spends_money_and_refresh_redoes_what_is_outdated() {
-    let mut world = published(ALL);
-    world.settings.models =
-        vec![model("whisper-base", Step::Subtitles, "base, better"), model("silero-vad", Step::Subtitles, "vad")];
-    world.settle();
-    assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 1));
-    assert!(world.has("Outdated"));
-    world.edit(|spec| spec.refresh = Some("2026-03".into()));
-    world.settle();
-    assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 2));
-    assert!(!world.has("Outdated"));
-    let steps: Vec<Step> = world.jobs[&world.names[1]].order.steps.iter().map(|step| step.params.step()).collect();
-    assert_eq!(steps, [Step::Subtitles]);
-    assert_eq!(world.published.len(), 2);
-}
-
-#[test]
-fn thumbnails_are_judged_by_the_operators_model_though_moderation_is_off_and_its_coming_redoes_none() {
-    let mut world = published(ALL);
-    let last = |world: &World| {
-        let job = &world.jobs[world.names.last().unwrap()];
-        let steps = job.order.steps.iter();
-        steps
-            .map(|step| (step.params.step(), step.models.iter().map(|model| model.name.clone()).collect()))
-            .collect::<Vec<(Step, Vec<String>)>>()
-    };
-    assert_eq!(last(&world)[1], (Step::Thumbnails, Vec::new()));
-    world.settings.models.push(model(NUDITY_MODEL, Step::Moderation, "nudity"));
-    world.settle();
-    assert_eq!((world.names.len(), world.has("Outdated")), (1, true));
-    world.edit(|spec| spec.refresh = Some("judged".into()));
-    world.settle();
-    assert_eq!(last(&world), [(Step::Thumbnails, vec![NUDITY_MODEL.to_owned()])]);
-    world.edit(|spec| spec.thumbnails.exclude_nudity_at_or_above = 2);
-    world.settle();
-    assert_eq!((last(&world)[0].0, world.names.len()), (Step::Thumbnails, 3));
-    let params = &world.jobs[&world.names[2]].order.steps[0].params;
-    assert!(matches!(params, StepParams::Thumbnails { exclude_nudity_at_or_above: 2, .. }), "{params:?}");
-    world.edit(|spec| spec.thumbnails.exclude_nudity_at_or_above = 6);
-    world.settle();
-    assert_eq!(world.reason(), "SpecInvalid", "a server that does not check the schema");
-}
-
-#[test]
-fn accurate_shots_want_their_model_and_are_done_again_with_what_reads_them() {
-    let mut world = published(ALL);
-    world.edit(|spec| spec.shots.profile = ShotsProfile::Accurate);
-    world.settle();
-    assert_eq!(world.reason(), "ModelUnknown");
-    assert!(world.status.conditions.iter().any(|told| told.message.contains(SHOTS_MODEL)), "{:?}", world.status.conditions);
-    world.settings.models.push(model(SHOTS_MODEL, Step::Shots, "shots"));
-    world.settle();
-    let job = &world.jobs[world.names.last().unwrap()];
-    let steps: Vec<_> = job.order.steps.iter().map(|step| (step.params.step(), step.models.len())).collect();
-    assert_eq!(steps, [(Step::Shots, 1), (Step::Thumbnails, 0)]);
-    assert_eq!(world.status.phase, Some(Phase::Published));
-}
-
-#[test]
-fn an_upgrade_leaves_the_attempt_in_hand_alone() {
-    let mut world = World::new(ALL);
-    world.settle_until(World::running);
-    world.settings.models[0] = model("whisper-base", Step::Subtitles, "base, better");
-    world.settle();
-    assert_eq!((world.status.phase, world.names.len()), (Some(Phase::Published), 1));
-    assert!(world.has("Outdated"));
-}
-
-#[test]
-fn a_catalogue_that_lost_a_model_takes_nothing_away_from_a_published_title() {
-    let mut world = published(ALL);
-    world.settings.models.clear();
-    world.settle();
-    assert_eq!(world.status.phase, Some(Phase::Published));
-}
-
 #[test]
 fn only_what_its_key_depends_on_is_redone() {
     let mut world = published(ALL);

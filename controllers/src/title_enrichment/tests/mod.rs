@@ -8,6 +8,7 @@ mod golden;
 mod guard;
 mod hostile;
 mod laws;
+mod models;
 mod pods;
 mod review;
 mod rollback;
