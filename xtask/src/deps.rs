@@ -16,28 +16,35 @@ struct Rule {
 const KUBERNETES: [&str; 2] = ["kube", "k8s-openapi"];
 const PURE: [&str; 8] = ["kube", "k8s-openapi", "tokio", "reqwest", "axum", "futures", "jiff", "tempfile"];
 
+/// Calendar arithmetic needs time zones, and is given them.
+const CALENDAR: [&str; 7] = ["kube", "k8s-openapi", "tokio", "reqwest", "axum", "futures", "tempfile"];
+
 const fn rule(name: &'static str, may_use: &'static [&'static str], must_not_use: &'static [&'static str]) -> Rule {
     Rule { name, may_use, must_not_use }
 }
 
-const ENGINES: [&str; 8] = [
+const ENGINES: [&str; 10] = [
     "showrunner-chapters",
     "showrunner-fingerprint",
+    "showrunner-ledger",
     "showrunner-moderation",
     "showrunner-pdq",
     "showrunner-shots",
+    "showrunner-spot",
     "showrunner-subtitles",
     "showrunner-thumbnails",
     "showrunner-timeline",
 ];
 
 /// Dependency direction, one way only. A crate that is not here fails the check: put it where it belongs.
-const TABLE: [Rule; 16] = [
+const TABLE: [Rule; 18] = [
     rule("showrunner-crds", &[], &["tokio", "reqwest", "axum"]),
     rule("showrunner-contracts", &[], &PURE),
     rule("showrunner-timeline", &[], &PURE),
     rule("showrunner-shots", &["showrunner-timeline"], &PURE),
     rule("showrunner-pdq", &[], &PURE),
+    rule("showrunner-ledger", &[], &CALENDAR),
+    rule("showrunner-spot", &[], &PURE),
     rule("showrunner-fingerprint", &["showrunner-pdq"], &PURE),
     rule("showrunner-thumbnails", &["showrunner-pdq", "showrunner-timeline"], &PURE),
     rule("showrunner-subtitles", &["showrunner-timeline"], &PURE),
@@ -50,6 +57,7 @@ const TABLE: [Rule; 16] = [
             "showrunner-contracts",
             "showrunner-crds",
             "showrunner-kit",
+            "showrunner-ledger",
             "showrunner-moderation",
             "showrunner-shots",
             "showrunner-subtitles",
