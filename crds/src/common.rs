@@ -21,6 +21,12 @@ pub mod condition {
     /// A title looks like a copy or a version of one that entered the catalogue before it; Unknown until it was looked up. Absent
     /// where nobody asks for that.
     pub const DUPLICATE_FOUND: &str = "DuplicateFound";
+    /// A budget has room: its cap is not reached.
+    pub const WITHIN_CAP: &str = "WithinCap";
+    /// What a budget's limits depend on is known and not too old.
+    pub const DATA_FRESH: &str = "DataFresh";
+    /// A budget's ledger and the jobs that there are say the same.
+    pub const RECONCILED: &str = "Reconciled";
     /// Somebody else has made or changed Jobs in the object's name. Absent when there are none.
     pub const TAMPERED: &str = "Tampered";
 }

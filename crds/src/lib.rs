@@ -7,9 +7,11 @@
 // Each printer column has a type and a priority; the lint takes the second for a repetition.
 #![allow(clippy::duplicated_attributes)]
 
+pub mod ai_budget;
 pub mod common;
 pub mod title_enrichment;
 
+pub use ai_budget::{AiBudget, AiBudgetSpec, AiBudgetStatus};
 pub use title_enrichment::{TitleEnrichment, TitleEnrichmentSpec, TitleEnrichmentStatus};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -24,5 +26,5 @@ pub const SCHEMA_ANNOTATION: &str = "showrunner.dev/schema";
 
 /// Every kind that has a working controller, as the definition that is installed.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![TitleEnrichment::crd()]
+    vec![AiBudget::crd(), TitleEnrichment::crd()]
 }

@@ -2,26 +2,80 @@
 //!
 //! The trait, and the default that admits everything; no I/O here. Absent budget data makes batch work wait.
 
+use std::sync::Arc;
+
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
 
 use crate::money::Money;
-use crate::object::ObjectKey;
+use crate::names;
+use crate::object::{ObjectKey, annotation, controller_of};
 
-/// What is asked for before a Job is admitted. Asking again for the same Job changes nothing.
+/// Has an object of some kind looked at again.
+pub type Wake = Arc<dyn Fn(&ObjectKey) + Send + Sync>;
+
+/// A Job, as far as money goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reservation {
+pub struct Work {
     /// The Job; its name holds owner, unit and attempt.
     pub job: ObjectKey,
-    /// Kind of the owner.
+    /// Whom it works for.
+    pub owner: ObjectKey,
+    /// Kind of the owner; empty where only the Job's name is known.
     pub owner_kind: String,
     /// UID of the owner.
     pub owner_uid: String,
     /// Accelerator class.
     pub class: String,
+}
+
+impl Work {
+    /// What a Job is.
+    pub fn of(job: &Job) -> Self {
+        let owner = controller_of(&job.metadata);
+        let namespace = job.metadata.namespace.clone().unwrap_or_default();
+        Self {
+            job: ObjectKey::of(&job.metadata),
+            owner: ObjectKey::new(namespace, owner.map(|owner| owner.name.clone()).unwrap_or_default()),
+            owner_kind: owner.map(|owner| owner.kind.clone()).unwrap_or_default(),
+            owner_uid: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
+            class: annotation(&job.metadata, names::ANNOTATION_CLASS).unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// A Job that is gone, of which no more than its name is left.
+    pub fn named(job: &ObjectKey) -> Self {
+        let owner = ObjectKey::new(job.namespace.clone(), "");
+        Self { job: job.clone(), owner, owner_kind: String::new(), owner_uid: String::new(), class: String::new() }
+    }
+}
+
+/// What is asked for before a Job is admitted. Asking again for the same Job changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// The Job.
+    pub work: Work,
     /// Upper bound of its cost.
     pub estimate: Money,
+    /// Since when there is the Job: of one namespace, the oldest is next.
+    pub since: Timestamp,
+    /// What of it has no price, for people: a budget lets nothing start that it cannot price.
+    pub unpriced: Option<String>,
+}
+
+/// What an attempt cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The Job.
+    pub work: Work,
+    /// What it cost.
+    pub spent: Money,
+    /// Nobody knows what ran: it is the upper bound.
+    pub bound: bool,
+    /// For which models, each with its weight; empty where nobody knows.
+    pub parts: Vec<(String, u64)>,
 }
 
 /// The answer.
@@ -33,15 +87,15 @@ pub enum Verdict {
     Hold {
         /// Stable `PascalCase` reason.
         reason: &'static str,
-        /// For people.
+        /// For people; the same as long as nothing that matters has changed.
         message: String,
-        /// When to ask again.
+        /// When to ask again at the latest.
         retry_at: Timestamp,
     },
 }
 
 /// Answers could not be had; the caller waits.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("failed to ask for a reservation: {0}")]
 pub struct AdmissionError(pub String);
 
@@ -56,12 +110,15 @@ pub trait Admission: Send + Sync + 'static {
     /// Reserves the upper bound of a Job's cost.
     fn reserve<'a>(&'a self, reservation: &'a Reservation) -> BoxFuture<'a, Result<Verdict, AdmissionError>>;
 
-    /// Gives a reservation back: the Job was suspended before it started.
-    fn release<'a>(&'a self, job: &'a ObjectKey) -> BoxFuture<'a, Result<(), AdmissionError>>;
+    /// Turns a reservation into what was really spent. Without a reservation it is charged all the same, where a budget is over
+    /// it.
+    fn settle<'a>(&'a self, settlement: &'a Settlement) -> BoxFuture<'a, Result<(), AdmissionError>>;
 
-    /// Turns a reservation into what was really spent. Without a reservation there is nothing to turn: somebody else may have
-    /// made the Job.
-    fn settle<'a>(&'a self, job: &'a ObjectKey, spent: Money) -> BoxFuture<'a, Result<(), AdmissionError>>;
+    /// Has owners of this kind woken when it is their turn.
+    fn wake_by(&self, kind: &str, wake: Wake);
+
+    /// This Job asks no more: it holds up nobody.
+    fn forget(&self, job: &ObjectKey);
 }
 
 /// Admits everything at once and remembers nothing.
@@ -73,11 +130,11 @@ impl Admission for AdmitAll {
         async { Ok(Verdict::Admit) }.boxed()
     }
 
-    fn release<'a>(&'a self, _: &'a ObjectKey) -> BoxFuture<'a, Result<(), AdmissionError>> {
+    fn settle<'a>(&'a self, _: &'a Settlement) -> BoxFuture<'a, Result<(), AdmissionError>> {
         async { Ok(()) }.boxed()
     }
 
-    fn settle<'a>(&'a self, _: &'a ObjectKey, _: Money) -> BoxFuture<'a, Result<(), AdmissionError>> {
-        async { Ok(()) }.boxed()
-    }
+    fn wake_by(&self, _: &str, _: Wake) {}
+
+    fn forget(&self, _: &ObjectKey) {}
 }

@@ -102,6 +102,15 @@ impl<K: Object> Cache<K> {
         })))
     }
 
+    /// A cache that holds these and is fed by nobody: all that there is, as after a first full list.
+    pub fn holding(objects: impl IntoIterator<Item = K>) -> Self {
+        let cache = Self::new(&[]);
+        cache.begin(0);
+        objects.into_iter().for_each(|object| cache.listed(0, Ok(object)));
+        cache.finish(0);
+        cache
+    }
+
     /// One object.
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
         self.read().objects.get(key).cloned()

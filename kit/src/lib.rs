@@ -1,7 +1,7 @@
 //! What every controller needs and no kind owns: queue, watches, lease, writes, conditions, events, jobs, stores.
 //!
 //! I/O lives in the modules that say so (`controller`, `watch`, `lease::keeper`, `write`, `events`, `jobs::act`,
-//! `store::client`, `admin`, `drain`, `traces::export`); the others are pure and take the time as an argument.
+//! `store::client`, `notify::outbox`, `admin`, `drain`, `traces::export`); the others are pure and take the time as an argument.
 #![forbid(unsafe_code)]
 // A test that meets an error, or a time that goes back, should end right there.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::unchecked_time_subtraction, clippy::needless_pass_by_value))]
@@ -23,6 +23,7 @@ mod limit;
 pub mod metrics;
 pub mod money;
 pub mod names;
+pub mod notify;
 pub mod object;
 pub mod planted;
 pub mod privacy;

@@ -92,6 +92,18 @@ struct ConditionLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    budget: String,
+    what: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoticeLabels {
+    channel: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
 }
@@ -186,6 +198,10 @@ metrics! {
         "showrunner_writes", "Writes that the API server accepted";
     writes_failed: Family<WriteResultLabels, Counter> = Family::default(),
         "showrunner_writes_failed", "Writes that did not succeed, by reason";
+    budgets: Family<BudgetLabels, FloatGauge> = Family::default(),
+        "showrunner_budget_amount", "Money of each AiBudget in its period: spent, reserved, waiting, warn, cap; absent where it is not known";
+    notices: Family<NoticeLabels, Counter> = Family::default(),
+        "showrunner_notices", "Notices to people by channel and by what became of them";
     events_failed: Counter = Counter::default(),
         "showrunner_events_failed", "Events that could not be recorded";
     malformed: Family<KindLabel, Gauge> = Family::default(),
@@ -324,6 +340,22 @@ impl Metrics {
 
     pub(crate) fn write_failed(&self, kind: &str, verb: &'static str, reason: &'static str) {
         self.writes_failed.get_or_create(&WriteResultLabels { kind: kind.to_owned(), verb, reason }).inc();
+    }
+
+    /// How a budget stands; what is not known is not told.
+    pub fn budget(&self, budget: &str, amounts: &[(&'static str, Option<f64>)]) {
+        for (what, amount) in amounts {
+            let labels = BudgetLabels { budget: budget.to_owned(), what };
+            match amount {
+                Some(amount) => drop(self.budgets.get_or_create(&labels).set(*amount)),
+                None => drop(self.budgets.remove(&labels)),
+            }
+        }
+    }
+
+    /// What became of a notice.
+    pub fn notified(&self, channel: &str, outcome: &str) {
+        self.notices.get_or_create(&NoticeLabels { channel: channel.to_owned(), outcome: outcome.to_owned() }).inc();
     }
 
     pub(crate) fn event_failed(&self) {

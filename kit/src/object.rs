@@ -6,41 +6,63 @@ use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::Resource;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
+use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::names::ANNOTATION_RECONCILE_AT;
 
-/// A namespaced kind that is known at compile time: our own kinds, and those of Kubernetes that we use.
+/// Where objects of a kind live.
+pub trait Scope {
+    /// In no namespace.
+    const CLUSTER: bool;
+
+    /// Requests for objects of a kind: those of one namespace, or (`None`, and for what is in none) all of them.
+    fn api<K: Resource<DynamicType = (), Scope = Self>>(client: Client, namespace: Option<&str>) -> Api<K>;
+}
+
+impl Scope for NamespaceResourceScope {
+    const CLUSTER: bool = false;
+
+    fn api<K: Resource<DynamicType = (), Scope = Self>>(client: Client, namespace: Option<&str>) -> Api<K> {
+        match namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        }
+    }
+}
+
+impl Scope for ClusterResourceScope {
+    const CLUSTER: bool = true;
+
+    fn api<K: Resource<DynamicType = (), Scope = Self>>(client: Client, _: Option<&str>) -> Api<K> {
+        Api::all(client)
+    }
+}
+
+/// A kind that is known at compile time: our own kinds, and those of Kubernetes that we use.
 pub trait Object:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + fmt::Debug
-    + DeserializeOwned
-    + Serialize
-    + Send
-    + Sync
-    + 'static
+    Resource<DynamicType = (), Scope: Scope> + Clone + fmt::Debug + DeserializeOwned + Serialize + Send + Sync + 'static
 {
+    /// Whether objects of the kind are in no namespace.
+    const CLUSTER: bool = <Self::Scope as Scope>::CLUSTER;
+
     /// `ConfigMap prod/settings`, for messages.
     fn describe(&self) -> String {
         format!("{} {}", Self::kind(&()), ObjectKey::of(self.meta()))
     }
+
+    /// Requests for objects of the kind, see [`Scope::api`].
+    fn api(client: Client, namespace: Option<&str>) -> Api<Self> {
+        <Self::Scope as Scope>::api(client, namespace)
+    }
 }
 
 impl<K> Object for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + fmt::Debug
-        + DeserializeOwned
-        + Serialize
-        + Send
-        + Sync
-        + 'static
+    K: Resource<DynamicType = (), Scope: Scope> + Clone + fmt::Debug + DeserializeOwned + Serialize + Send + Sync + 'static
 {
 }
 

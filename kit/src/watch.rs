@@ -18,7 +18,7 @@ use crate::cache::{Cache, Change, Malformed, Parsed};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::names::{ANNOTATION_WORK_ORDER, DOMAIN};
-use crate::object::{Object, ObjectKey};
+use crate::object::{Object, ObjectKey, Scope};
 
 /// Objects per page of a list: bounds what one answer takes in memory.
 const PAGE_SIZE: u32 = 500;
@@ -70,8 +70,9 @@ pub struct Watch<K> {
 }
 
 impl<K: Object> Watch<K> {
-    /// A watch over these namespaces (none: all).
+    /// A watch over these namespaces (none: all). Of what is in no namespace there is one watch in any case.
     pub fn new(namespaces: &[String], select: Select) -> Self {
+        let namespaces = if K::CLUSTER { &[] } else { namespaces };
         Self { cache: Cache::new(namespaces), select, slim: |_| {}, listeners: Vec::new() }
     }
 
@@ -153,10 +154,7 @@ impl<K: Object> Watch<K> {
 
     /// What happens in a namespace, beginning with a full list.
     fn events(&self, namespace: Option<&str>, client: &Client) -> Events<K> {
-        let api: Api<DeserializeGuard<K>> = match namespace {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        };
+        let api: Api<DeserializeGuard<K>> = <K::Scope as Scope>::api(client.clone(), namespace);
         let mut config = watcher::Config::default().page_size(PAGE_SIZE);
         if let Select::Labels(selector) = &self.select {
             config = config.labels(selector);

@@ -139,7 +139,10 @@ impl Writer {
         let key = ObjectKey::of(&read.metadata);
         let patch = with_version(&read.metadata, &format!("{} {key}", kind.kind), patch)?;
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, kind);
+        let api: Api<DynamicObject> = match key.namespace.as_str() {
+            "" => Api::all_with(self.client.clone(), kind),
+            namespace => Api::namespaced_with(self.client.clone(), namespace, kind),
+        };
         match part {
             Part::Object => self.run_for("patch", &kind.kind, &key, api.patch(&key.name, &params, &Patch::Merge(patch))).await,
             Part::Status => {
@@ -241,7 +244,7 @@ impl Writer {
     /// The object of this name, by the API server itself; none where there is none.
     pub async fn get_now<K: Object>(&self, namespace: &str, name: &str) -> Result<Option<K>, WriteError> {
         let found = self.read(format!("{} {namespace}/{name}", K::kind(&())), async {
-            Api::<K>::namespaced(self.client.clone(), namespace).get_opt(name).await
+            K::api(self.client.clone(), Some(namespace)).get_opt(name).await
         });
         found.await
     }
@@ -250,7 +253,7 @@ impl Writer {
     pub async fn list_now<K: Object>(&self, namespace: &str, selector: &str) -> Result<Vec<K>, WriteError> {
         let params = ListParams::default().labels(selector);
         let found = self.read(format!("{} {namespace}/*", K::kind(&())), async {
-            Api::<K>::namespaced(self.client.clone(), namespace).list(&params).await
+            K::api(self.client.clone(), Some(namespace)).list(&params).await
         });
         Ok(found.await?.items)
     }
@@ -264,9 +267,9 @@ impl Writer {
     }
 
     fn api<K: Object>(&self, object: &K) -> Result<Api<K>, WriteError> {
-        match &object.meta().namespace {
-            Some(namespace) => Ok(Api::namespaced(self.client.clone(), namespace)),
-            None => Err(WriteError::Invalid { object: object.describe(), message: "it has no namespace".into() }),
+        match object.meta().namespace.as_deref() {
+            namespace if namespace.is_some() || K::CLUSTER => Ok(K::api(self.client.clone(), namespace)),
+            _ => Err(WriteError::Invalid { object: object.describe(), message: "it has no namespace".into() }),
         }
     }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use showrunner_kit::jobs::JobsConfig;
 use showrunner_kit::lease::LeaseParams;
 use showrunner_kit::names::{PORT_ADMIN, PORT_DEBUG, PORT_GUARDED};
+use showrunner_kit::notify::NotifyConfig;
 use showrunner_kit::queue::QueueConfig;
 use showrunner_kit::store::Profile;
 use showrunner_kit::telemetry::LogFormat;
@@ -50,6 +51,9 @@ pub(crate) struct Config {
     /// Who may look inside.
     #[serde(default)]
     pub(crate) debug: Debug,
+    /// Whom to tell when a budget crosses a line; without it, events and conditions alone say so.
+    #[serde(default)]
+    pub(crate) notify: NotifyConfig,
     /// Seconds that running reconciles have to end after SIGTERM. The pod's grace period must be longer.
     #[serde(default = "default_drain")]
     pub(crate) drain_seconds: u64,
@@ -253,6 +257,7 @@ impl Config {
             self.debug.listen == Listen::Loopback || self.debug.tls.is_some(),
             "debug.tls: name a folder with tls.crt and tls.key; without TLS, tokens would cross the network in the clear"
         );
+        self.notify.check()?;
         for profile in &self.stores {
             profile.check().context("stores")?;
         }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
+use showrunner_controllers::ai_budget::Shared;
+use showrunner_controllers::ai_budget::ledger::Ledger;
 use showrunner_kit::admin::guard::Guard;
 use showrunner_kit::admin::{Admin, AdminPorts, Guarded};
-use showrunner_kit::admission::AdmitAll;
+use showrunner_kit::admission::Admission;
 use showrunner_kit::clock::Clock;
 use showrunner_kit::controller::Wiring;
 use showrunner_kit::controller::wiring::{Started, WiringConfig};
@@ -18,6 +20,7 @@ use showrunner_kit::lease::Leadership;
 use showrunner_kit::lease::keeper::{End, Keeper, KeeperConfig};
 use showrunner_kit::metrics::Metrics;
 use showrunner_kit::names::LEASE_NAME;
+use showrunner_kit::notify::{Count, Outbox};
 use showrunner_kit::store::Stores;
 use showrunner_kit::telemetry::LogLevel;
 use showrunner_kit::traces::export::Traces;
@@ -79,21 +82,22 @@ pub(crate) async fn run(config: Config, identity: Identity, telemetry: Telemetry
         jobs: config.jobs.clone(),
         instance: instance.clone(),
     };
-    let mut wiring = Wiring::new(
-        client.clone(),
-        wiring_config,
-        &leadership,
-        Arc::new(stores),
-        Arc::new(AdmitAll),
-        Arc::clone(&metrics),
-        clock,
-    );
-    registry::register_all(&mut wiring, &config.kinds)?;
+    let ledger = Arc::new(Ledger::new(&instance, clock));
+    let admission: Arc<dyn Admission> = ledger.clone();
+    let mut wiring =
+        Wiring::new(client.clone(), wiring_config, &leadership, Arc::new(stores), admission, Arc::clone(&metrics), clock);
+    let counting = Arc::clone(&metrics);
+    let count: Count = Arc::new(move |channel, outcome| counting.notified(channel, outcome));
+    let outbox = Arc::new(Outbox::new(&config.notify, &identity.name, clock, count)?);
+    let shared = Shared { ledger, outbox: Arc::clone(&outbox), home: namespace.clone() };
+    registry::register_all(&mut wiring, &config.kinds, &shared)?;
 
     // Watches and listeners outlive the controllers, so that a drain can be watched.
     let close = CancellationToken::new();
     let crds = CrdCheck::new(showrunner_crds::all());
     let asking = tokio::spawn(crds.clone().run(client.clone(), close.clone()));
+    let (telling, closing) = (outbox, close.clone());
+    let telling = tokio::spawn(async move { telling.run(closing).await });
     let started = wiring.start(&close);
     // Only for whoever the API server lets in, and only where it is configured.
     let guarded = config.debug.tls.filter(|_| config.debug.listen == Listen::Cluster).map(|tls| Guarded {
@@ -126,6 +130,7 @@ pub(crate) async fn run(config: Config, identity: Identity, telemetry: Telemetry
     serving.join().await;
     // An error is a panic there, which has been logged.
     let _ = asking.await;
+    let _ = telling.await;
     tracing::info!("stopped");
     if let Some(traces) = traces {
         traces.shutdown(FLUSH).await;

@@ -1,7 +1,7 @@
 //! What the handbook and the examples promise, checked against the code.
 
 use serde_json::Value;
-use showrunner_crds::{TitleEnrichment, title_enrichment::TitleReason};
+use showrunner_crds::{AiBudget, TitleEnrichment, ai_budget::BudgetReason, title_enrichment::TitleReason};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,13 @@ fn table_names(page: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_reason_is_documented_with_its_cure() {
-    let documented = table_names(&read("docs/kinds/title-enrichment.md"));
-    let missing: Vec<_> =
-        TitleReason::iter().map(|reason| reason.to_string()).filter(|name| !documented.contains(name)).collect();
-    assert!(missing.is_empty(), "docs/kinds/title-enrichment.md does not explain {missing:?}");
+    let title: Vec<String> = TitleReason::iter().map(|reason| reason.to_string()).collect();
+    let budget: Vec<String> = BudgetReason::iter().map(|reason| reason.to_string()).collect();
+    for (page, reasons) in [("docs/kinds/title-enrichment.md", title), ("docs/kinds/ai-budget.md", budget)] {
+        let documented = table_names(&read(page));
+        let missing: Vec<_> = reasons.iter().filter(|name| !documented.contains(*name)).collect();
+        assert!(missing.is_empty(), "{page} does not explain {missing:?}");
+    }
 }
 
 #[test]
@@ -36,6 +39,11 @@ fn the_charts_licences_are_those_of_the_code() {
     assert_eq!(chart, showrunner_contracts::lock::ALLOWED_LICENCES, "contracts/src/lock.rs has the list");
 }
 
+fn spec_of<K: serde::de::DeserializeOwned + serde::Serialize>(path: &Path, value: &Value) -> Value {
+    let object: K = serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::to_value(&object).unwrap()["spec"].take()
+}
+
 #[test]
 fn every_example_is_a_valid_object_of_ours_without_unknown_fields() {
     let mut seen = 0;
@@ -43,17 +51,17 @@ fn every_example_is_a_valid_object_of_ours_without_unknown_fields() {
         let text = fs::read_to_string(&path).unwrap();
         for document in text.split("\n---\n") {
             let value: Value = serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            if value["kind"] != "TitleEnrichment" {
-                continue;
-            }
+            let spec = match value["kind"].as_str() {
+                Some("TitleEnrichment") => spec_of::<TitleEnrichment>(&path, &value),
+                Some("AiBudget") => spec_of::<AiBudget>(&path, &value),
+                _ => continue,
+            };
             seen += 1;
-            let title: TitleEnrichment =
-                serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             // What was read, written again, must hold every field of the file: an unknown one would have been dropped.
-            contains(&path.display().to_string(), &serde_json::to_value(&title).unwrap()["spec"], &value["spec"]);
+            contains(&path.display().to_string(), &spec, &value["spec"]);
         }
     }
-    assert!(seen >= 3, "only {seen} examples found");
+    assert!(seen >= 7, "only {seen} examples found");
 }
 
 #[test]

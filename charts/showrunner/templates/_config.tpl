@@ -26,6 +26,20 @@ traces:
   {{- end }}
 {{- end }}
 {{- end }}
+{{- with .Values.notify }}
+{{- $channels := dict "resendSeconds" .resendSeconds }}
+{{- range $kind := list "alertmanagers" "slack" "pagerduty" }}
+{{- $list := list }}
+{{- range index $.Values.notify $kind }}
+{{- $channel := omit . "token" "secret" }}
+{{- if .token }}{{ $_ := set $channel "credentials" (printf "/etc/showrunner/notify/%s-%s" $kind .name) }}{{ end }}
+{{- if .secret }}{{ $_ := set $channel "secret" (printf "/etc/showrunner/notify/%s-%s" $kind .name) }}{{ end }}
+{{- $list = append $list $channel }}
+{{- end }}
+{{- $_ := set $channels $kind $list }}
+{{- end }}
+notify: {{- $channels | toYaml | nindent 2 }}
+{{- end }}
 {{- if eq .Values.debug.listen "Cluster" }}
 debug:
   listen: Cluster
@@ -42,6 +56,15 @@ jobs:
   prices: {{ omit .Values.prices "currency" | toJson }}
   classes: {{- .Values.classes | toYaml | nindent 4 }}
 kinds:
+  {{- /* Values of an older release, reused, have no budgets. */}}
+  {{- $budgets := .Values.budgets | default dict }}
+  {{- $settings := dict }}
+  {{- with $budgets.ledger }}{{ if .store }}{{ $_ := set $settings "ledger" (dict "store" .store "path" .path) }}{{ end }}{{ end }}
+  {{- with $budgets.selector }}{{ $_ := set $settings "selector" . }}{{ end }}
+  {{- with $budgets.unbudgeted }}{{ $_ := set $settings "unbudgeted" . }}{{ end }}
+  {{- if $settings }}
+  aiBudget: {{- $settings | toYaml | nindent 4 }}
+  {{- end }}
   titleEnrichment:
     resources:
       cpuMillis: {{ .Values.worker.resources.cpuMillis }}

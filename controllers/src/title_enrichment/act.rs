@@ -33,6 +33,7 @@ use super::dereference::{self, held_pods};
 use super::layout;
 use super::publish::{Move, PublishError, Publisher};
 use super::settings::TitleSettings;
+use super::shares;
 use super::{FINALIZER, decide::DELETE_WITHIN};
 
 /// How long a Job that has ended is kept for people to look at.
@@ -225,7 +226,7 @@ impl Actor<'_> {
         match self.kit.jobs.reserve(job).await? {
             Verdict::Admit => facts.reserved = true,
             Verdict::Hold { message, retry_at, .. } => {
-                facts.held = Some(Trouble { reason: TitleReason::WaitingForAdmission, message, retry_at });
+                facts.held = Some(Trouble { reason: TitleReason::WaitingForBudget, message, retry_at });
             }
         }
         Ok(true)
@@ -270,13 +271,19 @@ impl Actor<'_> {
         Ok(true)
     }
 
+    /// For which models a Job worked.
+    fn parts(&self, job: &str) -> Vec<(String, u64)> {
+        self.title.status.as_ref().map_or_else(Vec::new, |status| shares::parts(status, job))
+    }
+
     fn key(&self, name: &str) -> ObjectKey {
         ObjectKey::new(self.title.namespace().unwrap_or_default(), name)
     }
 
     async fn end(&mut self, name: &str, charge: Charge) -> Result<bool, ReconcileError> {
         let Some(job) = self.untouched(name) else { return Ok(false) };
-        self.kit.jobs.cancel(&job, self.pods, charge, self.now).await?;
+        let parts = self.parts(name);
+        self.kit.jobs.cancel(&job, self.pods, charge, &parts, self.now).await?;
         Ok(false)
     }
 
@@ -293,7 +300,7 @@ impl Actor<'_> {
         let job = self.kit.jobs.release_pods(&job, self.pods, self.now).await?;
         // A pod that is seen as running belongs to an older view than the Job: it is let go when it is seen as ended.
         if waiting == 0 {
-            self.kit.jobs.settle(&job, charge, KEEP_JOB).await?;
+            self.kit.jobs.settle(&job, charge, &self.parts(name), KEEP_JOB).await?;
         }
         Ok(false)
     }

@@ -14,6 +14,7 @@ pub mod publish;
 pub mod replace;
 pub mod report;
 pub mod settings;
+mod shares;
 pub mod status;
 pub mod validate;
 
@@ -40,7 +41,7 @@ use showrunner_kit::{Class, Next, ReconcileError, Reconciler};
 
 use act::Actor;
 use catalogue::Places;
-use decide::{Decision, Facts, Input, Need, Seen, SeenJob, Title, decide};
+use decide::{Answer, Decision, Facts, Input, Need, Seen, SeenJob, Title, decide, waits_for_money};
 use dereference::{Reader, jobs_of, seen_job, told_of};
 pub use settings::TitleSettings;
 
@@ -66,10 +67,15 @@ fn conditions_of(title: &TitleEnrichment) -> &[Condition] {
 
 /// Whether a title has an attempt in hand, and a Job for it to be had.
 fn place(title: &TitleEnrichment) -> Place {
-    let Some(status) = title.status.as_ref().filter(|status| status.attempt.is_some()) else { return Place::Free };
+    let Some(status) = title.status.as_ref().filter(|status| holds_place(status)) else { return Place::Free };
     let refused = conditions::get(&status.conditions, condition::READY)
         .is_some_and(|ready| ready.reason == TitleReason::JobRefused.to_string());
     if refused { Place::Refused } else { Place::Held }
+}
+
+/// Whether a title has an attempt in hand that runs or may run at any moment. One that waits for a budget takes no place.
+fn holds_place(status: &TitleEnrichmentStatus) -> bool {
+    status.attempt.is_some() && !waits_for_money(status)
 }
 
 /// Brings titles towards what they ask for.
@@ -89,11 +95,11 @@ impl Reconciler for TitleReconciler {
             created: object.creation_timestamp().map_or(now, |created| created.0),
             key: ObjectKey::of(&object.metadata),
         };
-        let has = object.status.as_ref().is_some_and(|status| status.attempt.is_some());
-        let mut look = Look { asked: false, has };
+        let has = object.status.as_ref().is_some_and(holds_place);
+        let mut look = Look { asked: false, entered: false, has };
         let result = Box::pin(self.look(object, &asking, &mut look, now)).await;
         // However it ended: who does not ask now holds up nobody, and neither does who asked and then failed.
-        if !look.asked || (result.is_err() && !look.has) {
+        if !look.asked || (!look.has && (look.entered || result.is_err())) {
             self.kit.room.pass(&asking, look.has);
         }
         result
@@ -104,7 +110,9 @@ impl Reconciler for TitleReconciler {
 struct Look {
     /// It asked for room.
     asked: bool,
-    /// It has an attempt in hand.
+    /// It was let in.
+    entered: bool,
+    /// It holds a place.
     has: bool,
 }
 
@@ -159,6 +167,7 @@ impl TitleReconciler {
                 Decision::Need(need) => {
                     look.asked |= need == Need::Room;
                     traces::in_step("dereference", reader.answer(need, &mut seen)).await;
+                    look.entered |= matches!(seen.room, Answer::Got(true));
                     continue;
                 }
                 Decision::Do(steps) => *steps,
@@ -180,7 +189,7 @@ impl TitleReconciler {
                     actor.act(act.clone(), &mut facts).await?;
                 }
             }
-            let has = status.attempt.is_some();
+            let has = holds_place(&status);
             let write = self.kit.writer.write_status(&actor.title, &status);
             if let StatusWrite::Written(title) = traces::in_step("status", write).await? {
                 (actor.title, actor.fresh) = (title, true);

@@ -13,6 +13,8 @@ pub enum TitleReason {
     Queued,
     /// The job waits for the money to be reserved.
     WaitingForAdmission,
+    /// An AiBudget has no room for the job's upper bound now.
+    WaitingForBudget,
     /// The job's pod waits to start.
     WaitingToStart,
     /// The job's pod runs.

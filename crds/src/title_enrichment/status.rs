@@ -383,6 +383,12 @@ pub struct AttemptSummary {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 32)))]
     pub records: Vec<String>,
+    /// What it worked on and in which parts, such as `shots=388 subtitles=612`: thousandths of its processor time, each with its part of a
+    /// shared decode. By this its cost is told apart. Equal parts where it left no report. Only of the
+    /// last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 96))]
+    pub shares: Option<String>,
 }
 
 /// What is published.

@@ -163,7 +163,7 @@ impl<R: Reconciler> Controller<R> {
     /// Lets a namespace in, see [`Feed::open`].
     pub(crate) fn opener(&self) -> Opener {
         let (feed, objects) = (self.feed.clone(), self.objects.clone());
-        Box::new(move |namespace| feed.open(namespace, &objects))
+        Box::new(move |namespace| feed.open(namespace.filter(|_| !R::Kind::CLUSTER), &objects))
     }
 
     /// Reconciles what [`Controller::opener`] lets in, until `stop`; then takes nothing more, and gives what runs `grace`

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::view::{CacheState, LookAt, View};
 use super::{Controller, Feed, Opener, Reconciler};
-use crate::admission::Admission;
+use crate::admission::{Admission, Wake};
 use crate::cache::{Cache, Change};
 use crate::clock::Clock;
 use crate::events::Events;
@@ -33,7 +33,7 @@ use crate::jobs::{Jobs, JobsConfig};
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::names::{LABEL_MANAGED_BY, MANAGED_BY};
-use crate::object::Object;
+use crate::object::{Object, ObjectKey};
 use crate::queue::{QueueConfig, Trigger};
 use crate::store::Stores;
 use crate::watch::{Means, Select, Watch};
@@ -129,6 +129,12 @@ impl Wiring {
         let mut wiring = Self { kit, client, config, watches: HashMap::new(), controllers: Vec::new(), owners: Vec::new() };
         wiring.add(jobs);
         wiring.add(pods);
+        let asked = wiring.kit.jobs.clone();
+        wiring.listen::<Job>(move |change| {
+            if let Change::Removed(job) = change {
+                asked.forget(&ObjectKey::of(&job.metadata));
+            }
+        });
         wiring
     }
 
@@ -173,7 +179,7 @@ impl Wiring {
         let feed = controller.feed();
         let (cache, index) = (objects.clone(), self.controllers.len());
         self.controllers
-            .push(Planned { controller: Box::new(controller), needs: vec![Box::new(move |shard| cache.synced(shard))] });
+            .push(Planned { controller: Box::new(controller), needs: vec![Box::new(move |shard| knows(&cache, shard))] });
         let primary = feed.clone();
         self.listen::<R::Kind>(move |change| primary.primary(change));
         Control { wiring: self, index, feed, objects, reconciler: PhantomData }
@@ -226,6 +232,11 @@ impl Wiring {
     }
 }
 
+/// Whether a cache has had its first full list of a shard. What is in no namespace is one shard for all.
+fn knows<K: Object>(cache: &Cache<K>, shard: usize) -> bool {
+    cache.synced(if K::CLUSTER { 0 } else { shard })
+}
+
 /// Objects that we made.
 fn ours() -> Select {
     Select::Labels(format!("{LABEL_MANAGED_BY}={MANAGED_BY}"))
@@ -241,12 +252,19 @@ pub struct Control<'a, R: Reconciler> {
 }
 
 impl<R: Reconciler> Control<'_, R> {
+    /// Has an object of the kind looked at again.
+    pub fn waker(&self) -> Wake {
+        let feed = self.feed.clone();
+        Arc::new(move |key| feed.push(key, Trigger::Related))
+    }
+
     /// Our Jobs and their pods wake the object that they work for.
     #[must_use]
     pub fn owns_jobs(self) -> Self {
         let (known, synced) = (self.objects.clone(), self.objects.clone());
         let known = move |uid: &str| known.key_of_uid(uid).is_some();
-        self.wiring.owners.push((Box::new(known), Box::new(move |shard| synced.synced(shard))));
+        self.wiring.kit.jobs.wake_by(&<R::Kind as kube::Resource>::kind(&()), self.waker());
+        self.wiring.owners.push((Box::new(known), Box::new(move |shard| knows(&synced, shard))));
         self.owns::<Job>().owns::<Pod>()
     }
 
@@ -270,7 +288,7 @@ impl<R: Reconciler> Control<'_, R> {
     #[must_use]
     pub fn needs<C: Object>(self) -> Self {
         let cache: Cache<C> = self.wiring.watch(ours());
-        self.wiring.controllers[self.index].needs.push(Box::new(move |shard| cache.synced(shard)));
+        self.wiring.controllers[self.index].needs.push(Box::new(move |shard| knows(&cache, shard)));
         self
     }
 

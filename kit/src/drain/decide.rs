@@ -24,12 +24,12 @@ const READY: &str = "Ready";
 const RECONCILING: &str = "Reconciling";
 const STALLED: &str = "Stalled";
 
-/// How objects of a definition are asked for: in the version in which they are stored.
-pub(super) fn resource_of(definition: &CustomResourceDefinition) -> Option<ApiResource> {
+/// How objects of a definition are asked for: in the version in which they are stored; and whether they are in no namespace.
+pub(super) fn resource_of(definition: &CustomResourceDefinition) -> Option<(ApiResource, bool)> {
     let spec = &definition.spec;
     let version = spec.versions.iter().find(|version| version.storage)?;
     let kind = GroupVersionKind::gvk(&spec.group, &version.name, &spec.names.kind);
-    Some(ApiResource::from_gvk_with_plural(&kind, &spec.names.plural))
+    Some((ApiResource::from_gvk_with_plural(&kind, &spec.names.plural), spec.scope == "Cluster"))
 }
 
 /// Whether a finalizer of ours is on the object.

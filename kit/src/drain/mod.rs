@@ -25,11 +25,10 @@ use kube::{Api, Client, Resource as _};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::admission::{Admission, AdmissionError, Reservation, Verdict};
+use crate::admission::{Admission, AdmissionError, Reservation, Settlement, Verdict, Wake};
 use crate::clock::Clock;
 use crate::events::{Events, Severity};
 use crate::jobs::{ActError, CancelStep, Charge, Jobs, next_cancel_step};
-use crate::money::Money;
 use crate::names::{ANNOTATION_COST_ESTIMATE, FIELD_MANAGER, LABEL_MANAGED_BY, MANAGED_BY};
 use crate::object::{Object as _, ObjectKey, annotation};
 use crate::write::{Part, WriteError, Writer};
@@ -229,8 +228,13 @@ impl Drain {
         // First of all what is coming: whoever finds a Job gone must find why. Then again when the Jobs are gone, or when
         // some do not go: that must not hold the others.
         if first || forced || jobs.is_empty() {
-            for kind in self.config.kinds.iter().filter_map(resource_of) {
-                if let Err(error) = self.objects(namespace, &kind, &jobs, left).await {
+            for (kind, everywhere) in self.config.kinds.iter().filter_map(resource_of) {
+                let within = namespace.filter(|_| !everywhere);
+                if let Err(error) = self.objects(within, &kind, &jobs, left).await {
+                    // What is in no namespace may be nothing that this installation may touch, and then it never has.
+                    if everywhere && namespace.is_some() && matches!(&error, kube::Error::Api(status) if status.code == 403) {
+                        continue;
+                    }
                     left.0.push(failed(&kind.kind, &error));
                     if first && !forced {
                         return false;
@@ -262,7 +266,7 @@ impl Drain {
         match next_cancel_step(job, pods, now) {
             // The list of pods is of this very pass: what they cost is on record.
             CancelStep::Settle | CancelStep::Delete | CancelStep::Done if held => {
-                let job = written(self.jobs().let_go(job, Charge::Spent, Duration::ZERO).await)?;
+                let job = written(self.jobs().let_go(job, Charge::Spent, &[], Duration::ZERO).await)?;
                 self.free(&job).await?;
             }
             CancelStep::Settle | CancelStep::Delete => self.writer.delete_exact(job).await?,
@@ -271,7 +275,7 @@ impl Drain {
             _ if forced && deleted && !held => return Ok(false),
             _ if forced => self.force(job, pods).await?,
             _ => {
-                written(self.jobs().cancel(job, pods, Charge::Spent, now).await)?;
+                written(self.jobs().cancel(job, pods, Charge::Spent, &[], now).await)?;
             }
         }
         Ok(true)
@@ -402,10 +406,7 @@ impl Drain {
     }
 
     fn api<K: crate::object::Object>(&self, namespace: Option<&str>) -> Api<K> {
-        match namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
-        }
+        K::api(self.client.clone(), namespace)
     }
 }
 
@@ -417,18 +418,23 @@ impl Admission for Patient {
         self.0.reserve(reservation)
     }
 
-    fn release<'a>(&'a self, job: &'a ObjectKey) -> BoxFuture<'a, Result<(), AdmissionError>> {
-        self.0.release(job)
-    }
-
-    fn settle<'a>(&'a self, job: &'a ObjectKey, spent: Money) -> BoxFuture<'a, Result<(), AdmissionError>> {
+    fn settle<'a>(&'a self, settlement: &'a Settlement) -> BoxFuture<'a, Result<(), AdmissionError>> {
         async move {
-            if let Err(error) = self.0.settle(job, spent).await {
-                tracing::warn!(%job, cost = %spent, %error, "going on without a settlement");
+            if let Err(error) = self.0.settle(settlement).await {
+                let (job, cost) = (&settlement.work.job, settlement.spent);
+                tracing::warn!(%job, %cost, %error, "going on without a settlement");
             }
             Ok(())
         }
         .boxed()
+    }
+
+    fn wake_by(&self, kind: &str, wake: Wake) {
+        self.0.wake_by(kind, wake);
+    }
+
+    fn forget(&self, job: &ObjectKey) {
+        self.0.forget(job);
     }
 }
 

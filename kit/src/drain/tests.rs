@@ -2,7 +2,7 @@
 
 use super::*;
 
-use crate::admission::{AdmissionError, Reservation, Verdict};
+use crate::admission::{AdmissionError, Reservation, Settlement, Verdict, Wake};
 use crate::jobs::tests::{config as jobs_config, request};
 use crate::lease::{Leadership, LeaseParams};
 use crate::metrics::Metrics;
@@ -230,12 +230,13 @@ impl Admission for Books {
         async { Err(AdmissionError("nothing is reserved by a drain".into())) }.boxed()
     }
 
-    fn release<'a>(&'a self, _: &'a ObjectKey) -> BoxFuture<'a, Result<(), AdmissionError>> {
-        async { Err(AdmissionError("nothing is released by a drain".into())) }.boxed()
-    }
+    fn wake_by(&self, _: &str, _: Wake) {}
 
-    fn settle<'a>(&'a self, job: &'a ObjectKey, spent: Money) -> BoxFuture<'a, Result<(), AdmissionError>> {
+    fn forget(&self, _: &ObjectKey) {}
+
+    fn settle<'a>(&'a self, settlement: &'a Settlement) -> BoxFuture<'a, Result<(), AdmissionError>> {
         async move {
+            let (job, spent) = (&settlement.work.job, settlement.spent);
             self.0.lock().unwrap().settled.entry(job.name.clone()).or_default().push(spent.to_string());
             // Law of the house: nothing waits for a budget.
             Err(AdmissionError("the budget is gone".into()))

@@ -11,14 +11,14 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
 
-use super::cost::{Charge, bound, charged};
+use super::cost::{Charge, bound, charged, unpriced};
 use super::observe::{MAX_RECORDS, PodRecord, is_finished, is_quiet, is_suspended, record, records, releasable, undeleted};
 use super::{JobsConfig, Seal};
-use crate::admission::{Admission, AdmissionError, Reservation, Verdict};
+use crate::admission::{Admission, AdmissionError, Reservation, Settlement, Verdict, Wake, Work};
 use crate::error::ReconcileError;
 use crate::money::Money;
 use crate::names;
-use crate::object::{Object, ObjectKey, annotation, controller_of, has_finalizer, is_controlled_by, without_finalizer};
+use crate::object::{Object, ObjectKey, has_finalizer, is_controlled_by, without_finalizer};
 use crate::write::{Created, WriteError, Writer};
 
 /// The job controller's label on pods: the UID of their Job.
@@ -127,16 +127,19 @@ impl Jobs {
 
     /// Asks for the upper bound of what a Job may cost. To be granted, and the grant stored, before it is let run.
     pub async fn reserve(&self, job: &Job) -> Result<Verdict, AdmissionError> {
-        let owner = controller_of(&job.metadata);
         let reservation = Reservation {
-            job: ObjectKey::of(&job.metadata),
-            owner_kind: owner.map(|owner| owner.kind.clone()).unwrap_or_default(),
-            owner_uid: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
-            class: annotation(&job.metadata, names::ANNOTATION_CLASS).unwrap_or_default().to_owned(),
+            work: Work::of(job),
             estimate: bound(job, self.config.as_deref())
                 .ok_or_else(|| AdmissionError(format!("the cost of {} cannot be read", job.describe())))?,
+            since: job.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |created| created.0),
+            unpriced: self.config.as_deref().and_then(|config| unpriced(job, config)),
         };
         self.admission.reserve(&reservation).await
+    }
+
+    /// Upper bound of what a Job may cost; none where nobody can know.
+    pub fn bound(&self, job: &Job) -> Option<Money> {
+        bound(job, self.config.as_deref())
     }
 
     /// Lets a Job run. What it costs must be reserved before.
@@ -186,7 +189,18 @@ impl Jobs {
 
     /// Settles what a Job cost that is gone, and was not let go by us: its upper bound, for nobody knows what ran.
     pub async fn write_off(&self, job: &ObjectKey, bound: Money) -> Result<(), AdmissionError> {
-        self.admission.settle(job, bound).await
+        let settlement = Settlement { work: Work::named(job), spent: bound, bound: true, parts: Vec::new() };
+        self.admission.settle(&settlement).await
+    }
+
+    /// Has owners of this kind woken when there is money for what they wait for.
+    pub(crate) fn wake_by(&self, kind: &str, wake: Wake) {
+        self.admission.wake_by(kind, wake);
+    }
+
+    /// A Job is gone: it asks for no money any more.
+    pub(crate) fn forget(&self, job: &ObjectKey) {
+        self.admission.forget(job);
     }
 
     /// Takes everything of ours off a Job that only claims to be ours, and suspends it: nothing of it is recorded, charged or
@@ -246,7 +260,8 @@ impl Jobs {
     /// Lets a finished or quiet Job go: settles what it cost, sets its time to live and removes our finalizer in one patch.
     /// The harvest comes before. A conflict when a pod of it is not on record yet, by the API server's own account: our
     /// cache of pods may lag behind that of Jobs, and what the pod has cost would be lost.
-    pub async fn settle(&self, job: &Job, charge: Charge, ttl: Duration) -> Result<Job, ActError> {
+    /// `parts` are the models that it worked for, each with its weight; none where nobody knows.
+    pub async fn settle(&self, job: &Job, charge: Charge, parts: &[(String, u64)], ttl: Duration) -> Result<Job, ActError> {
         if !has_finalizer(&job.metadata, names::FINALIZER_SETTLE) {
             return Ok(job.clone());
         }
@@ -258,7 +273,7 @@ impl Jobs {
         if pods.iter().any(|pod| is_held(job, pod)) {
             return Err(WriteError::Conflict { object: job.describe() }.into());
         }
-        self.let_go(job, charge, ttl).await
+        self.let_go(job, charge, parts, ttl).await
     }
 
     /// As [`Jobs::settle`], whatever its pods do: they are let go without a record, and the Job is charged its upper bound.
@@ -266,16 +281,23 @@ impl Jobs {
         for pod in pods.iter().filter(|pod| is_held(job, pod)) {
             self.release_pod(pod).await?;
         }
-        self.let_go(job, Charge::Bound, Duration::ZERO).await
+        self.let_go(job, Charge::Bound, &[], Duration::ZERO).await
     }
 
     /// The only place where a Job is settled. A settlement may be repeated; without our finalizer it has been done.
-    pub(crate) async fn let_go(&self, job: &Job, charge: Charge, ttl: Duration) -> Result<Job, ActError> {
+    pub(crate) async fn let_go(
+        &self,
+        job: &Job,
+        charge: Charge,
+        parts: &[(String, u64)],
+        ttl: Duration,
+    ) -> Result<Job, ActError> {
         if !has_finalizer(&job.metadata, names::FINALIZER_SETTLE) {
             return Ok(job.clone());
         }
-        if let Some(cost) = charged(job, charge, self.config.as_deref()) {
-            self.admission.settle(&ObjectKey::of(&job.metadata), cost).await?;
+        if let Some(spent) = charged(job, charge, self.config.as_deref()) {
+            let settlement = Settlement { work: Work::of(job), spent, bound: charge != Charge::Spent, parts: parts.to_vec() };
+            self.admission.settle(&settlement).await?;
         }
         let patch = json!({
             "metadata": { "finalizers": without_finalizer(&job.metadata, names::FINALIZER_SETTLE) },
@@ -285,7 +307,14 @@ impl Jobs {
     }
 
     /// Does the next step of ending an attempt for good, and says which.
-    pub async fn cancel(&self, job: &Job, pods: &[Arc<Pod>], charge: Charge, now: Timestamp) -> Result<CancelStep, ActError> {
+    pub async fn cancel(
+        &self,
+        job: &Job,
+        pods: &[Arc<Pod>],
+        charge: Charge,
+        parts: &[(String, u64)],
+        now: Timestamp,
+    ) -> Result<CancelStep, ActError> {
         let step = next_cancel_step(job, pods, now);
         match step {
             CancelStep::Suspend => {
@@ -300,7 +329,7 @@ impl Jobs {
                 self.release_pods(job, pods, now).await?;
             }
             CancelStep::Settle => {
-                self.settle(job, charge, Duration::ZERO).await?;
+                self.settle(job, charge, parts, Duration::ZERO).await?;
             }
             CancelStep::Delete => self.writer.delete_exact(job).await?,
             CancelStep::Wait | CancelStep::Done => {}

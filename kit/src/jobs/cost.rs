@@ -17,6 +17,8 @@ use crate::names;
 use crate::object::annotation;
 
 const GIB: u64 = 1 << 30;
+/// Least that a pod is taken to run that has started: the kubelet tells whole seconds, and what ran is never free.
+const LEAST: Duration = Duration::from_secs(1);
 /// How long a pod without a deadline is taken to run: no Job of ours is without one.
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 
@@ -45,6 +47,21 @@ pub fn charged(job: &Job, charge: Charge, config: Option<&JobsConfig>) -> Option
 pub(super) fn bound(job: &Job, config: Option<&JobsConfig>) -> Option<Money> {
     let noted = annotation(&job.metadata, names::ANNOTATION_COST_ESTIMATE).and_then(|text| text.parse().ok());
     noted.or_else(|| config.map(|config| worst(job, config)))
+}
+
+/// What of a Job has no price: its accelerator, or all of it. A price of nothing is one that nobody has set.
+pub(super) fn unpriced(job: &Job, config: &JobsConfig) -> Option<String> {
+    let class = annotation(&job.metadata, names::ANNOTATION_CLASS).unwrap_or_default();
+    match config.class(class) {
+        None => Some(format!("class {class:?} is not in the operator's configuration")),
+        Some(class) if class.resource.is_some() && class.price_per_hour == Money::ZERO => {
+            Some(format!("class {} has no pricePerHour", class.name))
+        }
+        Some(_) if bound(job, Some(config)).is_none_or(|bound| bound == Money::ZERO) => {
+            Some("prices has none for cores, memory and scratch space".to_owned())
+        }
+        Some(_) => None,
+    }
 }
 
 /// All that the pods of a Job may use, for as long as they may run, at the prices of today.
@@ -99,7 +116,9 @@ fn spent(job: &Job, bound: Money) -> Money {
     let rate = annotation(&job.metadata, names::ANNOTATION_HOURLY_RATE).and_then(|text| text.parse::<Money>().ok());
     let cost = |record: &PodRecord| match (record.started, record.finished, rate) {
         (None, _, _) => Money::ZERO,
-        (Some(started), Some(finished), Some(rate)) => rate.for_time(Clock::until(started, finished), Decimal::ONE).min(bound),
+        (Some(started), Some(finished), Some(rate)) => {
+            rate.for_time(Clock::until(started, finished).max(LEAST), Decimal::ONE).min(bound)
+        }
         (Some(_), _, _) => bound,
     };
     records.iter().map(cost).fold(Money::ZERO, Money::plus)

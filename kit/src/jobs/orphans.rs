@@ -57,7 +57,7 @@ impl Reconciler for OrphanJobs {
             return Ok(Next::WaitForChange);
         }
         let pods = self.kit.pod_cache.controlled_by(job.metadata.uid.as_deref().unwrap_or_default());
-        let step = self.kit.jobs.cancel(&job, &pods, Charge::Spent, now).await?;
+        let step = self.kit.jobs.cancel(&job, &pods, Charge::Spent, &[], now).await?;
         if step == CancelStep::Settle {
             tracing::warn!(job = %ObjectKey::of(&job.metadata), "let go of a job whose owner is gone");
         }

@@ -304,6 +304,7 @@ fn what_an_attempt_cost_is_what_ran_and_never_more_than_its_bound() {
     assert_eq!(cost_of(&[]), "0");
     assert_eq!(cost_of(&[record(None, None)]), "0", "it never started");
     assert_eq!(cost_of(&[record(Some(0), Some(3600))]), "0.091");
+    assert_eq!(cost_of(&[record(Some(0), Some(0))]), "0.000026", "what has started is never free");
     assert_eq!(cost_of(&[record(Some(0), None)]), "0.091759", "no known end: the bound");
     assert_eq!(cost_of(&[record(Some(0), Some(999_999))]), "0.091759", "an end that cannot be: the bound");
 }

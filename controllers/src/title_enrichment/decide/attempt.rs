@@ -78,14 +78,17 @@ impl Draft<'_> {
             Answer::NotAsked => Decision::Need(Need::Room),
             Answer::Trouble(ref trouble) => self.trouble(trouble),
             Answer::Got(true) => self.begin(wish),
-            Answer::Got(false) => {
-                let message = format!(
-                    "waits for its turn, the oldest first: {} jobs at once are let run (jobs.maxInFlight in the operator's configuration), and none is begun in a namespace that refuses one",
-                    self.input.config.max_in_flight
-                );
-                self.tell(TitleReason::Queued, message, Next::WaitForChange)
-            }
+            Answer::Got(false) => self.queued(),
         }
+    }
+
+    /// Waits for a place.
+    pub(super) fn queued(&mut self) -> Decision {
+        let message = format!(
+            "waits for its turn, the oldest first: {} jobs at once are let run (jobs.maxInFlight in the operator's configuration), and none is begun in a namespace that refuses one",
+            self.input.config.max_in_flight
+        );
+        self.tell(TitleReason::Queued, message, Next::WaitForChange)
     }
 
     /// Waits for the next attempt, and says what the last one met.

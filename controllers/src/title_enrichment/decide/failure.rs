@@ -217,6 +217,7 @@ mod tests {
             cost_estimate: None,
             uid: None,
             records: Vec::new(),
+            shares: None,
         };
         let waits: Vec<u64> = (1..=7).map(|n| wait_after(&vec![attempt("Internal"); n]).as_secs()).collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300]);

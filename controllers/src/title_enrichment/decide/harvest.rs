@@ -22,7 +22,7 @@ use showrunner_kit::jobs::{CancelStep, Cause, JobState, PodRecord, Seal};
 use super::failure::{Class, Failing, MAX_LOST, SUCCEEDED, of_pod, of_result, of_worker, wait_after};
 use super::review::Rated;
 use super::{Act, Answer, Committed, Decision, Draft, Need, SeenJob, Steps, Trouble, Verdict, failure, plan::is_newer};
-use crate::title_enrichment::layout;
+use crate::title_enrichment::{layout, shares};
 
 /// Longest message of a step in the status, bytes.
 pub(super) const MAX_STEP_MESSAGE: usize = 512;
@@ -33,6 +33,8 @@ const MAX_MODELS: usize = 4;
 const MAX_MODEL: usize = 160;
 /// Attempts that the status remembers.
 const MAX_HISTORY: usize = 10;
+/// Attempts of which the status remembers for what they worked.
+const SHARES_KEPT: usize = 1;
 /// Longest short text in the status, bytes.
 const MAX_WORD: usize = 64;
 /// Longest doubt in the status, bytes.
@@ -186,10 +188,14 @@ impl Draft<'_> {
             result: end.digest.as_ref().map(ToString::to_string),
             cost_estimate: attempt.cost_estimate.clone(),
             uid: uid.map(|seal| seal.uid().to_owned()),
+            shares: shares::of(end.report.as_deref(), &attempt.steps),
             records: attempt.records,
         });
         let surplus = self.status.history.len().saturating_sub(MAX_HISTORY);
         self.status.history.drain(..surplus);
+        // An attempt is settled soon after: older ones need it no more, and a status has little room.
+        let old = self.status.history.len().saturating_sub(SHARES_KEPT);
+        self.status.history[..old].iter_mut().for_each(|past| past.shares = None);
         let waits = word.is_some() && !ended_early.is_some_and(is_wanted_end) && !self.falls_back(word);
         self.status.next_attempt_at = waits.then(|| Time(self.now + wait_after(&self.status.history)));
     }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use showrunner_contracts::Digest;
-use showrunner_crds::title_enrichment::{AttemptStatus, StepState, TitleReason};
+use showrunner_crds::common::condition;
+use showrunner_crds::title_enrichment::{AttemptStatus, StepState, TitleEnrichmentStatus, TitleReason};
 use showrunner_kit::Next;
+use showrunner_kit::conditions;
 use showrunner_kit::jobs::{JobState, Overdue, Seal};
 
 use super::attempt::planned_message;
@@ -137,6 +139,17 @@ impl Draft<'_> {
             return self.trouble(held);
         }
         let (now, reserved) = (self.now, self.input.facts.reserved);
+        if !reserved && waits_for_money(self.input.status) {
+            // It held no place meanwhile, and needs one to run.
+            match &self.input.seen.room {
+                Answer::NotAsked => return Decision::Need(Need::Room),
+                Answer::Trouble(trouble) => return self.trouble(trouble),
+                Answer::Got(false) => return self.queued(),
+                Answer::Got(true) => {}
+            }
+            self.acts.push(Act::Reserve { job: job.name.clone() });
+            return self.as_before();
+        }
         let Some(attempt) = self.status.attempt.as_mut().filter(|attempt| attempt.admitted.is_some() || reserved) else {
             self.acts.push(Act::Reserve { job: job.name.clone() });
             return self.tell(TitleReason::WaitingForAdmission, RESERVING.to_owned(), Next::WaitForChange);
@@ -218,6 +231,13 @@ impl Draft<'_> {
         let phase = showrunner_crds::title_enrichment::Phase::Running;
         self.verdict(phase, TitleReason::Working, working(attempt), false, percent, Next::At(self.now + LOOK_EVERY))
     }
+}
+
+/// Whether a title has a Job that waits for a budget to have room: it holds no place for Jobs in flight meanwhile.
+pub(in crate::title_enrichment) fn waits_for_money(status: &TitleEnrichmentStatus) -> bool {
+    let words = [TitleReason::WaitingForBudget, TitleReason::Queued].map(|reason| reason.to_string());
+    let waits = || conditions::get(&status.conditions, condition::READY).is_some_and(|ready| words.contains(&ready.reason));
+    status.attempt.as_ref().is_some_and(|attempt| attempt.admitted.is_none() && attempt.ending.is_none()) && waits()
 }
 
 fn working(attempt: &AttemptStatus) -> String {

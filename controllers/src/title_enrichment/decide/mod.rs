@@ -28,6 +28,7 @@ use showrunner_kit::{Next, conditions, planted};
 
 use super::validate::Wish;
 pub use acts::*;
+pub(super) use in_hand::waits_for_money;
 use plan::{Planned, Renewal};
 pub use types::*;
 

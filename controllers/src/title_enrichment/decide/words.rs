@@ -44,6 +44,13 @@ impl Draft<'_> {
         self.tell(trouble.reason, trouble.message.clone(), Next::At(trouble.retry_at))
     }
 
+    /// Tells what was told before: what comes of the acts is told after them.
+    pub(super) fn as_before(&mut self) -> Decision {
+        let acts = std::mem::take(&mut self.acts);
+        let status = self.status.clone();
+        Decision::Do(Box::new(Steps { status, verdict: None, notes: Vec::new(), acts, next: Next::WaitForChange }))
+    }
+
     /// Before anything is told, this: what has been decided so far comes with the next decision.
     pub(super) fn first(&mut self, act: Act) -> Decision {
         let mut acts = std::mem::take(&mut self.acts);

@@ -477,6 +477,8 @@ fn the_status_is_bounded() {
     world.settle();
     assert_eq!((world.names.len(), world.status.history.len()), (11, 10));
     let text = |bytes: usize| "x".repeat(bytes);
+    assert_eq!(world.status.history.iter().filter(|past| past.shares.is_some()).count(), 1);
+    world.status.history.iter_mut().filter_map(|past| past.shares.as_mut()).for_each(|shares| *shares = text(96));
     for step in &mut world.status.steps {
         (step.state, step.message, step.settings) = (StepState::Done, Some(text(512)), Some(text(400)));
         (step.result, step.folder) = (Some(text(71)), Some(text(1024)));

@@ -1,0 +1,178 @@
+//! A budget's spec as values that cannot be wrong, or what is wrong with it. No I/O.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use showrunner_crds::ai_budget::{
+    Action, ActionAt, AiBudgetSpec, BudgetMode, BudgetReason, DenominatorSpec, NamespaceSelector, PeriodType,
+};
+use showrunner_crds::common::parse_duration;
+use showrunner_ledger::Amount;
+use showrunner_ledger::period::{Calendar, PeriodKind};
+use showrunner_ledger::rules::{Limits, Mode};
+
+/// Millionths in one.
+const MILLION: i128 = 1_000_000;
+
+/// What a budget asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    /// Its periods.
+    pub calendar: Calendar,
+    /// Amounts that do not depend on anything else.
+    pub absolute: Limits,
+    /// Parts of what the platform costs.
+    pub share: Option<ShareWish>,
+    /// Whose work it is over.
+    pub selector: NamespaceSelector,
+    /// The budget above it.
+    pub parent: Option<String>,
+    /// By how much both limits are raised, until when, and why.
+    pub raise: Option<(Amount, Timestamp, String)>,
+    /// What it does when there is no room.
+    pub mode: Mode,
+    /// What is done at which line.
+    pub actions: Vec<(ActionAt, Action)>,
+}
+
+/// Parts of what the platform costs, in millionths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareWish {
+    /// The warning.
+    pub warn: Option<i128>,
+    /// The cap.
+    pub cap: i128,
+    /// What they are parts of.
+    pub of: DenominatorWish,
+}
+
+/// What a platform costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DenominatorWish {
+    /// So much in each period.
+    Fixed(Amount),
+    /// What a bill says.
+    Focus {
+        /// Store profile.
+        store: String,
+        /// Path in it.
+        path: String,
+        /// How old its newest charge may be.
+        max_age: Duration,
+    },
+}
+
+/// Why a budget cannot work as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The condition's reason.
+    pub reason: BudgetReason,
+    /// For people, with what to do.
+    pub message: String,
+}
+
+fn refuse(reason: BudgetReason, message: String) -> Refusal {
+    Refusal { reason, message }
+}
+
+/// Reads a spec. The schema has looked at each text already; what an older schema let through is refused here.
+pub fn wish(spec: &AiBudgetSpec, currency: &str) -> Result<Wish, Refusal> {
+    if spec.currency != currency {
+        let message = format!(
+            "amounts are in {}, and the operator's prices in {currency}: nothing is converted. Make the budget in {currency}, or change jobs.currency and the prices in the operator's configuration",
+            spec.currency
+        );
+        return Err(refuse(BudgetReason::CurrencyMismatch, message));
+    }
+    let zone = TimeZone::get(&spec.period.time_zone).map_err(|_| {
+        let message =
+            format!("{:?} is no time zone that is known here: write a name such as Europe/Berlin or UTC", spec.period.time_zone);
+        refuse(BudgetReason::TimeZoneUnknown, message)
+    })?;
+    let kind = match spec.period.r#type {
+        PeriodType::CalendarMonth => PeriodKind::Month,
+        PeriodType::CalendarQuarter => PeriodKind::Quarter,
+        PeriodType::CalendarYear => PeriodKind::Year,
+    };
+    let amount =
+        |text: &String| text.parse::<Amount>().map_err(|error| refuse(BudgetReason::DenominatorMissing, error.to_string()));
+    let absolute = match &spec.limits.absolute {
+        None => Limits::default(),
+        Some(limits) => Limits { warn: limits.warn.as_ref().map(amount).transpose()?, cap: Some(amount(&limits.cap)?) },
+    };
+    let share = match &spec.limits.share {
+        None => None,
+        Some(share) => {
+            let millionths = |text: &String| amount(text).map(Amount::micros);
+            Some(ShareWish {
+                warn: share.warn.as_ref().map(millionths).transpose()?,
+                cap: millionths(&share.cap)?,
+                of: denominator(&share.of)?,
+            })
+        }
+    };
+    let raise = match &spec.r#override {
+        None => None,
+        Some(raise) => Some((amount(&raise.amount)?, raise.until.0, raise.reason.clone())),
+    };
+    let mut actions: Vec<_> = spec.actions.iter().flat_map(|action| action.r#do.iter().map(|what| (action.at, *what))).collect();
+    actions.sort_unstable();
+    actions.dedup();
+    let holds = actions.contains(&(ActionAt::Cap, Action::HoldNewBatch));
+    let enforces = spec.mode == BudgetMode::Enforce && holds;
+    Ok(Wish {
+        calendar: Calendar::new(kind, zone),
+        absolute,
+        share,
+        selector: spec.scope.namespace_selector.clone(),
+        parent: spec.parent_ref.as_ref().map(|parent| parent.name.clone()),
+        raise,
+        mode: if enforces { Mode::Enforce } else { Mode::Watch },
+        actions,
+    })
+}
+
+fn denominator(of: &DenominatorSpec) -> Result<DenominatorWish, Refusal> {
+    let missing = |message: String| refuse(BudgetReason::DenominatorMissing, message);
+    match (&of.fixed, &of.focus) {
+        (Some(fixed), _) => {
+            Ok(DenominatorWish::Fixed(fixed.parse().map_err(|error: showrunner_ledger::AmountError| missing(error.to_string()))?))
+        }
+        (None, Some(focus)) => Ok(DenominatorWish::Focus {
+            store: focus.store.clone(),
+            path: focus.path.clone(),
+            max_age: parse_duration(&focus.max_age).map_err(|error| missing(error.to_string()))?,
+        }),
+        (None, None) => Err(missing("limits.share.of says nothing: give fixed or focus".to_owned())),
+    }
+}
+
+/// What the limits are parts of, as it is known now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denominator {
+    /// What the platform costs in the period.
+    pub amount: Amount,
+    /// Up to when the bill goes; none for a fixed amount.
+    pub as_of: Option<Timestamp>,
+}
+
+impl Wish {
+    /// The limits now, or why they are not known.
+    pub fn limits(&self, denominator: Option<&Result<Denominator, String>>, now: Timestamp) -> Result<Limits, String> {
+        let share = match (&self.share, denominator) {
+            (None, _) => Limits::default(),
+            (Some(_), None) => return Err("the bill has not been read yet".to_owned()),
+            (Some(_), Some(Err(why))) => return Err(why.clone()),
+            (Some(share), Some(Ok(of))) => {
+                let part = |millionths: i128| of.amount.part(millionths, MILLION);
+                Limits { warn: share.warn.map(part), cap: Some(part(share.cap)) }
+            }
+        };
+        let limits = self.absolute.stricter(share);
+        Ok(match &self.raise {
+            Some((amount, until, _)) if now < *until => limits.raised(*amount),
+            Some(_) | None => limits,
+        })
+    }
+}
