@@ -46,6 +46,8 @@ pub enum When {
     Debug,
     /// With `watchNamespaces`.
     Listed,
+    /// With the ledger in ConfigMaps.
+    Ledger,
 }
 
 /// A row of the table.
@@ -70,7 +72,7 @@ pub struct Right {
 const BOTH: &[Who] = &[Who::Operator, Who::Hook];
 
 /// Everything that the chart allows. What every account may do by itself (ask what it may do) is not in it.
-pub const RIGHTS: [Right; 12] = [
+pub const RIGHTS: [Right; 17] = [
     right(BOTH, "showrunner.dev", "titleenrichments", &["list", "watch", "patch"], Place::Served),
     right(BOTH, "showrunner.dev", "titleenrichments/status", &["patch"], Place::Served),
     right(BOTH, "batch", "jobs", &["get", "list", "watch", "create", "patch", "delete"], Place::Served),
@@ -85,6 +87,14 @@ pub const RIGHTS: [Right; 12] = [
         named: Named::One("titleenrichments.showrunner.dev"),
         ..right(&[Who::Operator], "apiextensions.k8s.io", "customresourcedefinitions", &["get"], Place::Cluster)
     },
+    Right {
+        named: Named::One("aibudgets.showrunner.dev"),
+        ..right(&[Who::Operator], "apiextensions.k8s.io", "customresourcedefinitions", &["get"], Place::Cluster)
+    },
+    right(BOTH, "showrunner.dev", "aibudgets", &["get", "list", "watch", "patch"], Place::Cluster),
+    right(BOTH, "showrunner.dev", "aibudgets/status", &["patch"], Place::Cluster),
+    right(BOTH, "", "namespaces", &["list", "watch"], Place::Cluster),
+    Right { when: When::Ledger, ..right(&[Who::Operator], "", "configmaps", &["get", "create"], Place::Own) },
     Right { when: When::Debug, ..right(&[Who::Operator], "authentication.k8s.io", "tokenreviews", &["create"], Place::Cluster) },
     Right {
         when: When::Debug,
@@ -115,6 +125,8 @@ pub struct Installation {
     pub watched: Vec<String>,
     /// Whether `debug.listen` is `Cluster`.
     pub debug: bool,
+    /// Whether the ledger is in a store.
+    pub store_ledger: bool,
 }
 
 /// A verb on a resource: group, resource, verb, and the object's name where only one is meant.
@@ -150,6 +162,7 @@ impl Installation {
             When::Always => true,
             When::Debug => self.debug,
             When::Listed => !self.watched.is_empty(),
+            When::Ledger => !self.store_ledger,
         };
         here && now
     }
@@ -175,6 +188,7 @@ pub fn markdown() -> String {
             When::Always => "",
             When::Debug => ", with `debug.listen=Cluster`",
             When::Listed => ", with `watchNamespaces`",
+            When::Ledger => ", without `budgets.ledger.store`",
         };
         let verbs = right.verbs.join(", ");
         format!("| {} | `{}`{group}: {verbs} | {which} | {place}{when} |", who.join(", "), right.resource)
@@ -207,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_right_holds_where_the_table_says() {
-        let all = Installation { own: "own".into(), deployment: "d".into(), watched: vec![], debug: false };
+        let all = Installation { own: "own".into(), deployment: "d".into(), watched: vec![], debug: false, store_ledger: false };
         let some = Installation { watched: vec!["studio".into()], ..all.clone() };
         let has = |at: &Installation, who, namespace, resource: &str| {
             at.allowed(who, namespace).iter().any(|(_, found, _, _)| found == resource)
@@ -215,7 +229,11 @@ mod tests {
         assert!(has(&all, Who::Hook, Some("studio"), "jobs") && has(&some, Who::Hook, Some("studio"), "jobs"));
         assert!(has(&all, Who::Operator, Some("else"), "pods") && !has(&some, Who::Operator, Some("else"), "pods"));
         assert!(has(&some, Who::Operator, Some("own"), "leases") && !has(&some, Who::Operator, Some("studio"), "leases"));
-        assert!(has(&some, Who::Hook, None, "namespaces") && !has(&all, Who::Hook, None, "namespaces"));
+        let watched = |at: &Installation| {
+            at.allowed(Who::Hook, None).iter().any(|(_, found, verb, _)| found == "namespaces" && verb == "get")
+        };
+        assert!(watched(&some) && !watched(&all));
+        assert!(has(&all, Who::Operator, Some("own"), "configmaps") && !has(&all, Who::Operator, Some("else"), "configmaps"));
         assert!(!has(&all, Who::Operator, None, "tokenreviews") && !has(&all, Who::Hook, None, "customresourcedefinitions"));
         assert!(all.allowed(Who::JobPod, Some("studio")).is_empty());
     }

@@ -121,7 +121,10 @@ impl History {
             ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("batch", "v1", "Job"), "jobs"),
             ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Pod"), "pods"),
         ];
-        for definition in definitions.items.iter().filter(|definition| definition.spec.group == OUR_GROUP) {
+        // What is in no namespace belongs to no run alone.
+        let is_ours =
+            |definition: &&CustomResourceDefinition| definition.spec.group == OUR_GROUP && definition.spec.scope == "Namespaced";
+        for definition in definitions.items.iter().filter(is_ours) {
             let version = definition.spec.versions.iter().find(|version| version.storage).context("no stored version")?;
             let kind = GroupVersionKind::gvk(OUR_GROUP, &version.name, &definition.spec.names.kind);
             kinds.push(ApiResource::from_gvk_with_plural(&kind, &definition.spec.names.plural));

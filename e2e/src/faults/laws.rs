@@ -4,6 +4,7 @@
 
 use super::{
     history::{Audited, Version},
+    money::{self, Account},
     wire::Entry,
 };
 use serde_json::Value;
@@ -56,13 +57,15 @@ pub struct Record {
     pub writes_at_rest: Vec<String>,
     /// Keys in the store at the end, below the run's prefix.
     pub keys: Vec<String>,
+    /// The run's budget with its ledger, where it has one.
+    pub account: Option<Account>,
 }
 
 /// Looks at one run; what it returns are breaches, in words.
 type Law = fn(&Record) -> Vec<String>;
 
 /// The laws, by name.
-pub const LAWS: [(&str, Law); 25] = [
+pub const LAWS: [(&str, Law); 28] = [
     ("at rest nothing is written", rests),
     ("names are functions of owner, unit and attempt", names),
     ("an attempt has one Job, ever", one_job),
@@ -88,6 +91,9 @@ pub const LAWS: [(&str, Law); 25] = [
     ("the spec is what people wrote", specs),
     ("the operator writes no spec", no_spec),
     ("no storm of events or writes", no_storm),
+    ("AB1: nothing runs before its money is reserved, and no admission goes beyond the cap", money::reserved_first),
+    ("AB2: each is charged once, what its records come to", money::charged_exactly),
+    ("AB3: the ledger is whole, and nothing stays reserved", money::chained),
 ];
 
 /// Every breach of every law, with the law's name.

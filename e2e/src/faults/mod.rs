@@ -22,6 +22,7 @@ pub mod cast;
 pub mod dice;
 pub mod history;
 pub mod laws;
+pub mod money;
 pub mod operator;
 pub mod plane;
 pub mod player;

@@ -6,6 +6,7 @@ use super::{
     cast::Commits,
     history::{Audit, History, World},
     laws::{self, Record},
+    money::{self, Account},
     operator::{LEASE, Replica, Setting, Watched},
     plane::{BUCKET, Plane},
     player::{Behaviour, Player},
@@ -17,8 +18,12 @@ use crate::{cluster::root, store::Store};
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::{Api, Client, api::PostParams};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, PostParams},
+};
 use serde_json::{Value, json};
+use showrunner_crds::AiBudget;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -133,6 +138,11 @@ pub trait Scenario: Send + Sync {
         0
     }
 
+    /// Spec of the budget that the story is told under, over its namespace alone, and the highest cap that it ever has, in millionths.
+    fn budget(&self) -> Option<(Value, i128)> {
+        None
+    }
+
     /// What must hold beside the laws; breaches with their names.
     fn look(&self, _record: &Record) -> Vec<(String, String)> {
         Vec::new()
@@ -195,6 +205,10 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
     let folder = means.folder.join(&namespace);
     std::fs::create_dir_all(&folder)?;
     prepare(means, &namespace).await?;
+    let budget = plan.scenario.budget();
+    if let Some((spec, _)) = &budget {
+        budgets(means).create(&PostParams::default(), &budget_of(&namespace, spec)?).await?;
+    }
     let wire = Wire::new(&namespace, means.http.clone(), &means.api, &means.store_url, plan.fault.clone());
     let stage = Stage {
         means,
@@ -225,7 +239,7 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
         keys: means.keys.clone(),
         store: means.store_url.clone(),
         folder: folder.clone(),
-        kinds: means.kinds.clone(),
+        kinds: kinds_of(means, &namespace),
     };
     let acts = Acts { plan, stage: &stage, setting, numbers: Arc::default(), second: Mutex::default(), seen: Mutex::default() };
     let result = tokio::select! {
@@ -260,6 +274,27 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// Budgets, as the administrator sees them.
+fn budgets(means: &Means) -> Api<AiBudget> {
+    Api::all(means.client.clone())
+}
+
+/// A run's budget: over its namespace alone, and seen by its operator alone.
+fn budget_of(namespace: &str, spec: &Value) -> Result<AiBudget> {
+    let mut object = json!({ "apiVersion": "showrunner.dev/v1alpha1", "kind": "AiBudget", "spec": spec,
+        "metadata": { "name": namespace, "labels": { "sweep": namespace } } });
+    object["spec"]["scope"] = json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": namespace } } });
+    Ok(serde_json::from_value(object)?)
+}
+
+/// Settings of the kinds with the run's own ledger and budget.
+fn kinds_of(means: &Means, namespace: &str) -> Value {
+    let mut kinds = means.kinds.clone();
+    kinds["aiBudget"] =
+        json!({ "selector": format!("sweep={namespace}"), "ledger": { "store": "default", "path": money::FOLDER } });
+    kinds
+}
+
 /// The points that every run has: a write that met a conflict was made once more, and would not have been otherwise.
 fn steady(journal: &[Entry]) -> Vec<Point> {
     let of = |point: &Point| (point.verb, point.resource.clone(), point.name.clone());
@@ -271,7 +306,10 @@ fn steady(journal: &[Entry]) -> Vec<Point> {
             *extra.entry(of(&entry.point)).or_default() += 1;
         }
     }
-    let kept = |point: &&Point| point.nth <= all[&of(point)] - extra.get(&of(point)).copied().unwrap_or_default();
+    // How often a budget's status is written depends on how long things take, not on what is done.
+    let kept = |point: &&Point| {
+        point.resource != "aibudgets/status" && point.nth <= all[&of(point)] - extra.get(&of(point)).copied().unwrap_or_default()
+    };
     journal.iter().map(|entry| &entry.point).filter(kept).cloned().collect()
 }
 
@@ -303,8 +341,21 @@ async fn collect(stage: &Stage<'_>, plan: &Plan, writes_at_rest: Vec<String>, pr
         redone: Vec::new(),
         processes,
         writes_at_rest,
+        account: account(means, plan, &prefix).await?,
         keys: means.store.list(&prefix).await?,
     })
+}
+
+/// The run's budget with its ledger as it lies in the store.
+async fn account(means: &Means, plan: &Plan, prefix: &str) -> Result<Option<Account>> {
+    let Some((_, cap)) = plan.scenario.budget() else { return Ok(None) };
+    let mut pages = Vec::new();
+    let mut keys = means.store.list(&format!("{prefix}{}/", money::FOLDER)).await?;
+    keys.sort_unstable();
+    for key in keys {
+        pages.push(means.store.read(&key).await?.to_vec());
+    }
+    Ok(Some(Account { cap, pages }))
 }
 
 /// What was seen of a run's end.
@@ -400,7 +451,29 @@ impl Acts<'_> {
         }
         stage.until("everything is gone", |now| now.all().next().is_none()).await?;
         self.late(first).await?;
-        stage.until("nothing has come back", |now| now.all().next().is_none()).await
+        stage.until("nothing has come back", |now| now.all().next().is_none()).await?;
+        self.end_budget(first).await
+    }
+
+    /// The budget is deleted, and goes: everything under it has been charged.
+    async fn end_budget(&self, first: &Watched) -> Result<()> {
+        if self.plan.scenario.budget().is_none() {
+            return Ok(());
+        }
+        let (budgets, name) = (budgets(self.stage.means), self.stage.namespace.as_str());
+        budgets.delete(name, &DeleteParams::default()).await?;
+        let gone = kube::runtime::wait::await_condition(budgets, name, |budget: Option<&AiBudget>| budget.is_none());
+        tokio::time::timeout(SOON, gone).await.context("the budget does not go")??;
+        // The last write of all: whoever made it is stopped only after the budget is seen to go.
+        let stops = |(point, fault): &(Point, Fault)| point.resource == "aibudgets" && point.nth > 1 && fault.stops();
+        if self.plan.fault.as_ref().is_some_and(stops) {
+            let began = Instant::now();
+            while !first.gate().is_stopped() {
+                ensure!(began.elapsed() < SOON, "the process is not stopped");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+        self.late(first).await
     }
 
     /// What was stopped goes on, and what it had sent arrives.
@@ -409,6 +482,7 @@ impl Acts<'_> {
         if !gate.is_stopped() {
             return Ok(());
         }
+        self.other_leads(first).await?;
         self.stage.wire.release();
         if self.plan.fault.as_ref().is_some_and(|(_, fault)| *fault == Fault::StoppedMidWrite) {
             tokio::time::timeout(SOON, self.stage.wire.wait_late_answer()).await.context("the late write is not answered")?;
@@ -421,6 +495,23 @@ impl Acts<'_> {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(())
+    }
+
+    /// Waits until the second replica leads: one that goes on before that is the leader still.
+    async fn other_leads(&self, first: &Watched) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let answer = self.stage.means.http.get(self.leader(first).metrics()).send().await;
+            let text = match answer {
+                Ok(answer) => answer.text().await.unwrap_or_default(),
+                Err(_) => String::new(),
+            };
+            if text.lines().any(|line| line.starts_with("leader_election_master_status") && line.ends_with(" 1")) {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < SOON, "the second replica does not lead");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Waits until the leader's watches have shown it all there is: before that it is not at rest, but behind.
@@ -478,9 +569,10 @@ impl Acts<'_> {
     /// How often the operator has looked at objects of ours.
     async fn looks(&self, leader: &Watched) -> Option<u64> {
         let text = self.stage.means.http.get(leader.metrics()).send().await.ok()?.text().await.ok()?;
-        let lines = text
-            .lines()
-            .filter(|line| line.starts_with("controller_runtime_reconcile_total{") && !line.contains("controller=\"orphan-"));
+        let lines = text.lines().filter(|line| {
+            line.starts_with("controller_runtime_reconcile_total{")
+                && !["controller=\"orphan-", "controller=\"aibudget"].iter().any(|other| line.contains(other))
+        });
         Some(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(|count| count as u64).sum())
     }
 }

@@ -15,6 +15,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use showrunner_contracts::{Digest, Document as _, manifest::TitleManifest};
+use showrunner_crds::AiBudget;
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -122,6 +123,14 @@ impl Stage<'_> {
     /// Has every object of ours looked at at once, as a person would.
     pub async fn nudge_all(&self) -> Result<bool> {
         self.nudge(self.wire.writes().try_into().unwrap_or_default()).await
+    }
+
+    /// Changes the spec of the run's budget, as a person would.
+    pub async fn edit_budget(&self, spec: &Value) -> Result<()> {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        let budgets: Api<AiBudget> = Api::all(self.means.client.clone());
+        budgets.patch(&self.namespace, &PatchParams::default(), &patch).await?;
+        Ok(())
     }
 
     /// Deletes an object, as a person would.

@@ -226,6 +226,7 @@ async fn keeps_the_laws(means: &Means, stage: &Stage<'_>, versions: Vec<Version>
         redone: stage.commits.redone(),
         processes: STORIES.len(),
         writes_at_rest: Vec::new(),
+        account: None,
         keys: means.store.list(&format!("{}/", stage.namespace)).await?,
     };
     let laws = LAWS.iter().filter(|(name, _)| !OF_THE_BEGINNING.contains(name));

@@ -156,7 +156,7 @@ impl Release {
         let (own, served, other) =
             (suite.namespace("access-own").await?, suite.namespace("access").await?, suite.namespace("access-other").await?);
         let watched = if listed { vec![served.name.clone()] } else { vec![] };
-        let at = Installation { own: own.name.clone(), deployment: name.to_owned(), watched, debug: listed };
+        let at = Installation { own: own.name.clone(), deployment: name.to_owned(), watched, debug: listed, store_ledger: false };
         let served_only = format!("watchNamespaces={{{}}},debug.listen=Cluster,debug.tlsSecret=tls", served.name);
         let flags: &[&str] = if listed { &["--set", &served_only] } else { &[] };
         let rendered = install::render(&suite.cluster, name, &own.name, flags)?;
@@ -327,7 +327,13 @@ async fn tried(suite: &Suite, release: &Release, account: &Account) -> Result<()
 async fn installed(suite: Arc<Suite>) -> Result<()> {
     let here = suite.namespace("access-installed").await?;
     let operator = Account::of(&suite, NAMESPACE, "showrunner").await?;
-    let at = Installation { own: NAMESPACE.into(), deployment: "showrunner".into(), watched: vec![], debug: false };
+    let at = Installation {
+        own: NAMESPACE.into(),
+        deployment: "showrunner".into(),
+        watched: vec![],
+        debug: false,
+        store_ledger: true,
+    };
     for namespace in [NAMESPACE, &here.name] {
         let mut table = at.allowed(Who::Operator, Some(namespace));
         table.extend(at.allowed(Who::Operator, None));

@@ -174,7 +174,9 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
 async fn examples(suite: Arc<Suite>) -> Result<()> {
     let here = suite.namespace("api-examples").await?;
     let mut seen = 0;
-    for entry in std::fs::read_dir(showrunner_e2e::cluster::root().join("examples"))? {
+    let folders =
+        ["examples", "examples/ai-budget"].map(|folder| std::fs::read_dir(showrunner_e2e::cluster::root().join(folder)));
+    for entry in folders.into_iter().collect::<std::io::Result<Vec<_>>>()?.into_iter().flatten() {
         let path = entry?.path();
         let is_values = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("values-"));
         if path.extension().is_none_or(|extension| extension != "yaml") || is_values {
@@ -184,6 +186,6 @@ async fn examples(suite: Arc<Suite>) -> Result<()> {
         showrunner_e2e::cluster::run(suite.cluster.command("kubectl")?.args(arguments).arg(&path))?;
         seen += 1;
     }
-    ensure!(seen >= 4, "only {seen} examples found");
+    ensure!(seen >= 8, "only {seen} examples found");
     here.end().await
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod api;
+mod budget;
 mod catalogue;
 mod debug;
 mod inputs;
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
             titles::tests,
             review::tests,
             catalogue::tests,
+            budget::tests,
         ]
         .into_iter()
         .flat_map(|tests| tests(suite))

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Every planted bug, with the story that is told to it.
-const BUGS: [(&str, &str); 13] = [
+const BUGS: [(&str, &str); 16] = [
     ("intent-skipped", "straight"),
     ("admitted-at-birth", "straight"),
     ("charged-twice", "straight"),
@@ -32,6 +32,9 @@ const BUGS: [(&str, &str); 13] = [
     ("deletion-ignored", "straight"),
     ("written-at-rest", "straight"),
     ("place-not-told", "looked up"),
+    ("reserved-nowhere", "budgeted"),
+    ("settled-twice", "budgeted"),
+    ("reservation-kept", "budgeted"),
 ];
 /// The faults in the order in which they are tried.
 const ORDER: [Fault; 3] = [Fault::KilledAfter, Fault::KilledBefore, Fault::AnswerLost];

@@ -127,6 +127,8 @@ pub(super) fn api_spot(parts: &Parts, body: &[u8]) -> Option<(&'static str, Stri
         body["metadata"]["name"].as_str().unwrap_or_default().to_owned()
     };
     let name = if verb == "create" { created() } else { name.unwrap_or_default().to_owned() };
+    // A run has one at most, which is called as its namespace is.
+    let name = if resource == "aibudgets" && !name.is_empty() { "budget".to_owned() } else { name };
     Some((verb, path, name))
 }
 

@@ -11,8 +11,8 @@ use showrunner_e2e::faults::{
 };
 use std::{sync::Arc, time::Duration};
 
-const TITLES: &str = "titleenrichments";
-const TITLE: &str = "title";
+pub(super) const TITLES: &str = "titleenrichments";
+pub(super) const TITLE: &str = "title";
 
 pub(crate) fn stories() -> Vec<Arc<dyn Scenario>> {
     vec![
@@ -27,7 +27,7 @@ pub(crate) fn stories() -> Vec<Arc<dyn Scenario>> {
 }
 
 /// What the recording of the worker answers: two shots, one thumbnail, nothing to hear.
-fn spec() -> Value {
+pub(super) fn spec() -> Value {
     json!({ "source": { "path": SOURCE }, "thumbnails": { "select": 1, "spriteInterval": "1s" } })
 }
 
@@ -42,7 +42,7 @@ fn is_working(now: &World) -> bool {
     now.get(TITLES, TITLE).and_then(ready_reason) == Some("Working")
 }
 
-async fn published(stage: &Stage<'_>) -> Result<()> {
+pub(super) async fn published(stage: &Stage<'_>) -> Result<()> {
     stage.until("the title is published", |now| is_in(now, "Published")).await
 }
 

@@ -1,0 +1,45 @@
+//! A title under a budget, under faults: it waits for money, somebody raises the cap, it is done and charged.
+
+use anyhow::Result;
+use futures::{FutureExt as _, future::BoxFuture};
+use serde_json::{Value, json};
+use showrunner_e2e::faults::{player::ready_reason, run::Scenario, stage::Stage};
+use std::{sync::Arc, time::Duration};
+
+use super::title_enrichment::{TITLE, TITLES, published, spec};
+
+pub(crate) fn stories() -> Vec<Arc<dyn Scenario>> {
+    vec![Arc::new(Budgeted)]
+}
+
+/// The cap is too small for the title, and is raised.
+struct Budgeted;
+
+fn budget(cap: &str) -> Value {
+    json!({ "currency": "USD", "limits": { "absolute": { "cap": cap } } })
+}
+
+impl Scenario for Budgeted {
+    fn name(&self) -> &'static str {
+        "budgeted"
+    }
+
+    fn budget(&self) -> Option<(Value, i128)> {
+        Some((budget("0.000001"), 1_000_000))
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(15)
+    }
+
+    fn play<'a>(&'a self, stage: &'a Stage<'a>) -> BoxFuture<'a, Result<()>> {
+        async move {
+            stage.create(TITLES, TITLE, &spec()).await?;
+            let waits = "WaitingForBudget";
+            stage.until("the title waits for money", |now| now.get(TITLES, TITLE).and_then(ready_reason) == Some(waits)).await?;
+            stage.edit_budget(&budget("1")).await?;
+            published(stage).await
+        }
+        .boxed()
+    }
+}
