@@ -88,6 +88,7 @@ fuzz: deps ## Fuzz the readers of fuzz/libfuzzer, 60 s each (FUZZ_SECONDS), on o
 .PHONY: bench
 # NAME has a default for clusters; only one that was given names a suite.
 bench: tools images ## Measure beside peers (NAME=suite, all without; BENCH='--wait-quiet 600' and more: see bench/README.md)
+	@$(STEP) "what asks for money" $(BUILD) --example admission
 	@bench/run $(BENCH) $(if $(filter file,$(origin NAME)),,$(NAME))
 
 .PHONY: gen

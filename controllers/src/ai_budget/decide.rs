@@ -16,6 +16,8 @@ use super::dereference::{Money, Seen};
 const LOOK_EVERY: Duration = Duration::from_mins(5);
 /// The same for one of which something is not known.
 const LOOK_SOON: Duration = Duration::from_secs(30);
+/// How long a budget that is being deleted waits for a ledger that does not answer.
+const PATIENCE: Duration = Duration::from_mins(10);
 /// Part of what was spent that may belong to no model, in thousandths.
 const MAX_UNATTRIBUTED: i128 = 10;
 /// Days of earlier periods that a forecast looks at.
@@ -95,9 +97,19 @@ pub fn decide(input: &Input<'_>) -> Decision {
         forecast,
         crossed,
         tell,
-        let_go: deleting && money.is_some_and(|money| money.running == 0),
+        let_go: gone_on(object, seen, *now),
         next: ends.fold(*now + soon, Timestamp::min),
         money: money.cloned(),
+    }
+}
+
+/// Whether a budget that is being deleted may go: nothing is reserved under it, or the ledger has not answered for so long that
+/// nothing is to be waited for. What is reserved then stays in the ledger under its name.
+fn gone_on(object: &AiBudget, seen: &Seen, now: Timestamp) -> bool {
+    let Some(deleted) = &object.metadata.deletion_timestamp else { return false };
+    match &seen.money {
+        Ok(money) => money.running == 0,
+        Err(_) => now.duration_since(deleted.0).unsigned_abs() > PATIENCE && now > deleted.0,
     }
 }
 

@@ -158,6 +158,9 @@ fn a_budget_that_goes_waits_for_what_runs() {
     assert!(decided(&going, &runs).0.let_go);
     runs.money = Err(Trouble { broken: false, message: "away".into() });
     assert!(!decided(&going, &runs).0.let_go, "nobody knows what runs");
+    let long_ago = now() - std::time::Duration::from_mins(11);
+    going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(long_ago));
+    assert!(decided(&going, &runs).0.let_go, "nothing waits for ever for what may be gone");
 }
 
 #[test]

@@ -3,8 +3,11 @@
 # I/O: processes inside the cluster's namespaces.
 
 start_etcd() {
-  # A test cluster may lose its data with the machine: not waiting for the disk saves seconds.
-  start etcd "$(tool controlplane etcd)" --name etcd --data-dir "$STATE/etcd" --unsafe-no-fsync --log-level warn \
+  # A test cluster may lose its data with the machine: not waiting for the disk saves seconds. Whoever measures writes does wait
+  # (SHOWRUNNER_ETCD_FSYNC=1).
+  local sync=(--unsafe-no-fsync)
+  [[ -z ${SHOWRUNNER_ETCD_FSYNC:-} ]] || sync=()
+  start etcd "$(tool controlplane etcd)" --name etcd --data-dir "$STATE/etcd" "${sync[@]}" --log-level warn \
     --listen-client-urls "http://127.0.0.1:$ETCD_PORT" --advertise-client-urls "http://127.0.0.1:$ETCD_PORT" \
     --listen-peer-urls "http://127.0.0.1:$ETCD_PEER_PORT" --initial-advertise-peer-urls "http://127.0.0.1:$ETCD_PEER_PORT" \
     --initial-cluster "etcd=http://127.0.0.1:$ETCD_PEER_PORT"

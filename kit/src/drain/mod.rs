@@ -273,7 +273,7 @@ impl Drain {
             // Others hold it: that is not ours to wait for.
             CancelStep::Done => return Ok(!forced),
             _ if forced && deleted && !held => return Ok(false),
-            _ if forced => self.force(job, pods).await?,
+            _ if forced => Box::pin(self.force(job, pods)).await?,
             _ => {
                 written(self.jobs().cancel(job, pods, Charge::Spent, &[], now).await)?;
             }

@@ -276,12 +276,19 @@ impl Jobs {
         self.let_go(job, charge, parts, ttl).await
     }
 
-    /// As [`Jobs::settle`], whatever its pods do: they are let go without a record, and the Job is charged its upper bound.
+    /// As [`Jobs::settle`], whatever its pods do: they are let go without a record, and the Job is charged its upper bound. Nothing
+    /// waits for a budget that does not answer: what stays reserved is charged once it is seen that there is no Job any more.
     pub async fn abandon(&self, job: &Job, pods: &[Arc<Pod>]) -> Result<Job, ActError> {
         for pod in pods.iter().filter(|pod| is_held(job, pod)) {
             self.release_pod(pod).await?;
         }
-        self.let_go(job, Charge::Bound, &[], Duration::ZERO).await
+        match self.let_go(job, Charge::Bound, &[], Duration::ZERO).await {
+            Err(ActError::Admission(error)) => {
+                tracing::warn!(job = %ObjectKey::of(&job.metadata), %error, "letting go of a job without a settlement");
+                Ok(self.release(job, Duration::ZERO).await?)
+            }
+            other => other,
+        }
     }
 
     /// The only place where a Job is settled. A settlement may be repeated; without our finalizer it has been done.
@@ -299,11 +306,16 @@ impl Jobs {
             let settlement = Settlement { work: Work::of(job), spent, bound: charge != Charge::Spent, parts: parts.to_vec() };
             self.admission.settle(&settlement).await?;
         }
+        Ok(self.release(job, ttl).await?)
+    }
+
+    /// Takes our finalizer off a Job and sets its time to live.
+    async fn release(&self, job: &Job, ttl: Duration) -> Result<Job, WriteError> {
         let patch = json!({
             "metadata": { "finalizers": without_finalizer(&job.metadata, names::FINALIZER_SETTLE) },
             "spec": { "ttlSecondsAfterFinished": i32::try_from(ttl.as_secs()).unwrap_or(i32::MAX) },
         });
-        Ok(self.writer.patch_versioned(job, patch).await?)
+        self.writer.patch_versioned(job, patch).await
     }
 
     /// Does the next step of ending an attempt for good, and says which.

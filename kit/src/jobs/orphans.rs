@@ -16,13 +16,15 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::observe::is_over;
-use super::{CancelStep, Charge, NODE_LOST_AFTER};
+use super::{ActError, CancelStep, Charge, NODE_LOST_AFTER};
 use crate::clock::Clock;
 use crate::controller::{Kit, Reconciler};
 use crate::error::{Next, ReconcileError};
 use crate::names;
 use crate::object::{ObjectKey, controller_of, has_finalizer};
 
+/// How long a Job that is being deleted waits for a budget that does not answer.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// When to look again at a pod whose Job is there and was not seen yet.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -57,7 +59,14 @@ impl Reconciler for OrphanJobs {
             return Ok(Next::WaitForChange);
         }
         let pods = self.kit.pod_cache.controlled_by(job.metadata.uid.as_deref().unwrap_or_default());
-        let step = self.kit.jobs.cancel(&job, &pods, Charge::Spent, &[], now).await?;
+        let step = match self.kit.jobs.cancel(&job, &pods, Charge::Spent, &[], now).await {
+            // A budget that does not answer for so long holds nobody's namespace.
+            Err(ActError::Admission(_)) if deleted_for(&job, now) > PATIENCE => {
+                self.kit.jobs.abandon(&job, &pods).await?;
+                CancelStep::Settle
+            }
+            other => other?,
+        };
         if step == CancelStep::Settle {
             tracing::warn!(job = %ObjectKey::of(&job.metadata), "let go of a job whose owner is gone");
         }
@@ -67,6 +76,11 @@ impl Reconciler for OrphanJobs {
             _ => Next::WaitForChange,
         })
     }
+}
+
+/// For how long a Job has been being deleted.
+fn deleted_for(job: &Job, now: Timestamp) -> Duration {
+    job.metadata.deletion_timestamp.as_ref().map_or(Duration::ZERO, |deleted| Clock::until(deleted.0, now))
 }
 
 /// Lets pods go whose Job is gone.
