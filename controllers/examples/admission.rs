@@ -91,7 +91,10 @@ async fn main() -> Result<()> {
         "apiVersion": "showrunner.dev/v1alpha1", "kind": "AiBudget", "metadata": { "name": "all" },
         "spec": { "currency": "USD", "limits": { "absolute": { "cap": "1000000" } } },
     }))?;
-    let world = World { namespaces: Cache::<Namespace>::holding([]), currency: "USD".into(), unbudgeted: None };
+    let named =
+        |number| -> Result<Namespace> { Ok(serde_json::from_value(json!({ "metadata": { "name": format!("ns-{number}") } }))?) };
+    let namespaces = (0..NAMESPACES).map(named).collect::<Result<Vec<_>>>()?;
+    let world = World { namespaces: Cache::holding(namespaces), currency: "USD".into(), unbudgeted: None };
     let ledger = Arc::new(Ledger::new("bench", clock));
     ledger.connect(pages(kind, clock).await?, Cache::holding([budget]), world, Arc::new(|_| {}));
     for chunk in (0..live).collect::<Vec<_>>().chunks(256) {

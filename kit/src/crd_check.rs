@@ -59,6 +59,7 @@ impl CrdCheck {
                 let name = name_of(wanted);
                 let verdict = match tokio::time::timeout(TIMEOUT, api.get_opt(name)).await {
                     Err(_) => Some("no answer in time".to_owned()),
+                    Ok(Err(error)) if is_not_ours(wanted, &error) => None,
                     Ok(Err(error)) => Some(crate::conditions::clean(&error.to_string())),
                     Ok(Ok(None)) => Some("not installed; install the showrunner-crds chart".to_owned()),
                     Ok(Ok(Some(served))) => compare(wanted, &served),
@@ -76,6 +77,12 @@ impl CrdCheck {
             }
         }
     }
+}
+
+/// Whether this installation may know nothing of a kind that is in no namespace, as one does whose roles are older than the kind, or
+/// that was told to leave it alone: it goes on without, and the watch of the kind says that it is refused.
+fn is_not_ours(wanted: &CustomResourceDefinition, error: &kube::Error) -> bool {
+    wanted.spec.scope == "Cluster" && matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 fn name_of(crd: &CustomResourceDefinition) -> &str {
@@ -200,6 +207,17 @@ mod tests {
             let told = verdict(&real(), &older).unwrap_or_else(|| panic!("{gone} of {place} is not missed"));
             assert!(told.contains(&format!("does not take {gone}")), "{told}");
         }
+    }
+
+    #[test]
+    fn an_installation_goes_on_without_a_kind_of_the_cluster_that_it_may_not_see() {
+        let crd = |text: &str| -> CustomResourceDefinition { serde_saphyr::from_str(text).unwrap() };
+        let budgets = crd(include_str!("../../crds/generated/aibudgets.yaml"));
+        let titles = crd(include_str!("../../crds/generated/titleenrichments.yaml"));
+        let answer = |code| kube::Error::Api(Box::new(kube::core::Status { code, ..kube::core::Status::default() }));
+        assert!(is_not_ours(&budgets, &answer(403)));
+        assert!(!is_not_ours(&titles, &answer(403)), "without its own kinds nothing can be done");
+        assert!(!is_not_ours(&budgets, &answer(500)), "that says nothing");
     }
 
     #[test]

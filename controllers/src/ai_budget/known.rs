@@ -101,6 +101,12 @@ impl World {
         known(budgets) && known(&self.namespaces)
     }
 
+    /// Whether the labels of a namespace are known, or can never be: the watch of namespaces may lag behind one that was just made.
+    pub fn sees(&self, namespace: &str) -> bool {
+        self.namespaces.get(&ObjectKey::new("", namespace)).is_some()
+            || self.namespaces.shard_states().iter().any(|shard| shard.away.is_some())
+    }
+
     /// Whether work that no budget is over waits even where there is no budget at all.
     pub fn holds_unbudgeted(&self) -> bool {
         self.unbudgeted == Some(Unbudgeted::Hold)

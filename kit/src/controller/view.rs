@@ -15,15 +15,19 @@ pub(super) type LookAt = Box<dyn Fn() -> CacheState + Send + Sync>;
 
 /// One cache, now.
 pub(super) struct CacheState {
+    /// Its objects are in no namespace.
+    pub(super) everywhere: bool,
     pub(super) shards: Vec<ShardState>,
     pub(super) objects: usize,
     pub(super) malformed: Vec<Value>,
 }
 
 impl CacheState {
-    /// Whether there is nothing to wait for: each namespace is known or cannot be, and one at least is known.
+    /// Whether there is nothing to wait for: each namespace is known or cannot be, and one at least is known. What is in no namespace
+    /// may be nothing that this installation may see: it goes on without.
     fn ready(&self) -> bool {
-        self.shards.iter().all(|shard| shard.synced || shard.away.is_some()) && self.shards.iter().any(|shard| shard.synced)
+        self.shards.iter().all(|shard| shard.synced || shard.away.is_some())
+            && (self.everywhere || self.shards.iter().any(|shard| shard.synced))
     }
 }
 

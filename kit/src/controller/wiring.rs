@@ -396,6 +396,7 @@ impl<K: Object> AnyWatch for Watch<K> {
     fn state(&self) -> LookAt {
         let cache = self.cache().clone();
         Box::new(move || CacheState {
+            everywhere: K::CLUSTER,
             shards: cache.shard_states(),
             objects: cache.len(),
             malformed: cache.malformed().iter().map(|m| json!({ "object": m.key.to_string(), "error": m.error })).collect(),

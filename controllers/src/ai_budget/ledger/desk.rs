@@ -206,7 +206,15 @@ impl Desk<'_> {
                         ruling.entries.push(entry);
                     }
                 }
-                Request::Write(entry) if settled.insert(&entry.key) && self.is_news(entry) => ruling.entries.push(entry.clone()),
+                Request::Write(entry) if settled.insert(&entry.key) && self.is_news(entry) => {
+                    // What runs already takes its room before anybody is let in beside it.
+                    if let Fact::Reserve { amount, chain, .. } = &entry.fact {
+                        for budget in chain {
+                            *promised.entry(budget.clone()).or_default() += *amount;
+                        }
+                    }
+                    ruling.entries.push(entry.clone());
+                }
                 Request::Reserve { waiting, who, unpriced, .. } => drop(asking.insert(&waiting.key, (who, unpriced.as_deref()))),
                 Request::Settle { .. } | Request::Write(_) | Request::Look => {}
             }
@@ -337,6 +345,11 @@ impl Desk<'_> {
 }
 
 impl Held {
+    /// Whether room would not help: it waits for somebody to set something, and keeps nothing from others meanwhile.
+    pub fn is_out_of_line(&self) -> bool {
+        matches!(self, Self::Unpriced { .. } | Self::Unbudgeted { .. })
+    }
+
     /// As a Job's owner is told. The words stay the same as long as nothing that matters has changed: they are in a status.
     pub fn verdict(&self, now: Timestamp) -> Verdict {
         let later = now + ASK_AGAIN;

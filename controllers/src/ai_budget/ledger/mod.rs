@@ -236,7 +236,7 @@ impl Ledger {
                 let requests = calls.iter().map(|call| &call.request);
                 Desk { book: &book, budgets: &budgets, queue: &queue, now }.rule(requests)
             };
-            let touched = touched(&ruling.entries);
+            let mut touched = touched(&ruling.entries);
             let mut ruling = ruling;
             if planted!("reserved-nowhere") {
                 ruling.entries.retain(|entry| !matches!(entry.fact, Fact::Reserve { .. }));
@@ -252,6 +252,14 @@ impl Ledger {
             for key in &ruling.admitted {
                 queue.fair.served(key);
                 queue.waiters.remove(key);
+            }
+            for (call, reply) in calls.iter().zip(&ruling.replies) {
+                let (Request::Reserve { waiting, waiter, .. }, Reply::Held(held)) = (&call.request, reply) else { continue };
+                if held.is_out_of_line() {
+                    queue.leave(&waiting.key);
+                }
+                // Who waits is told of there.
+                touched.extend(waiter.budgets.iter().cloned());
             }
             for budget in ruling.would_wait {
                 *lock(&self.would_wait).entry(budget).or_default() += 1;
@@ -402,6 +410,12 @@ impl Admission for Ledger {
             }
             if self.is_idle() {
                 return Ok(Verdict::Admit);
+            }
+            let namespace = &reservation.work.owner.namespace;
+            if !self.connected.get().is_none_or(|connected| connected.world.sees(namespace)) {
+                return Err(AdmissionError(format!(
+                    "namespace {namespace} has not been seen yet, and so it is not known which budgets are over it"
+                )));
             }
             let request = Request::reserve(reservation, &self.budgets(self.clock.now()))?;
             let reply = match self.call(request).await {

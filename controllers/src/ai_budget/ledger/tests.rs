@@ -226,10 +226,18 @@ async fn a_budget_that_cannot_work_lets_nothing_start_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_namespace_that_was_just_made_is_under_no_budget_before_its_labels_are_seen() {
+    let bed = bed(vec![budget("all", "10", &json!({}))], Some(Unbudgeted::Admit));
+    let error = bed.ask("just-made", "a", "1").await.unwrap_err();
+    assert!(error.to_string().contains("just-made has not been seen yet"), "{error}");
+}
+
+#[tokio::test]
 async fn what_has_no_price_is_never_free() {
     let bed = bed(vec![budget("all", "10", &json!({}))], None);
     let (reason, message) = bed.why("studio", "a", "0").await;
     assert!(reason == "PriceUnknown" && message.contains("class l4 has no pricePerHour"), "{message}");
+    assert!(bed.ledger.queue().waiters.is_empty(), "it keeps nothing from others");
     assert!(self::bed(Vec::new(), None).admitted("studio", "a", "0").await, "without budgets nobody asks");
 }
 
@@ -349,6 +357,31 @@ async fn whoever_asks_no_more_holds_up_nobody() {
     bed.why("studio", "bb", "8").await;
     bed.ledger.forget(&ObjectKey::new("studio", "job-bb"));
     assert!(bed.admitted("studio", "ccc", "1").await);
+}
+
+#[tokio::test]
+async fn what_runs_already_takes_its_room_before_anybody_is_let_in_beside_it() {
+    let bed = Arc::new(bed(vec![budget("all", "10", &json!({}))], None));
+    let found = Entry {
+        key: "studio/job-found".into(),
+        fact: Fact::Reserve {
+            amount: amount("8"),
+            chain: vec!["all".into()],
+            who: showrunner_ledger::Who::default(),
+            forced: true,
+        },
+    };
+    // Both on one page: whoever comes first holds the desk until the other is there, too.
+    let turn = bed.ledger.journal.lock().await;
+    let (writer, asker) = (Arc::clone(&bed), Arc::clone(&bed));
+    let wrote = tokio::spawn(async move { writer.ledger.write(found).await });
+    let asked = tokio::spawn(async move { asker.admitted("studio", "a", "5").await });
+    while lock(&bed.ledger.calls).len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(turn);
+    assert!(wrote.await.unwrap().unwrap() && !asked.await.unwrap());
+    assert_eq!((bed.audit("all").1, bed.pages()), (amount("8"), 1));
 }
 
 #[tokio::test]
