@@ -96,7 +96,7 @@ async fn main() -> Result<()> {
     let namespaces = (0..NAMESPACES).map(named).collect::<Result<Vec<_>>>()?;
     let world = World { namespaces: Cache::holding(namespaces), currency: "USD".into(), unbudgeted: None };
     let ledger = Arc::new(Ledger::new("bench", clock));
-    ledger.connect(pages(kind, clock).await?, Cache::holding([budget]), world, Arc::new(|_| {}));
+    ledger.connect((pages(kind, clock).await?, kind.clone()), Cache::holding([budget]), world, Arc::new(|_| {}));
     for chunk in (0..live).collect::<Vec<_>>().chunks(256) {
         join_all(chunk.iter().map(|number| admit(&ledger, *number))).await.into_iter().collect::<Result<Vec<_>>>()?;
     }

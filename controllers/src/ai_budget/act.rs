@@ -66,7 +66,7 @@ impl BudgetReconciler {
     /// Charges what has no job any more its upper bound, and reserves for jobs that run without: they were let start before
     /// the budget was over them.
     async fn correct(&self, object: &AiBudget, money: &Money) -> Result<(), ReconcileError> {
-        for Lost { job, amount, who, chain } in &money.lost {
+        for Lost { job, amount, who, chain, since: _ } in &money.lost {
             let fact = Fact::Settle {
                 amount: *amount,
                 bookings: self.ledger.bookings(chain, self.kit.clock.now()),

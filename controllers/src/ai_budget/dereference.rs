@@ -19,16 +19,22 @@ use showrunner_ledger::focus::Bill;
 use showrunner_ledger::rules::{self, Budget};
 use showrunner_ledger::{Amount, Book, Entry, Fact, Head, Level, Who};
 
+use tokio::sync::Semaphore;
+
 use super::known::{Known, World, denominator_of};
 use super::ledger::Ledger;
 use super::validate::{Denominator, DenominatorWish, Refusal, Wish, wish};
 
 /// How long a reservation may have no Job that anybody sees: caches lag behind.
 const LOST_AFTER: Duration = Duration::from_mins(1);
+/// Longest that a Job of ours may take, with a day to spare.
+const LONGEST: Duration = Duration::from_hours(8 * 24);
 /// Reservations that are looked after in one look.
 const MAX_LOST: usize = 20;
 /// Largest bill that is read, bytes.
 const MAX_BILL: usize = 32 << 20;
+/// Bills are read one at a time: each may be large.
+static READING: Semaphore = Semaphore::const_new(1);
 /// Jobs that wait and are named.
 const MAX_FIRST: usize = 10;
 
@@ -44,6 +50,8 @@ pub struct Seen {
     pub denominator: Option<Result<Denominator, String>>,
     /// What the ledger says, or why it says nothing.
     pub money: Result<Money, Trouble>,
+    /// Where the ledger lies.
+    pub place: String,
     /// Who waits.
     pub waiting: Waiting,
     /// What it would have let wait, were it enforced.
@@ -89,6 +97,8 @@ pub struct Lost {
     pub who: Who,
     /// Budgets that it is held against.
     pub chain: Vec<String>,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// Who waits under a budget.
@@ -140,9 +150,9 @@ impl Reader<'_> {
                 Err(Trouble { broken, message: error.to_string() })
             }
         };
-        let denominator = wish.as_ref().ok().and_then(|wish| denominator_of(wish, self.ledger.denominators.get(&name)));
+        let denominator = wish.as_ref().ok().and_then(|wish| denominator_of(wish, self.ledger.denominators.get(&name, wish)));
         let would_wait = self.ledger.would_wait(&name);
-        Seen { budget, parent, denominator, money, waiting: self.waiting(&name), would_wait, wish }
+        Seen { budget, parent, denominator, money, waiting: self.waiting(&name), place: self.ledger.place(), would_wait, wish }
     }
 
     /// Reads the bill that the limits are parts of, where it is time to.
@@ -150,15 +160,21 @@ impl Reader<'_> {
         let name = object.name_any();
         let Ok(wish) = wish(&object.spec, &self.world.currency) else { return };
         let Some(DenominatorWish::Focus { store, path, max_age }) = wish.share.as_ref().map(|share| &share.of) else { return };
-        if !self.ledger.denominators.is_due(&name, self.now) {
+        if !self.ledger.denominators.is_due(&name, &wish, self.now) {
             return;
         }
         let period = wish.calendar.bounds(self.now);
         let said = self.bill(store, path, &wish.calendar.zone).await.and_then(|bill| self.judge(&bill, period.days, *max_age));
-        self.ledger.denominators.set(&name, said, self.now);
+        // A hiccup of the store makes nobody blind who knows a bill that is not too old.
+        let known = self.ledger.denominators.get(&name, &wish).and_then(Result::ok);
+        let young =
+            |known: &Denominator| known.as_of.is_some_and(|as_of| self.now.duration_since(as_of).unsigned_abs() <= *max_age);
+        let said = said.or_else(|why| known.filter(young).ok_or(why));
+        self.ledger.denominators.set(&name, &wish, said, self.now);
     }
 
     async fn bill(&self, store: &str, path: &str, zone: &TimeZone) -> Result<Bill, String> {
+        let _turn = READING.acquire().await.map_err(|_| "nobody reads bills any more".to_owned())?;
         let found = async {
             let store = self.kit.stores.get(store)?;
             store.get(&store.locate(self.home, path)?, MAX_BILL).await
@@ -209,8 +225,10 @@ impl Reader<'_> {
     async fn confirm(&self, lost: &mut Vec<Lost>) {
         let mut gone = Vec::new();
         for candidate in lost.drain(..).take(MAX_LOST) {
-            // A namespace that cannot be read says nothing about its Jobs.
-            if let Ok(None) = self.kit.jobs.find(&candidate.job).await {
+            // A namespace that cannot be read says nothing about its Jobs; but none of them runs for longer than a week.
+            let found = self.kit.jobs.find(&candidate.job).await;
+            let over = || candidate.since + LONGEST < self.now;
+            if matches!(found, Ok(None)) || (found.is_err() && over()) {
                 gone.push(candidate);
             }
         }
@@ -260,6 +278,7 @@ fn money(book: &Book, budget: &Budget, jobs: &[(ObjectKey, Option<Entry>)], now:
                 amount: open.amount,
                 who: open.who.clone(),
                 chain: open.chain.clone(),
+                since: open.since,
             });
         }
     }

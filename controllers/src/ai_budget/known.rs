@@ -12,14 +12,14 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use showrunner_crds::AiBudget;
 use showrunner_crds::ai_budget::{BudgetReason, NamespaceSelector};
-use showrunner_kit::cache::Cache;
+use showrunner_kit::cache::{Cache, ShardState};
 use showrunner_kit::object::ObjectKey;
 use showrunner_ledger::Booking;
 use showrunner_ledger::period::{Calendar, PeriodKind};
 use showrunner_ledger::rules::{Budget, Budgets, Limits, Mode};
 
 use super::settings::Unbudgeted;
-use super::validate::{Denominator, DenominatorWish, Refusal, Wish, wish};
+use super::validate::{Denominator, DenominatorWish, Refusal, Wish, calendar, wish};
 
 /// The label that every namespace has.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -28,6 +28,12 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 const READ_EVERY: Duration = Duration::from_mins(10);
 /// The same for one that could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(25);
+
+/// Whether the API server itself says that a kind is not for us to see, or is not there. No answer says nothing: whoever took it for
+/// "there are no budgets" would let everything start.
+fn is_refused(shard: &ShardState) -> bool {
+    shard.away.as_deref().is_some_and(|why| why.starts_with("403") || why.starts_with("404"))
+}
 
 /// What bills said when they were last read, by budget.
 #[derive(Clone, Debug, Default)]
@@ -40,23 +46,36 @@ struct Read {
     said: Result<Denominator, String>,
 }
 
+/// Which bill is meant: a budget that names another one does not go by this one any more.
+fn key(budget: &str, wish: &Wish) -> String {
+    match wish.share.as_ref().map(|share| &share.of) {
+        Some(DenominatorWish::Focus { store, path, .. }) => format!("{budget}/{store}/{path}"),
+        Some(DenominatorWish::Fixed(_)) | None => format!("{budget}/"),
+    }
+}
+
 impl Denominators {
     /// What is known for a budget.
-    pub fn get(&self, budget: &str) -> Option<Result<Denominator, String>> {
-        self.lock().get(budget).map(|read| read.said.clone())
+    pub fn get(&self, budget: &str, wish: &Wish) -> Option<Result<Denominator, String>> {
+        self.lock().get(&key(budget, wish)).map(|read| read.said.clone())
     }
 
     /// Whether a bill is to be read again: every so often, and sooner where it could not be read.
-    pub fn is_due(&self, budget: &str, now: Timestamp) -> bool {
-        self.lock().get(budget).is_none_or(|read| {
+    pub fn is_due(&self, budget: &str, wish: &Wish, now: Timestamp) -> bool {
+        self.lock().get(&key(budget, wish)).is_none_or(|read| {
             let every = if read.said.is_ok() { READ_EVERY } else { READ_AGAIN };
             now < read.at || now.duration_since(read.at).unsigned_abs() >= every
         })
     }
 
     /// Notes what a bill says.
-    pub fn set(&self, budget: &str, said: Result<Denominator, String>, at: Timestamp) {
-        self.lock().insert(budget.to_owned(), Read { at, said });
+    pub fn set(&self, budget: &str, wish: &Wish, said: Result<Denominator, String>, at: Timestamp) {
+        let mut all = self.lock();
+        let prefix = format!("{budget}/");
+        let key = key(budget, wish);
+        // One bill for each budget: another path is another bill.
+        all.retain(|known, _| !known.starts_with(&prefix) || *known == key);
+        all.insert(key, Read { at, said });
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Read>> {
@@ -89,6 +108,8 @@ pub struct Known {
     /// Currency of all amounts.
     pub currency: String,
     selectors: BTreeMap<String, NamespaceSelector>,
+    /// Also of budgets that cannot work: what ends meanwhile is charged to their period.
+    calendars: BTreeMap<String, Calendar>,
     namespaces: Option<Cache<Namespace>>,
 }
 
@@ -96,7 +117,7 @@ impl World {
     /// Whether budgets and namespaces have been listed, or cannot be. Before that, nobody knows what they say.
     pub fn is_known(&self, budgets: &Cache<AiBudget>) -> bool {
         fn known<K: showrunner_kit::object::Object>(cache: &Cache<K>) -> bool {
-            cache.shard_states().iter().all(|shard| shard.synced || shard.away.is_some())
+            cache.shard_states().iter().all(|shard| shard.synced || is_refused(shard))
         }
         known(budgets) && known(&self.namespaces)
     }
@@ -104,7 +125,7 @@ impl World {
     /// Whether the labels of a namespace are known, or can never be: the watch of namespaces may lag behind one that was just made.
     pub fn sees(&self, namespace: &str) -> bool {
         self.namespaces.get(&ObjectKey::new("", namespace)).is_some()
-            || self.namespaces.shard_states().iter().any(|shard| shard.away.is_some())
+            || self.namespaces.shard_states().iter().any(|shard| !shard.synced && is_refused(shard))
     }
 
     /// Whether work that no budget is over waits even where there is no budget at all.
@@ -127,7 +148,8 @@ impl World {
         for malformed in budgets.malformed() {
             let refusal = Refusal { reason: BudgetReason::DenominatorMissing, message: malformed.error };
             let name = malformed.key.name;
-            known.budgets.insert(name.clone(), budget_of(&name, &Err(refusal), denominators, false, now));
+            let calendar = Calendar::new(PeriodKind::Month, TimeZone::UTC);
+            known.budgets.insert(name.clone(), budget_of(&name, &Err(refusal), &calendar, denominators, false, now));
             known.selectors.insert(name, NamespaceSelector::default());
         }
         known
@@ -135,12 +157,18 @@ impl World {
 }
 
 /// A budget for the rules.
-fn budget_of(name: &str, wish: &Result<Wish, Refusal>, denominators: &Denominators, closing: bool, now: Timestamp) -> Budget {
-    let plain = || Calendar::new(PeriodKind::Month, TimeZone::UTC);
-    let period = wish.as_ref().map_or_else(|_| plain().bounds(now), |wish| wish.calendar.bounds(now));
+fn budget_of(
+    name: &str,
+    wish: &Result<Wish, Refusal>,
+    calendar: &Calendar,
+    denominators: &Denominators,
+    closing: bool,
+    now: Timestamp,
+) -> Budget {
+    let period = calendar.bounds(now);
     let limits = match wish {
         Err(refusal) => Err(refusal.message.clone()),
-        Ok(wish) => wish.limits(denominator_of(wish, denominators.get(name)).as_ref(), now),
+        Ok(wish) => wish.limits(denominator_of(wish, denominators.get(name, wish)).as_ref(), now),
     };
     let (limits, blind) = match limits {
         Ok(limits) => (limits, None),
@@ -175,7 +203,9 @@ impl Known {
         }
         let wish = wish(&object.spec, currency);
         let closing = object.metadata.deletion_timestamp.is_some();
-        self.budgets.insert(name.clone(), budget_of(&name, &wish, denominators, closing, now));
+        let calendar = calendar(&object.spec);
+        self.budgets.insert(name.clone(), budget_of(&name, &wish, &calendar, denominators, closing, now));
+        self.calendars.insert(name.clone(), calendar);
         self.selectors.insert(name.clone(), object.spec.scope.namespace_selector.clone());
         self.wishes.insert(name, wish);
     }
@@ -192,7 +222,7 @@ impl Known {
     pub fn bookings(&self, chain: &[String], now: Timestamp) -> Vec<Booking> {
         let plain = Calendar::new(PeriodKind::Month, TimeZone::UTC);
         let booking = |budget: &String| {
-            let calendar = self.wishes.get(budget).and_then(|wish| wish.as_ref().ok()).map_or(&plain, |wish| &wish.calendar);
+            let calendar = self.calendars.get(budget).unwrap_or(&plain);
             Booking { budget: budget.clone(), period: calendar.label(now), day: calendar.day(now) }
         };
         chain.iter().map(booking).collect()

@@ -70,12 +70,12 @@ pub fn register(wiring: &mut Wiring, settings: &BudgetSettings, shared: &Shared)
     wiring.count_conditions::<AiBudget>(conditions_of);
     let namespaces = wiring.watch::<Namespace>(Select::Everything);
     let world = World { namespaces, currency: kit.config.currency.clone(), unbudgeted: settings.unbudgeted };
-    let pages: Arc<dyn Pages> = match &settings.ledger {
-        None => Arc::new(ObjectPages::new(kit.writer.clone(), home.clone())),
+    let (pages, place): (Arc<dyn Pages>, String) = match &settings.ledger {
+        None => (Arc::new(ObjectPages::new(kit.writer.clone(), home.clone())), format!("ConfigMaps in {home}")),
         Some(place) => {
             let store = kit.stores.get(&place.store).context("ledger.store")?;
             let folder = store.locate(home, &place.path).context("ledger.path")?;
-            Arc::new(StorePages::new(store, folder))
+            (Arc::new(StorePages::new(store, folder)), format!("{}: {}", place.store, place.path))
         }
     };
     let reconciler = BudgetReconciler {
@@ -88,7 +88,7 @@ pub fn register(wiring: &mut Wiring, settings: &BudgetSettings, shared: &Shared)
         fired: Mutex::default(),
     };
     let nudge = wiring.control(reconciler).waker();
-    ledger.connect(pages, budgets, world, nudge);
+    ledger.connect((pages, place), budgets, world, nudge);
     Ok(())
 }
 

@@ -85,8 +85,11 @@ fn tell_money(status: &mut AiBudgetStatus, seen: &Seen, money: &Money) {
     status.adjusted = (money.spent.adjusted != Amount::ZERO).then(|| money.spent.adjusted.to_string());
     status.reserved = Some(money.reserved.to_string());
     status.running = i32::try_from(money.running).unwrap_or(i32::MAX);
-    status.ledger =
-        Some(LedgerStatus { page: i64::try_from(money.head.sequence).unwrap_or(i64::MAX), digest: money.head.digest.clone() });
+    status.ledger = Some(LedgerStatus {
+        page: i64::try_from(money.head.sequence).unwrap_or(i64::MAX),
+        digest: money.head.digest.clone(),
+        place: seen.place.clone(),
+    });
     let mut models: Vec<(&String, &Usage)> = money.spent.models.iter().collect();
     models.sort_by(|a, b| b.1.amount.cmp(&a.1.amount).then(a.0.cmp(b.0)));
     models.truncate(MAX_MODELS);

@@ -60,6 +60,7 @@ fn seen(object: &AiBudget, spent: &str) -> Seen {
         parent: None,
         money: Ok(money),
         waiting: Waiting::default(),
+        place: "memory".into(),
         would_wait: 0,
     }
 }

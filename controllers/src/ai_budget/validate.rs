@@ -76,6 +76,17 @@ fn refuse(reason: BudgetReason, message: String) -> Refusal {
     Refusal { reason, message }
 }
 
+/// The periods of a spec, as far as it says which: in UTC where nobody knows its time zone.
+pub fn calendar(spec: &AiBudgetSpec) -> Calendar {
+    let zone = TimeZone::get(&spec.period.time_zone).unwrap_or(TimeZone::UTC);
+    let kind = match spec.period.r#type {
+        PeriodType::CalendarMonth => PeriodKind::Month,
+        PeriodType::CalendarQuarter => PeriodKind::Quarter,
+        PeriodType::CalendarYear => PeriodKind::Year,
+    };
+    Calendar::new(kind, zone)
+}
+
 /// Reads a spec. The schema has looked at each text already; what an older schema let through is refused here.
 pub fn wish(spec: &AiBudgetSpec, currency: &str) -> Result<Wish, Refusal> {
     if spec.currency != currency {
@@ -85,16 +96,11 @@ pub fn wish(spec: &AiBudgetSpec, currency: &str) -> Result<Wish, Refusal> {
         );
         return Err(refuse(BudgetReason::CurrencyMismatch, message));
     }
-    let zone = TimeZone::get(&spec.period.time_zone).map_err(|_| {
+    TimeZone::get(&spec.period.time_zone).map_err(|_| {
         let message =
             format!("{:?} is no time zone that is known here: write a name such as Europe/Berlin or UTC", spec.period.time_zone);
         refuse(BudgetReason::TimeZoneUnknown, message)
     })?;
-    let kind = match spec.period.r#type {
-        PeriodType::CalendarMonth => PeriodKind::Month,
-        PeriodType::CalendarQuarter => PeriodKind::Quarter,
-        PeriodType::CalendarYear => PeriodKind::Year,
-    };
     let amount =
         |text: &String| text.parse::<Amount>().map_err(|error| refuse(BudgetReason::DenominatorMissing, error.to_string()));
     let absolute = match &spec.limits.absolute {
@@ -122,7 +128,7 @@ pub fn wish(spec: &AiBudgetSpec, currency: &str) -> Result<Wish, Refusal> {
     let holds = actions.contains(&(ActionAt::Cap, Action::HoldNewBatch));
     let enforces = spec.mode == BudgetMode::Enforce && holds;
     Ok(Wish {
-        calendar: Calendar::new(kind, zone),
+        calendar: calendar(spec),
         absolute,
         share,
         selector: spec.scope.namespace_selector.clone(),

@@ -184,4 +184,8 @@ pub struct LedgerStatus {
     /// That page's digest.
     #[schemars(length(max = 71))]
     pub digest: String,
+    /// Where it lies: a page that was noted of another place says nothing of this one.
+    #[serde(default)]
+    #[schemars(length(max = 640))]
+    pub place: String,
 }

@@ -210,7 +210,7 @@ impl Page {
     }
 
     /// Reads page `sequence`, with its digest. `previous` is the digest of the page before it; none for a page from which
-    /// reading begins, which must hold a state.
+    /// reading begins, if it holds a state.
     pub fn read(bytes: &[u8], sequence: u64, previous: Option<&str>) -> Result<(Self, String), PageError> {
         let unreadable = |message: String| PageError::Unreadable { sequence, message };
         if bytes.len() > MAX_PAGE {
@@ -231,7 +231,7 @@ impl Page {
             Some(previous) if previous != page.previous => {
                 return Err(broken("the digest in it is not that of the page before: one of them was changed or put in later"));
             }
-            None if page.state.is_none() => return Err(broken("nothing is known of what was before it")),
+            // Whoever begins here looks whether it holds what is before it.
             Some(_) | None => {}
         }
         Ok((page, digest(bytes)))

@@ -200,10 +200,13 @@ pub fn decide(book: &Book, budgets: &Budgets, matching: &[&str], need: Amount, p
             }
         }
     }
-    match first {
-        Some(wait) => Decision::Wait(wait),
-        None => Decision::Admit { chain, would_wait },
+    if let Some(wait) = first {
+        return Decision::Wait(wait);
     }
+    // One that only watches and is being deleted holds nothing back, and must not be kept by what starts.
+    let goes = |name: &String| budgets[name].closing && budgets[name].mode == Mode::Watch;
+    let chain = chain.into_iter().filter(|name| !goes(name)).collect();
+    Decision::Admit { chain, would_wait }
 }
 
 fn refusal(book: &Book, budget: &Budget, need: Amount, promised: Amount) -> Option<Why> {

@@ -112,6 +112,14 @@ fn a_budget_that_only_watches_lets_start_and_remembers() {
 }
 
 #[test]
+fn a_budget_that_only_watches_and_goes_is_not_kept_by_what_starts() {
+    let mut going = budget("a", None, Some("1"));
+    (going.mode, going.closing) = (Mode::Watch, true);
+    let Decision::Admit { chain, .. } = ask(&Book::default(), &budgets([going]), &["a"], "5") else { panic!("it watches") };
+    assert!(chain.is_empty());
+}
+
+#[test]
 fn absent_data_makes_work_wait_and_so_does_a_budget_that_goes() {
     let mut blind = budget("a", None, None);
     blind.blind = Some("no bill".into());

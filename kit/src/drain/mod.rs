@@ -232,7 +232,7 @@ impl Drain {
                 let within = namespace.filter(|_| !everywhere);
                 if let Err(error) = self.objects(within, &kind, &jobs, left).await {
                     // What is in no namespace may be nothing that this installation may touch, and then it never has.
-                    if everywhere && namespace.is_some() && matches!(&error, kube::Error::Api(status) if status.code == 403) {
+                    if everywhere && matches!(&error, kube::Error::Api(status) if status.code == 403) {
                         continue;
                     }
                     left.0.push(failed(&kind.kind, &error));

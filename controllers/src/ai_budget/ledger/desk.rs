@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use showrunner_kit::admission::{AdmissionError, Reservation, Settlement, Verdict, Work};
+use showrunner_kit::clock::Mono;
 use showrunner_kit::money::Money;
 use showrunner_kit::object::ObjectKey;
 use showrunner_kit::planted;
@@ -138,6 +139,8 @@ pub struct Desk<'a> {
     pub queue: &'a Queue,
     /// Now.
     pub now: Timestamp,
+    /// The same, for how long somebody waits.
+    pub mono: Mono,
 }
 
 impl Request {
@@ -198,10 +201,18 @@ impl Desk<'_> {
             match request {
                 Request::Settle { key, spent, bound, parts, who } if settled.insert(key) => {
                     if let Some(entry) = self.settle(key, *spent, *bound, parts, who) {
-                        if let (Some(open), Fact::Settle { amount, .. }) = (self.book.open(key), &entry.fact) {
-                            for budget in &open.chain {
-                                *promised.entry(budget.clone()).or_default() -= open.amount - *amount;
+                        match (self.book.open(key), &entry.fact) {
+                            (Some(open), Fact::Settle { amount, .. }) => {
+                                for budget in &open.chain {
+                                    *promised.entry(budget.clone()).or_default() -= open.amount - *amount;
+                                }
                             }
+                            (None, Fact::Settle { amount, bookings, .. }) => {
+                                for booking in bookings {
+                                    *promised.entry(booking.budget.clone()).or_default() += *amount;
+                                }
+                            }
+                            _ => {}
                         }
                         ruling.entries.push(entry);
                     }
@@ -250,6 +261,10 @@ impl Desk<'_> {
                 continue;
             }
             let who = asking.get(waiting.key.as_str());
+            if who.is_none() && self.queue.waiters.get(&waiting.key).is_some_and(|waiter| waiter.stays_away(self.mono)) {
+                // It was told that there is room and does not come: it keeps nothing from others until it asks.
+                continue;
+            }
             let matching: &[&str] = over.entry(&waiting.namespace).or_insert_with(|| self.budgets.matching(&waiting.namespace));
             if matching.is_empty() && self.budgets.holds_unbudgeted {
                 if who.is_some() {

@@ -84,8 +84,16 @@ impl Journal {
     pub async fn catch_up(&mut self, known: u64) -> Result<(), JournalError> {
         if !self.read {
             let last = self.last(known).await?;
-            let begin = last / STATE_EVERY * STATE_EVERY;
-            let book = if begin == 0 { Book::default() } else { self.begin(begin).await? };
+            let mut begin = last / STATE_EVERY * STATE_EVERY;
+            let book = loop {
+                if begin == 0 {
+                    break Book::default();
+                }
+                if let Some(book) = self.begin(begin).await? {
+                    break book;
+                }
+                begin -= STATE_EVERY;
+            };
             *self.book.get_mut().unwrap_or_else(PoisonError::into_inner) = book;
             self.doubtful = true;
         }
@@ -102,8 +110,18 @@ impl Journal {
 
     /// Writes entries, as one page. To be called after [`Journal::catch_up`].
     pub async fn append(&mut self, entries: Vec<Entry>, now: Timestamp) -> Result<Appended, JournalError> {
-        let page = self.book().next_page(entries, now, &self.writer);
-        let (bytes, digest) = page.to_bytes();
+        let mut page = self.book().next_page(entries, now, &self.writer);
+        let (mut bytes, mut digest) = page.to_bytes();
+        if page.state.is_some() && bytes.len() > self.pages()?.largest() {
+            // Whoever starts reads from an earlier one.
+            tracing::warn!(
+                page = page.sequence,
+                bytes = bytes.len(),
+                "what the ledger adds up to is too large for its page: keep the ledger in a store"
+            );
+            page.state = None;
+            (bytes, digest) = page.to_bytes();
+        }
         let bytes = Bytes::from(bytes);
         // Whoever is cut off here does not know what became of it.
         self.doubtful = true;
@@ -144,12 +162,12 @@ impl Journal {
         Ok(there)
     }
 
-    async fn begin(&self, sequence: u64) -> Result<Book, JournalError> {
+    /// What a page says that all before it add up to; none where that was too large for it.
+    async fn begin(&self, sequence: u64) -> Result<Option<Book>, JournalError> {
         let bytes = self.pages()?.get(sequence).await?;
         let bytes = bytes.ok_or_else(|| JournalError::Broken(format!("page {sequence} of the ledger is gone")))?;
         let (page, digest) = Page::read(&bytes, sequence, None)?;
-        Book::begin(&page, &digest)
-            .ok_or_else(|| JournalError::Broken(format!("page {sequence} of the ledger does not say what is before it")))
+        Ok(Book::begin(&page, &digest))
     }
 
     /// Adds the next page, if there is one.

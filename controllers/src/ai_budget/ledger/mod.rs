@@ -37,11 +37,14 @@ const MAX_OVERTAKEN: u32 = 8;
 const MAX_BATCH: usize = 256;
 /// Who has not asked for so long asks no more: all that wait are asked to come again long before that.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(20);
+/// Who was woken comes within this, or keeps nothing from others.
+const COMES_WITHIN: Duration = Duration::from_secs(30);
 /// How long somebody who was woken is not woken again.
 const WOKEN_FOR: Duration = Duration::from_secs(5);
 
 /// What is known only once watches run.
 struct Connected {
+    place: String,
     budgets: Cache<AiBudget>,
     world: World,
 }
@@ -62,7 +65,15 @@ pub struct Waiter {
     /// Budgets that are over it, by name.
     pub budgets: Vec<String>,
     asked: Mono,
-    woken: Option<Mono>,
+    /// First and last time that it was woken since it asked.
+    woken: Option<(Mono, Mono)>,
+}
+
+impl Waiter {
+    /// Whether it was told that there is room and has not come for long: it has no place to run, or its store is away.
+    pub fn stays_away(&self, now: Mono) -> bool {
+        self.woken.is_some_and(|(first, _)| now.saturating_sub(first) > COMES_WITHIN)
+    }
 }
 
 /// Those who wait, in order.
@@ -120,11 +131,16 @@ impl Ledger {
     }
 
     /// Tells it where its pages lie, where budgets and namespaces are to be seen, and how to have a budget looked at.
-    pub fn connect(&self, pages: Arc<dyn Pages>, budgets: Cache<AiBudget>, world: World, nudge: Wake) {
+    pub fn connect(&self, (pages, place): (Arc<dyn Pages>, String), budgets: Cache<AiBudget>, world: World, nudge: Wake) {
         self.journal.try_lock().expect("nobody asks before the wiring is done").connect(pages);
         // Only the first counts: there is one wiring.
-        let _ = self.connected.set(Connected { budgets, world });
+        let _ = self.connected.set(Connected { place, budgets, world });
         let _ = self.nudge.set(nudge);
+    }
+
+    /// Where its pages lie.
+    pub fn place(&self) -> String {
+        self.connected.get().map(|connected| connected.place.clone()).unwrap_or_default()
     }
 
     /// What was last seen of the journal.
@@ -152,6 +168,7 @@ impl Ledger {
 
     /// What is known of budgets now, with this one as it was read.
     pub fn known(&self, world: &World, budget: &AiBudget, now: Timestamp) -> Known {
+        let now = now.max(self.seen().head.at);
         let mut known = self.budgets(now);
         known.put(budget, &world.currency, &self.denominators, now);
         known
@@ -159,6 +176,7 @@ impl Ledger {
 
     /// In which period and on which day of each budget something is booked now.
     pub fn bookings(&self, chain: &[String], now: Timestamp) -> Vec<Booking> {
+        let now = now.max(self.seen().head.at);
         self.budgets(now).bookings(chain, now)
     }
 
@@ -216,7 +234,8 @@ impl Ledger {
     async fn decide(&self, journal: &mut Journal, calls: &[Call]) -> Result<Vec<Reply>, JournalError> {
         for _ in 0..MAX_OVERTAKEN {
             self.catch_up(journal).await?;
-            let now = self.clock.now();
+            // Never before the newest page: a clock that steps back opens no period again.
+            let now = self.clock.now().max(journal.book().head().at);
             let budgets = self.budgets(now);
             let ruling = {
                 let book = journal.book();
@@ -234,7 +253,7 @@ impl Ledger {
                 }
                 queue.fair.weights(&budgets.weights);
                 let requests = calls.iter().map(|call| &call.request);
-                Desk { book: &book, budgets: &budgets, queue: &queue, now }.rule(requests)
+                Desk { book: &book, budgets: &budgets, queue: &queue, now, mono }.rule(requests)
             };
             let mut touched = touched(&ruling.entries);
             let mut ruling = ruling;
@@ -286,10 +305,10 @@ impl Ledger {
         let wakes = lock(&self.wakes);
         for key in keys {
             let Some(waiter) = queue.waiters.get_mut(key) else { continue };
-            if waiter.woken.is_some_and(|woken| now.saturating_sub(woken) < WOKEN_FOR) {
+            if waiter.woken.is_some_and(|(_, last)| now.saturating_sub(last) < WOKEN_FOR) {
                 continue;
             }
-            waiter.woken = Some(now);
+            waiter.woken = Some((waiter.woken.map_or(now, |(first, _)| first), now));
             if let Some(wake) = wakes.get(&waiter.kind) {
                 wake(&waiter.owner);
             }
@@ -302,7 +321,7 @@ impl Ledger {
     }
 
     async fn catch_up(&self, journal: &mut Journal) -> Result<(), JournalError> {
-        let known = self.connected.get().map_or(0, |connected| newest_page(&connected.budgets));
+        let known = self.connected.get().map_or(0, |connected| newest_page(&connected.budgets, &connected.place));
         let result = journal.catch_up(if journal.is_read() { 0 } else { known }).await;
         self.note(journal, result.as_ref().err());
         result
@@ -333,10 +352,12 @@ impl Ledger {
     }
 }
 
-/// The newest page that a budget's status has noted.
-fn newest_page(budgets: &Cache<AiBudget>) -> u64 {
-    let noted =
-        |budget: &Arc<AiBudget>| budget.status.as_ref()?.ledger.as_ref().and_then(|ledger| u64::try_from(ledger.page).ok());
+/// The newest page that a budget's status has noted, of a ledger that lies here.
+fn newest_page(budgets: &Cache<AiBudget>, place: &str) -> u64 {
+    let noted = |budget: &Arc<AiBudget>| {
+        let ledger = budget.status.as_ref()?.ledger.as_ref().filter(|ledger| ledger.place == place)?;
+        u64::try_from(ledger.page).ok()
+    };
     budgets.list().iter().filter_map(noted).max().unwrap_or_default()
 }
 
@@ -370,9 +391,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Queue {
     fn enter(&mut self, waiting: showrunner_ledger::fair::Waiting, waiter: &desk::Asked, now: Mono) {
-        let woken = self.waiters.get(&waiting.key).and_then(|known| known.woken);
-        let more =
-            Waiter { owner: waiter.owner.clone(), kind: waiter.kind.clone(), budgets: waiter.budgets.clone(), asked: now, woken };
+        let more = Waiter {
+            owner: waiter.owner.clone(),
+            kind: waiter.kind.clone(),
+            budgets: waiter.budgets.clone(),
+            asked: now,
+            woken: None,
+        };
         self.waiters.insert(waiting.key.clone(), more);
         self.fair.enter(waiting);
     }

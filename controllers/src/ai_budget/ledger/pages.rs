@@ -31,6 +31,9 @@ const PACKED: &str = "page.json.gz";
 /// Largest page that a ConfigMap keeps as it is, bytes; a ConfigMap has 1 MiB.
 const MAX_PLAIN: usize = 512 << 10;
 
+/// Largest page that is put into a ConfigMap, bytes: packed, it has 40 % of that, and a ConfigMap takes 1 MiB.
+const MAX_OBJECT: usize = 2 << 20;
+
 /// What became of a page that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
@@ -56,6 +59,8 @@ pub struct PagesError {
 
 /// A place for pages.
 pub trait Pages: Send + Sync + 'static {
+    /// Largest page that can be kept, bytes.
+    fn largest(&self) -> usize;
     /// Whether there is a page of this number.
     fn has(&self, sequence: u64) -> BoxFuture<'_, Result<bool, PagesError>>;
     /// A page; none where there is none.
@@ -87,6 +92,10 @@ impl StorePages {
 }
 
 impl Pages for StorePages {
+    fn largest(&self) -> usize {
+        MAX_PAGE / 2
+    }
+
     fn has(&self, sequence: u64) -> BoxFuture<'_, Result<bool, PagesError>> {
         async move {
             let found = match self.at(sequence) {
@@ -157,6 +166,10 @@ fn name_of(sequence: u64) -> String {
 }
 
 impl Pages for ObjectPages {
+    fn largest(&self) -> usize {
+        MAX_OBJECT
+    }
+
     fn has(&self, sequence: u64) -> BoxFuture<'_, Result<bool, PagesError>> {
         async move { Ok(self.read(sequence).await?.is_some()) }.boxed()
     }
@@ -234,9 +247,14 @@ pub(crate) mod memory {
     pub(crate) struct MemoryPages {
         pub(crate) pages: Arc<Mutex<BTreeMap<u64, Bytes>>>,
         pub(crate) troubles: Arc<Mutex<Vec<Trouble>>>,
+        pub(crate) largest: Option<usize>,
     }
 
     impl Pages for MemoryPages {
+        fn largest(&self) -> usize {
+            self.largest.unwrap_or(MAX_PAGE)
+        }
+
         fn has(&self, sequence: u64) -> BoxFuture<'_, Result<bool, PagesError>> {
             async move { Ok(self.pages.lock().unwrap().contains_key(&sequence)) }.boxed()
         }

@@ -44,7 +44,7 @@ fn bed_over(pages: MemoryPages, budgets: Vec<AiBudget>, unbudgeted: Option<Unbud
     let namespaces = [namespace("studio", &[("ai", "true")]), namespace("archive", &[]), namespace("lab", &[("ai", "true")])];
     let world = World { namespaces: Cache::holding(namespaces), currency: "EUR".into(), unbudgeted };
     let ledger = Arc::new(Ledger::new("one", Clock::start()));
-    ledger.connect(Arc::new(pages.clone()), Cache::holding(budgets), world, Arc::new(|_| {}));
+    ledger.connect((Arc::new(pages.clone()), "memory".into()), Cache::holding(budgets), world, Arc::new(|_| {}));
     let woken = Arc::<Mutex<Vec<String>>>::default();
     let told = Arc::clone(&woken);
     ledger.wake_by("Thing", Arc::new(move |key| told.lock().unwrap().push(key.to_string())));
@@ -296,7 +296,14 @@ async fn an_operator_that_was_overtaken_decides_by_what_the_other_wrote() {
 
 #[tokio::test]
 async fn a_new_operator_knows_what_the_last_one_did_from_the_pages_alone() {
-    let bed = bed(vec![budget("all", "1000", &json!({}))], None);
+    for largest in [None, Some(10_000)] {
+        knows_from_the_pages(MemoryPages { largest, ..MemoryPages::default() }).await;
+    }
+}
+
+/// With room for what all pages add up to, and without.
+async fn knows_from_the_pages(pages: MemoryPages) {
+    let bed = bed_over(pages, vec![budget("all", "1000", &json!({}))], None);
     for number in 0..600 {
         let name = format!("n{number}");
         assert!(bed.admitted("studio", &name, "1").await);
@@ -314,7 +321,7 @@ async fn a_new_operator_knows_what_the_last_one_did_from_the_pages_alone() {
 #[tokio::test]
 async fn a_page_that_is_gone_or_changed_stops_everything_and_says_so() {
     let mut noted = budget("all", "10", &json!({}));
-    noted.status = serde_json::from_value(json!({ "ledger": { "page": 3, "digest": "sha256:x" } })).unwrap();
+    noted.status = serde_json::from_value(json!({ "ledger": { "page": 3, "digest": "sha256:x", "place": "memory" } })).unwrap();
     let first = bed(vec![budget("all", "10", &json!({}))], None);
     for name in ["a", "b", "c"] {
         assert!(first.admitted("studio", name, "1").await);
@@ -322,6 +329,9 @@ async fn a_page_that_is_gone_or_changed_stops_everything_and_says_so() {
     let pages = MemoryPages { pages: Arc::new(Mutex::new(first.pages.pages.lock().unwrap().clone())), ..MemoryPages::default() };
     assert!(bed_over(pages.clone(), vec![noted.clone()], None).admitted("studio", "d", "1").await);
     pages.pages.lock().unwrap().retain(|sequence, _| *sequence < 3);
+    let mut elsewhere = noted.clone();
+    elsewhere.status.as_mut().unwrap().ledger.as_mut().unwrap().place = "another folder".into();
+    assert!(bed_over(MemoryPages::default(), vec![elsewhere], None).admitted("studio", "f", "1").await, "a new ledger may begin");
     let (reason, message) = bed_over(pages.clone(), vec![noted], None).why("studio", "e", "1").await;
     assert!(reason == "LedgerBroken" && message.contains("page 3 of the ledger is gone"), "{message}");
     let forged =
