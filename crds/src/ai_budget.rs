@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use strum::{Display, EnumIter};
 
-use crate::common::known_only;
+use crate::common::{default_store, known_only};
 
 /// How much AI work may cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -194,9 +194,6 @@ pub struct FocusSpec {
     pub max_age: String,
 }
 
-fn default_store() -> String {
-    "default".into()
-}
 fn default_max_age() -> String {
     "72h".into()
 }

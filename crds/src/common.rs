@@ -75,7 +75,7 @@ pub struct SourceSpec {
     pub sha256: Option<String>,
 }
 
-fn default_store() -> String {
+pub(crate) fn default_store() -> String {
     "default".into()
 }
 

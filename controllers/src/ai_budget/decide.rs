@@ -44,8 +44,6 @@ pub struct Decision {
     pub message: String,
     /// Nothing more happens before a person changes something.
     pub stalled: bool,
-    /// Jobs wait that have no room, though the cap is not reached.
-    pub presses: bool,
     /// What the limits depend on is known; else why not.
     pub fresh: Result<String, String>,
     /// Part of what was spent that belongs to no model, in thousandths.
@@ -80,8 +78,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         }),
         (None, _) => Ok("the limits depend on nothing else".to_owned()),
     };
-    let presses = seen.waiting.count > 0;
-    let (phase, reason, message, stalled) = stand(seen, deleting, &crossed, presses);
+    let (phase, reason, message, stalled) = stand(seen, deleting, &crossed);
     let tell = to_tell(seen);
     let unattributed = money.map_or(0, unattributed);
     let ends = [Some(seen.budget.period.end), raise_end(seen, *now)].into_iter().flatten().filter(|at| at > now);
@@ -91,7 +88,6 @@ pub fn decide(input: &Input<'_>) -> Decision {
         reason,
         message,
         stalled,
-        presses,
         fresh,
         unattributed,
         forecast,
@@ -114,7 +110,7 @@ fn gone_on(object: &AiBudget, seen: &Seen, now: Timestamp) -> bool {
 }
 
 /// In a word, with the reason, for people, and whether only a person can go on.
-fn stand(seen: &Seen, deleting: bool, crossed: &BTreeSet<Level>, presses: bool) -> (BudgetPhase, BudgetReason, String, bool) {
+fn stand(seen: &Seen, deleting: bool, crossed: &BTreeSet<Level>) -> (BudgetPhase, BudgetReason, String, bool) {
     use BudgetPhase::{Blind, Capped, Closing, Ok as Fine, Warning};
     if deleting {
         let running = seen.money.as_ref().map_or(0, |money| money.running);
@@ -139,7 +135,7 @@ fn stand(seen: &Seen, deleting: bool, crossed: &BTreeSet<Level>, presses: bool) 
     if crossed.contains(&Level::Cap) {
         return (Capped, BudgetReason::CapReached, format!("the cap is reached: {holds}"), false);
     }
-    if presses {
+    if seen.waiting.count > 0 {
         let message = "jobs wait: what they may cost at most has no room beside what is spent and reserved".to_owned();
         let phase = if crossed.contains(&Level::Warn) { Warning } else { Fine };
         return (phase, BudgetReason::HeadroomReserved, message, false);

@@ -116,7 +116,6 @@ impl Reconciler for BudgetReconciler {
 
     async fn reconcile(&self, object: Arc<AiBudget>, now: Timestamp) -> Result<Next, ReconcileError> {
         let name = object.name_any();
-        let name_of = name.clone();
         let asks_anew = object.status.as_ref().and_then(|status| status.observed_generation) != object.metadata.generation;
         if let Some(wait) = self.too_soon(&name).filter(|_| !asks_anew) {
             return Ok(Next::At(now + wait));
@@ -128,9 +127,9 @@ impl Reconciler for BudgetReconciler {
         let (status, notes) = status::tell(&object, &seen, &decision, now);
         let write = self.kit.writer.write_status(object.as_ref(), &status);
         if let StatusWrite::Written(_) = traces::in_step("status", write).await? {
-            self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(name, self.kit.clock.mono());
+            self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), self.kit.clock.mono());
         }
-        self.count(&name_of, &decision, &seen);
+        self.count(&name, &decision, &seen);
         for note in notes {
             self.kit.events.publish(object.as_ref(), note.severity, note.reason.into(), ACTION, &note.message).await;
         }

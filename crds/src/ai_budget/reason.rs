@@ -29,8 +29,6 @@ pub enum BudgetReason {
     LedgerUnavailable,
     /// Pages of the ledger are missing, or were changed after they were written: jobs wait until a person has looked.
     LedgerBroken,
-    /// The ledger was read as far as it goes.
-    LedgerRead,
     /// What is reserved belongs to jobs that are there, and nearly all that was spent to a model.
     Consistent,
     /// More than 1 % of what was spent belongs to no model.

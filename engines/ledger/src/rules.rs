@@ -41,24 +41,6 @@ impl Limits {
     }
 }
 
-/// A part of some cost, such as 15 % of what the platform costs: kept as two numbers, so that nobody mistakes a cheaper
-/// platform for dearer models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// What the part is of.
-    pub denominator: Amount,
-    /// The part, in millionths.
-    pub millionths: i128,
-}
-
-impl Share {
-    /// The amount that it is.
-    #[must_use]
-    pub fn amount(self) -> Amount {
-        self.denominator.part(self.millionths, 1_000_000)
-    }
-}
-
 /// What a budget does when there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

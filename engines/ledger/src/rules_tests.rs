@@ -150,8 +150,6 @@ fn lines_are_crossed_by_what_was_spent_and_by_what_is_expected() {
 
 #[test]
 fn the_stricter_limit_counts_and_both_are_raised_by_what_was_allowed() {
-    let share = Share { denominator: amount("110000"), millionths: 150_000 };
-    assert_eq!(share.amount(), amount("16500"));
     let limits =
         Limits { warn: Some(amount("5")), cap: None }.stricter(Limits { warn: Some(amount("4")), cap: Some(amount("9")) });
     assert_eq!(limits, Limits { warn: Some(amount("4")), cap: Some(amount("9")) });

@@ -13,6 +13,7 @@ use url::Url;
 use super::secret::Secret;
 use super::{pagerduty, text};
 use crate::clock::Clock;
+use crate::store::client::silence;
 
 /// Time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -116,17 +117,6 @@ impl Wire {
         } else {
             Answer::Refused { error }
         }
-    }
-}
-
-/// What an error of the connection is, without its own text: that has the URL in it, and the URL may be a secret.
-fn silence(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "no connection"
-    } else {
-        "the connection broke"
     }
 }
 

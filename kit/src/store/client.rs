@@ -391,8 +391,9 @@ impl Store {
     }
 }
 
-/// What an error of the connection is, without its own text: that has the URL in it, and the URL a signature.
-fn silence(error: &reqwest::Error) -> &'static str {
+/// What an error of the connection is, without its own text: that has the URL in it, and the URL a signature or
+/// another secret.
+pub(crate) fn silence(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
         "no answer in time"
     } else if error.is_connect() {

@@ -237,7 +237,7 @@ impl Ledger {
             // Never before the newest page: a clock that steps back opens no period again.
             let now = self.clock.now().max(journal.book().head().at);
             let budgets = self.budgets(now);
-            let ruling = {
+            let mut ruling = {
                 let book = journal.book();
                 let mut queue = self.queue();
                 let mono = self.clock.mono();
@@ -256,7 +256,6 @@ impl Ledger {
                 Desk { book: &book, budgets: &budgets, queue: &queue, now, mono }.rule(requests)
             };
             let mut touched = touched(&ruling.entries);
-            let mut ruling = ruling;
             if planted!("reserved-nowhere") {
                 ruling.entries.retain(|entry| !matches!(entry.fact, Fact::Reserve { .. }));
             }
