@@ -15,6 +15,7 @@ use serde_json::json;
 use showrunner_controllers::ai_budget::known::World;
 use showrunner_controllers::ai_budget::ledger::Ledger;
 use showrunner_controllers::ai_budget::ledger::pages::{ObjectPages, Pages, StorePages};
+use showrunner_controllers::ai_budget::validate::Terms;
 use showrunner_crds::AiBudget;
 use showrunner_kit::admission::{Admission as _, Reservation, Settlement, Verdict, Work};
 use showrunner_kit::cache::Cache;
@@ -94,7 +95,8 @@ async fn main() -> Result<()> {
     let named =
         |number| -> Result<Namespace> { Ok(serde_json::from_value(json!({ "metadata": { "name": format!("ns-{number}") } }))?) };
     let namespaces = (0..NAMESPACES).map(named).collect::<Result<Vec<_>>>()?;
-    let world = World { namespaces: Cache::holding(namespaces), currency: "USD".into(), unbudgeted: None };
+    let terms = Terms { currency: "USD".into(), ..Terms::default() };
+    let world = World { namespaces: Cache::holding(namespaces), terms, unbudgeted: None };
     let ledger = Arc::new(Ledger::new("bench", clock));
     ledger.connect((pages(kind, clock).await?, kind.clone()), Cache::holding([budget]), world, Arc::new(|_| {}));
     for chunk in (0..live).collect::<Vec<_>>().chunks(256) {

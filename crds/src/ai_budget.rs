@@ -65,6 +65,16 @@ pub struct AiBudgetSpec {
     #[serde(default = "default_actions", deserialize_with = "known_only")]
     #[schemars(length(max = 8))]
     pub actions: Vec<ActionSpec>,
+    /// What people have approved of what the actions would do. At most 16; those of periods that are over may go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub approvals: Vec<ApprovalSpec>,
+    /// Priority classes whose jobs no action touches: they start beyond the cap, and are not ended. Which priority class jobs have says
+    /// the operator's configuration alone (`jobs.priorityClassName`); no title can choose it. They are charged as all others. Optional.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    pub protected_priority_classes: Vec<String>,
     /// How many turns a namespace has while others wait, too; 1 for those that are not here. Optional.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into()]))]
@@ -282,8 +292,11 @@ pub struct ParentRef {
 }
 
 /// What is done at a line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!has(self.overBy) || self.at == 'Cap'", "overBy goes with at: Cap"))]
+#[x_kube(validation = ("!('SuspendBatch' in self.do) || self.at == 'Cap'", "SuspendBatch goes with at: Cap"))]
+#[x_kube(validation = ("!has(self.overBy) || !('HoldNewBatch' in self.do)", "HoldNewBatch holds at the cap: put it into an action without overBy"))]
 pub struct ActionSpec {
     /// Which line.
     pub at: ActionAt,
@@ -291,6 +304,15 @@ pub struct ActionSpec {
     #[serde(deserialize_with = "known_only")]
     #[schemars(length(min = 1, max = 4))]
     pub r#do: Vec<Action>,
+    /// `Cap` only: so much of the cap beyond it, such as `0.05` for 5 %. Spending gets there by bills that come late and by jobs that a
+    /// budget made later found running. Default: at the cap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8), regex(pattern = r"^[0-9]([.][0-9]{1,6})?$"))]
+    pub over_by: Option<String>,
+    /// Whether `SuspendBatch` and `ForceSpot` of this line wait until somebody has written an approval of the period into
+    /// `spec.approvals`. People are told that one is wanted. Default: `true` for `SuspendBatch`, `false` for `ForceSpot`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_approval: Option<bool>,
 }
 
 /// A line that spending crosses.
@@ -313,13 +335,30 @@ pub enum Action {
     Escalate,
     /// `Cap` only: no job starts whose upper bound could go beyond the cap. Without it the cap is only told of.
     HoldNewBatch,
+    /// New attempts run on spot machines alone, where the operator's configuration has some of their class, whatever their deadline.
+    ForceSpot,
+    /// `Cap` only: jobs that run are ended, what they have committed is kept, and they go on when less is spent than the line, or in the
+    /// next period. Waits for an approval, unless `requireApproval` is `false`.
+    SuspendBatch,
+}
+
+/// Somebody has approved what an action would do in a period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalSpec {
+    /// Which action.
+    pub action: Action,
+    /// Name of the period, as `status.period.name`, such as `2026-11`: an approval ends with it.
+    #[schemars(length(min = 4, max = 16), regex(pattern = r"^[0-9]{4}(-[0-9]{2}|-Q[1-4])?$"))]
+    pub period: String,
+    /// Who approved, for people.
+    #[schemars(length(min = 1, max = 128))]
+    pub by: String,
 }
 
 fn default_actions() -> Vec<ActionSpec> {
-    vec![
-        ActionSpec { at: ActionAt::Warn, r#do: vec![Action::Notify] },
-        ActionSpec { at: ActionAt::Cap, r#do: vec![Action::Escalate, Action::HoldNewBatch] },
-    ]
+    let line = |at, what| ActionSpec { at, r#do: what, over_by: None, require_approval: None };
+    vec![line(ActionAt::Warn, vec![Action::Notify]), line(ActionAt::Cap, vec![Action::Escalate, Action::HoldNewBatch])]
 }
 
 /// How many turns a namespace has.

@@ -106,7 +106,7 @@ pub struct ExecutionSpec {
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub class: Option<String>,
     /// How many more attempts a unit of work is given after one that failed through no fault of the source. 0 to 10,
-    /// default 3. Pods lost to evictions and node failures count apart, up to 6.
+    /// default 3. Pods lost to evictions and node failures count apart, up to 6 (and `spot.maxDisruptions` more where spot machines are used).
     #[serde(default = "default_retries")]
     #[schemars(range(min = 0, max = 10))]
     pub retries: u8,
@@ -121,6 +121,54 @@ pub struct ExecutionSpec {
     #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     #[x_kube(validation = ("duration(self) >= duration('30s') && duration(self) <= duration('24h')", "maxDuration must be between 30s and 24h"))]
     pub max_duration: String,
+    /// Whether attempts run on spot machines, where the operator's configuration has some of the class that is used.
+    #[serde(default)]
+    pub spot: SpotSpec,
+}
+
+/// When attempts run on spot machines, which are cheaper and may be taken back at any moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SpotSpec {
+    /// `UntilSlack`: on spot while that is cheaper and the deadline leaves room for one more loss, then on demand. `Always`: on spot
+    /// whatever the deadline. `Never`: on demand. Where the class has no spot machines, all three are on demand. Default: `UntilSlack`.
+    #[serde(default)]
+    pub policy: SpotPolicy,
+    /// By what the loss that may come (a start on demand, what an attempt does before it works, and the work that would be lost) is
+    /// multiplied before it is held against the time left. 1 to 10, such as `1.5`. Default: `1.5`.
+    #[serde(default = "default_safety_factor")]
+    #[schemars(length(min = 1, max = 6), regex(pattern = r"^([1-9]([.][0-9]{1,3})?|10([.]0{1,3})?)$"))]
+    pub safety_factor: String,
+    /// `UntilSlack` only: after so many attempts that were lost, through spot machines taken back or otherwise, a step is done on
+    /// demand. 0 to 10; 0 begins on demand. Default: 4.
+    #[serde(default = "default_max_disruptions")]
+    #[schemars(range(min = 0, max = 10))]
+    pub max_disruptions: u8,
+}
+
+/// When attempts run on spot machines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SpotPolicy {
+    /// While it is cheaper and the deadline leaves room.
+    #[default]
+    UntilSlack,
+    /// Whatever the deadline.
+    Always,
+    /// On demand.
+    Never,
+}
+
+fn default_safety_factor() -> String {
+    "1.5".into()
+}
+fn default_max_disruptions() -> u8 {
+    4
+}
+
+impl Default for SpotSpec {
+    fn default() -> Self {
+        Self { policy: SpotPolicy::default(), safety_factor: default_safety_factor(), max_disruptions: default_max_disruptions() }
+    }
 }
 
 fn default_retries() -> u8 {
@@ -141,8 +189,19 @@ impl Default for ExecutionSpec {
             retries: default_retries(),
             start_deadline: default_start_deadline(),
             max_duration: default_max_duration(),
+            spot: SpotSpec::default(),
         }
     }
+}
+
+/// Reads a factor of at most three digits after the point, as the schema's pattern allows it, in thousandths.
+pub fn parse_milli(text: &str) -> Option<u32> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > 3 {
+        return None;
+    }
+    format!("{whole}{part:0<3}").parse().ok()
 }
 
 /// A duration was not written as hours, minutes and seconds.
@@ -170,6 +229,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn factors_are_read_to_the_thousandth() {
+        for (text, milli) in [("1", 1000), ("1.5", 1500), ("10.000", 10_000), ("2.05", 2050)] {
+            assert_eq!(parse_milli(text), Some(milli), "{text}");
+        }
+        for bad in ["", ".5", "1.0005", "1,5", "-1", "+1", "1e3", "9999999999"] {
+            assert_eq!(parse_milli(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn durations_are_read_as_people_write_them() {

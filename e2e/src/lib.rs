@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod age;
+pub mod alertmanager;
 pub mod audit;
 pub mod cluster;
 pub mod faults;

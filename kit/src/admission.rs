@@ -78,6 +78,15 @@ pub struct Settlement {
     pub parts: Vec<(String, u64)>,
 }
 
+/// What budgets ask of work that runs or is about to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// The budget by which work is made for spot machines alone, where its class has some.
+    pub spot_only: Option<String>,
+    /// The budget by which nothing runs now.
+    pub stop: Option<String>,
+}
+
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -113,6 +122,11 @@ pub trait Admission: Send + Sync + 'static {
     /// Turns a reservation into what was really spent. Without a reservation it is charged all the same, where a budget is over
     /// it.
     fn settle<'a>(&'a self, settlement: &'a Settlement) -> BoxFuture<'a, Result<(), AdmissionError>>;
+
+    /// What budgets ask of the work of a namespace now. Owners are woken when it changes.
+    fn orders(&self, _namespace: &str) -> Orders {
+        Orders::default()
+    }
 
     /// Has owners of this kind woken when it is their turn.
     fn wake_by(&self, kind: &str, wake: Wake);

@@ -52,6 +52,12 @@ impl Money {
         Self::bounded(self.0.saturating_mul(times))
     }
 
+    /// In millionths of the unit: exact, for an amount has no more digits.
+    #[must_use]
+    pub fn micros(self) -> u64 {
+        u64::try_from((self.0 * Decimal::from(1_000_000)).normalize().mantissa().max(0)).unwrap_or(u64::MAX)
+    }
+
     /// An amount as it may be written: rounded up, and at most the largest that is read back. What is not read back would
     /// count as nothing.
     fn bounded(exact: Decimal) -> Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use showrunner_kit::jobs::JobsConfig;
+use showrunner_kit::jobs::{AcceleratorClass, JobsConfig};
 use showrunner_kit::lease::LeaseParams;
 use showrunner_kit::names::{PORT_ADMIN, PORT_DEBUG, PORT_GUARDED};
 use showrunner_kit::notify::NotifyConfig;
@@ -25,6 +25,8 @@ const MAX_FILE: u64 = 1 << 20;
 const MAX_NAMESPACES: usize = 100;
 /// Most reconciles of one kind at once.
 const MAX_CONCURRENCY: usize = 64;
+/// Most reclaims an hour of spot machines that are worth anything: one a minute.
+const MAX_RECLAIMS: f64 = 60.0;
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -282,12 +284,35 @@ impl Config {
                 "classes: {:?} has a count and no resource to count",
                 class.name
             );
+            check_spot(class, jobs)?;
         }
         ensure!(jobs.max_in_flight >= 1, "maxInFlight: must be at least 1");
         let currency = jobs.currency.len() == 3 && jobs.currency.chars().all(|c| c.is_ascii_uppercase());
         ensure!(currency, "currency: must be an ISO 4217 code such as USD");
         Ok(())
     }
+}
+
+/// Whether the spot machines of a class are those of another one.
+fn check_spot(class: &AcceleratorClass, jobs: &JobsConfig) -> anyhow::Result<()> {
+    let Some(spot) = &class.spot else { return Ok(()) };
+    let name = &class.name;
+    let of = jobs.class(&spot.of);
+    let of = of.with_context(|| format!("classes: {name:?} has the spot machines of {:?}, which is no class", spot.of))?;
+    ensure!(of.spot.is_none(), "classes: {name:?} has the spot machines of {:?}, which are spot machines themselves", spot.of);
+    ensure!(
+        of.resource == class.resource && of.count == class.count,
+        "classes: {name:?} must have the resource and count of {:?}: they are the same machines",
+        spot.of
+    );
+    let first = jobs.spot_of(&spot.of).is_some_and(|first| first.name == *name);
+    ensure!(first, "classes: {:?} has spot machines twice: remove one class", spot.of);
+    let reclaims = spot.reclaims_per_hour;
+    ensure!(
+        (0.0..=MAX_RECLAIMS).contains(&reclaims),
+        "classes: {name:?} is taken back {reclaims} times an hour: write 0 to {MAX_RECLAIMS}"
+    );
+    Ok(())
 }
 
 /// RFC 1123 label.
@@ -324,6 +349,7 @@ jobs:
   classes:
     - name: cpu
     - { name: l4, resource: nvidia.com/gpu, count: 1, pricePerHour: '0.70', nodeSelector: { gpu: l4 }, scaleFromZero: true }
+    - { name: l4-spot, resource: nvidia.com/gpu, count: 1, pricePerHour: '0.22', spot: { of: l4, reclaimsPerHour: 0.1 }, prices: { cpuCoreHour: '0.01' } }
   prices: { cpuCoreHour: '0.04' }
   currency: EUR
   maxInFlight: 20
@@ -343,6 +369,7 @@ kinds:
     fn everything_can_be_said() {
         let config = Config::parse(FULL).unwrap();
         assert_eq!(config.jobs.classes[1].price_per_hour.to_string(), "0.7");
+        assert_eq!(config.jobs.spot_of("l4").map(|class| class.name.as_str()), Some("l4-spot"));
         assert_eq!(config.election.params().lease_duration, Duration::from_secs(3));
         assert_eq!(config.log.format, LogFormat::Text);
         assert!((config.traces.unwrap().sample_ratio - 0.25).abs() < 1e-9);
@@ -380,6 +407,13 @@ kinds:
             ("{ image: w, classes: [{ name: gpu, resource: g, count: 1 }] }", "CPU"),
             ("{ image: w, classes: [{ name: cpu }, { name: cpu }] }", "twice"),
             ("{ image: w, classes: [{ name: cpu, pricePerHour: '-1' }] }", "amount"),
+            ("{ image: w, classes: [{ name: cpu }, { name: s, spot: { of: l4 } }] }", "which is no class"),
+            ("{ image: w, classes: [{ name: cpu }, { name: s, spot: { of: s } }] }", "spot machines themselves"),
+            ("{ image: w, classes: [{ name: cpu }, { name: s, resource: g, spot: { of: cpu } }] }", "the same machines"),
+            ("{ image: w, classes: [{ name: cpu }, { name: s, spot: { of: cpu } }, { name: t, spot: { of: cpu } }] }", "twice"),
+            ("{ image: w, classes: [{ name: cpu }, { name: s, spot: { of: cpu, reclaimsPerHour: -1 } }] }", "times an hour"),
+            ("{ image: w, classes: [{ name: cpu }, { name: s, spot: { of: cpu, reclaimsPerHour: .nan } }] }", "times an hour"),
+            ("{ image: w, classes: [{ name: s, spot: { of: s } }] }", "CPU"),
             ("{ image: w, classes: [{ name: cpu }], currency: euro }", "currency"),
             ("{ image: w, classes: [{ name: cpu }], maxInFlight: 0 }", "maxInFlight"),
         ] {

@@ -60,6 +60,7 @@ const TABLE: [Rule; 18] = [
             "showrunner-ledger",
             "showrunner-moderation",
             "showrunner-shots",
+            "showrunner-spot",
             "showrunner-subtitles",
             "showrunner-thumbnails",
             "showrunner-timeline",

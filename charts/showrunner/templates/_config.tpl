@@ -50,6 +50,9 @@ jobs:
   image: {{ include "showrunner.image" (list .Values.worker.image .) | quote }}
   imagePullPolicy: {{ .Values.worker.image.pullPolicy }}
   imagePullSecrets: {{ .Values.worker.imagePullSecrets | toJson }}
+  {{- with .Values.worker.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
   {{- /* Values of an older release, reused, have no jobs. */}}
   maxInFlight: {{ ((.Values.jobs).maxInFlight) | default 500 }}
   currency: {{ .Values.prices.currency }}

@@ -11,6 +11,7 @@ use showrunner_ledger::rules::{Mode, crossed};
 use showrunner_ledger::{Amount, Level};
 
 use super::dereference::{Money, Seen};
+use super::measures::{Standing, standing};
 
 /// When a budget is looked at again at the latest.
 const LOOK_EVERY: Duration = Duration::from_mins(5);
@@ -54,6 +55,8 @@ pub struct Decision {
     pub crossed: BTreeSet<Level>,
     /// How loudly people are told of each line that somebody wants to be told of.
     pub tell: Vec<(Level, Action)>,
+    /// What is asked of work beside holding it.
+    pub measures: Standing,
     /// Our finalizer may go: it is being deleted, and nothing is reserved under it.
     pub let_go: bool,
     /// When to look again.
@@ -91,6 +94,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         fresh,
         unattributed,
         forecast,
+        measures: measures(seen, money, &crossed),
         crossed,
         tell,
         let_go: gone_on(object, seen, *now),
@@ -155,6 +159,14 @@ fn lines(seen: &Seen, money: &Money, forecast: Option<&Forecast>) -> BTreeSet<Le
         return BTreeSet::new();
     }
     crossed(money.spent.total, &seen.budget, forecast.map(|forecast| forecast.expected))
+}
+
+/// What is asked of work; nothing where something is not known, for nobody is ended by what nobody knows.
+fn measures(seen: &Seen, money: Option<&Money>, crossed: &BTreeSet<Level>) -> Standing {
+    match (&seen.wish, money) {
+        (Ok(wish), Some(money)) => standing(wish, &seen.budget, money.spent.total, crossed),
+        _ => Standing::default(),
+    }
 }
 
 /// How loudly people are told of which line: where both are asked for, the louder.

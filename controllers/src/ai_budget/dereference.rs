@@ -158,7 +158,7 @@ impl Reader<'_> {
     /// Reads the bill that the limits are parts of, where it is time to.
     async fn read_bill(&self, object: &AiBudget) {
         let name = object.name_any();
-        let Ok(wish) = wish(&object.spec, &self.world.currency) else { return };
+        let Ok(wish) = wish(&object.spec, &self.world.terms) else { return };
         let Some(DenominatorWish::Focus { store, path, max_age }) = wish.share.as_ref().map(|share| &share.of) else { return };
         if !self.ledger.denominators.is_due(&name, &wish, self.now) {
             return;
@@ -188,8 +188,8 @@ impl Reader<'_> {
 
     /// What a bill says a period costs, if it says so in the currency of the prices and is not too old.
     fn judge(&self, bill: &Bill, days: u32, max_age: Duration) -> Result<Denominator, String> {
-        if bill.currency != self.world.currency {
-            return Err(format!("the bill is in {}, and the prices in {}", bill.currency, self.world.currency));
+        if bill.currency != self.world.terms.currency {
+            return Err(format!("the bill is in {}, and the prices in {}", bill.currency, self.world.terms.currency));
         }
         let age = self.now.duration_since(bill.through);
         if age.is_positive() && age.unsigned_abs() > max_age {

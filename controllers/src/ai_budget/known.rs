@@ -14,12 +14,13 @@ use showrunner_crds::AiBudget;
 use showrunner_crds::ai_budget::{BudgetReason, NamespaceSelector};
 use showrunner_kit::cache::{Cache, ShardState};
 use showrunner_kit::object::ObjectKey;
+use showrunner_kit::planted;
 use showrunner_ledger::Booking;
 use showrunner_ledger::period::{Calendar, PeriodKind};
 use showrunner_ledger::rules::{Budget, Budgets, Limits, Mode};
 
 use super::settings::Unbudgeted;
-use super::validate::{Denominator, DenominatorWish, Refusal, Wish, calendar, wish};
+use super::validate::{Denominator, DenominatorWish, Refusal, Terms, Wish, calendar, wish};
 
 /// The label that every namespace has.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -88,8 +89,8 @@ impl Denominators {
 pub struct World {
     /// Namespaces with their labels; where they cannot be watched, each has none but its name.
     pub namespaces: Cache<Namespace>,
-    /// Currency of all prices.
-    pub currency: String,
+    /// What all jobs have in common.
+    pub terms: Terms,
     /// What becomes of work that no budget is over.
     pub unbudgeted: Option<Unbudgeted>,
 }
@@ -135,14 +136,15 @@ impl World {
 
     /// What is known now.
     pub fn known(&self, budgets: &Cache<AiBudget>, denominators: &Denominators, now: Timestamp) -> Known {
-        let mut known = Known { namespaces: Some(self.namespaces.clone()), currency: self.currency.clone(), ..Known::default() };
+        let mut known =
+            Known { namespaces: Some(self.namespaces.clone()), currency: self.terms.currency.clone(), ..Known::default() };
         let list = budgets.list();
         known.holds_unbudgeted = match self.unbudgeted {
             Some(unbudgeted) => unbudgeted == Unbudgeted::Hold,
             None => !(list.is_empty() && budgets.malformed().is_empty()),
         };
         for object in list {
-            known.put(&object, &self.currency, denominators, now);
+            known.put(&object, &self.terms, denominators, now);
         }
         // What cannot be read may be over anything: nothing starts before it can be.
         for malformed in budgets.malformed() {
@@ -172,6 +174,7 @@ fn budget_of(
     };
     let (limits, blind) = match limits {
         Ok(limits) => (limits, None),
+        Err(_) if planted!("blind-admits") => (Limits::default(), None),
         Err(why) => (Limits::default(), Some(why)),
     };
     Budget {
@@ -195,13 +198,13 @@ pub fn denominator_of(wish: &Wish, read: Option<Result<Denominator, String>>) ->
 
 impl Known {
     /// Puts a budget in.
-    pub fn put(&mut self, object: &AiBudget, currency: &str, denominators: &Denominators, now: Timestamp) {
+    pub fn put(&mut self, object: &AiBudget, terms: &Terms, denominators: &Denominators, now: Timestamp) {
         let name = object.name_any();
         for weight in &object.spec.weights {
             let most = self.weights.entry(weight.namespace.clone()).or_default();
             *most = weight.weight.max(*most);
         }
-        let wish = wish(&object.spec, currency);
+        let wish = wish(&object.spec, terms);
         let closing = object.metadata.deletion_timestamp.is_some();
         let calendar = calendar(&object.spec);
         self.budgets.insert(name.clone(), budget_of(&name, &wish, &calendar, denominators, closing, now));
@@ -221,6 +224,7 @@ impl Known {
     /// In which period and on which day of each budget something is booked now.
     pub fn bookings(&self, chain: &[String], now: Timestamp) -> Vec<Booking> {
         let plain = Calendar::new(PeriodKind::Month, TimeZone::UTC);
+        let now = if planted!("booked-last-month") { now - Duration::from_hours(31 * 24) } else { now };
         let booking = |budget: &String| {
             let calendar = self.calendars.get(budget).unwrap_or(&plain);
             Booking { budget: budget.clone(), period: calendar.label(now), day: calendar.day(now) }

@@ -10,6 +10,7 @@ pub mod decide;
 pub mod dereference;
 pub mod known;
 pub mod ledger;
+pub mod measures;
 mod notices;
 pub mod settings;
 pub mod status;
@@ -25,6 +26,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 use showrunner_crds::AiBudget;
+use showrunner_crds::ai_budget::{Action, AiBudgetStatus};
 use showrunner_kit::clock::Mono;
 use showrunner_kit::controller::{Kit, Wiring};
 use showrunner_kit::notify::Outbox;
@@ -38,6 +40,7 @@ use known::World;
 use ledger::Ledger;
 use ledger::pages::{ObjectPages, Pages, StorePages};
 pub use settings::BudgetSettings;
+use validate::Terms;
 
 /// Our finalizer on budgets: nothing starts under one that goes, and it stays until what runs has been charged.
 pub const FINALIZER: &str = "showrunner.dev/budget-open";
@@ -69,7 +72,8 @@ pub fn register(wiring: &mut Wiring, settings: &BudgetSettings, shared: &Shared)
     let budgets = wiring.watch::<AiBudget>(select);
     wiring.count_conditions::<AiBudget>(conditions_of);
     let namespaces = wiring.watch::<Namespace>(Select::Everything);
-    let world = World { namespaces, currency: kit.config.currency.clone(), unbudgeted: settings.unbudgeted };
+    let terms = Terms { currency: kit.config.currency.clone(), priority: kit.config.priority_class_name.clone() };
+    let world = World { namespaces, terms, unbudgeted: settings.unbudgeted };
     let (pages, place): (Arc<dyn Pages>, String) = match &settings.ledger {
         None => (Arc::new(ObjectPages::new(kit.writer.clone(), home.clone())), format!("ConfigMaps in {home}")),
         Some(place) => {
@@ -90,6 +94,11 @@ pub fn register(wiring: &mut Wiring, settings: &BudgetSettings, shared: &Shared)
     let nudge = wiring.control(reconciler).waker();
     ledger.connect((pages, place), budgets, world, nudge);
     Ok(())
+}
+
+/// What the status asks of work.
+fn in_force(status: &AiBudgetStatus) -> BTreeSet<Action> {
+    status.in_force.iter().copied().collect()
 }
 
 fn conditions_of(budget: &AiBudget) -> &[Condition] {
@@ -130,6 +139,9 @@ impl Reconciler for BudgetReconciler {
             self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), self.kit.clock.mono());
         }
         self.count(&name, &decision, &seen);
+        if in_force(&status) != in_force(object.status.as_ref().unwrap_or(&AiBudgetStatus::default())) {
+            self.ledger.wake_under(&name).await?;
+        }
         for note in notes {
             self.kit.events.publish(object.as_ref(), note.severity, note.reason.into(), ACTION, &note.message).await;
         }

@@ -3,7 +3,7 @@
 //!
 //! Writes to the ledger that people were told, once they were; puts notices into the outbox, which sends them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use kube::ResourceExt as _;
@@ -16,6 +16,7 @@ use showrunner_ledger::Level;
 use super::BudgetReconciler;
 use super::decide::Decision;
 use super::dereference::{Money, Seen};
+use super::measures::standing;
 
 /// A line, with what its notice is called.
 const LEVELS: [(Level, &str, BudgetReason); 3] = [
@@ -80,6 +81,14 @@ fn key(budget: &str, period: &str, name: &str) -> String {
     format!("{}{period}/{name}", prefix(budget))
 }
 
+/// How somebody approves of a measure.
+fn approval(action: Action, budget: &str, period: &str) -> String {
+    let patch = format!(
+        r#"[{{"op":"add","path":"/spec/approvals","value":[{{"action":"{action}","period":"{period}","by":"YOUR NAME"}}]}}]"#
+    );
+    format!(". {action} waits for an approval: kubectl patch aibudget {budget} --type json -p '{patch}'")
+}
+
 fn notice(object: &AiBudget, seen: &Seen, money: &Money, (level, name): (Level, &str), action: Action, event: Event) -> Notice {
     let (budget, period, currency) = (object.name_any(), &seen.budget.period.label, &object.spec.currency);
     let limits = seen.budget.limits;
@@ -108,6 +117,10 @@ fn notice(object: &AiBudget, seen: &Seen, money: &Money, (level, name): (Level, 
         money.running,
         if dearest.is_empty() { "nothing yet".to_owned() } else { dearest.join(", ") },
     );
+    let wanted =
+        seen.wish.as_ref().map(|wish| standing(wish, &seen.budget, money.spent.total, &BTreeSet::from([level])).awaiting);
+    let wanted = wanted.unwrap_or_default().iter().map(|action| approval(*action, &budget, period)).collect::<String>();
+    let description = description + &wanted;
     let severity = if action == Action::Escalate { Severity::Critical } else { Severity::Warning };
     let labels = BTreeMap::from([("aibudget".to_owned(), budget.clone()), ("period".to_owned(), period.clone())]);
     Notice {

@@ -53,6 +53,8 @@ pub fn tell(object: &AiBudget, seen: &Seen, decision: &Decision, now: Timestamp)
     if let Some(money) = &decision.money {
         tell_money(&mut status, seen, money);
     }
+    status.in_force = decision.measures.in_force.iter().copied().collect();
+    status.awaiting_approval = decision.measures.awaiting.iter().copied().collect();
     status.waiting = (seen.waiting.count > 0).then(|| WaitingStatus {
         count: i32::try_from(seen.waiting.count).unwrap_or(i32::MAX),
         need: text(seen.waiting.need),

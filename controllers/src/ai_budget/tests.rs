@@ -14,7 +14,7 @@ use super::decide::{Decision, Input, decide};
 use super::dereference::{Money, Seen, Trouble, Waiting};
 use super::known::{Denominators, World};
 use super::status::tell;
-use super::validate::Denominator;
+use super::validate::{Denominator, Terms};
 
 const NOW: &str = "2026-11-20T12:00:00Z";
 
@@ -39,7 +39,8 @@ fn budget(more: &Value) -> AiBudget {
 
 /// What is seen of a budget that has spent so much, evenly over its days.
 fn seen(object: &AiBudget, spent: &str) -> Seen {
-    let world = World { namespaces: Cache::holding([]), currency: "EUR".into(), unbudgeted: None };
+    let world =
+        World { namespaces: Cache::holding([]), terms: Terms { currency: "EUR".into(), ..Terms::default() }, unbudgeted: None };
     let known = world.known(&Cache::holding([object.clone()]), &Denominators::default(), now());
     let wish = known.wishes["all"].clone();
     let spent = amount(spent);

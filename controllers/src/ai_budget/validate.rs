@@ -34,6 +34,23 @@ pub struct Wish {
     pub mode: Mode,
     /// What is done at which line.
     pub actions: Vec<(ActionAt, Action)>,
+    /// What is asked of work beside that.
+    pub measures: Vec<Measure>,
+    /// What people have approved, and in which periods.
+    pub approvals: Vec<(Action, String)>,
+}
+
+/// Something that is asked of work from a line on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// What.
+    pub action: Action,
+    /// From which line on.
+    pub at: ActionAt,
+    /// How much of the cap beyond it, millionths.
+    pub over_by: i128,
+    /// It waits until somebody has approved it.
+    pub needs_approval: bool,
 }
 
 /// Parts of what the platform costs, in millionths.
@@ -87,9 +104,19 @@ pub fn calendar(spec: &AiBudgetSpec) -> Calendar {
     Calendar::new(kind, zone)
 }
 
+/// What all jobs have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Currency of all prices.
+    pub currency: String,
+    /// Priority class; empty where they have none.
+    pub priority: String,
+}
+
 /// Reads a spec. The schema has looked at each text already; what an older schema let through is refused here.
-pub fn wish(spec: &AiBudgetSpec, currency: &str) -> Result<Wish, Refusal> {
-    if spec.currency != currency {
+pub fn wish(spec: &AiBudgetSpec, terms: &Terms) -> Result<Wish, Refusal> {
+    let Terms { currency, priority } = terms;
+    if spec.currency != *currency {
         let message = format!(
             "amounts are in {}, and the operator's prices in {currency}: nothing is converted. Make the budget in {currency}, or change jobs.currency and the prices in the operator's configuration",
             spec.currency
@@ -126,7 +153,9 @@ pub fn wish(spec: &AiBudgetSpec, currency: &str) -> Result<Wish, Refusal> {
     actions.sort_unstable();
     actions.dedup();
     let holds = actions.contains(&(ActionAt::Cap, Action::HoldNewBatch));
-    let enforces = spec.mode == BudgetMode::Enforce && holds;
+    let protected = !priority.is_empty() && spec.protected_priority_classes.iter().any(|class| class == priority);
+    let enforces = spec.mode == BudgetMode::Enforce && !protected;
+    let measures = if enforces { measures(spec)? } else { Vec::new() };
     Ok(Wish {
         calendar: calendar(spec),
         absolute,
@@ -134,9 +163,32 @@ pub fn wish(spec: &AiBudgetSpec, currency: &str) -> Result<Wish, Refusal> {
         selector: spec.scope.namespace_selector.clone(),
         parent: spec.parent_ref.as_ref().map(|parent| parent.name.clone()),
         raise,
-        mode: if enforces { Mode::Enforce } else { Mode::Watch },
+        mode: if enforces && holds { Mode::Enforce } else { Mode::Watch },
         actions,
+        measures,
+        approvals: spec.approvals.iter().map(|approval| (approval.action, approval.period.clone())).collect(),
     })
+}
+
+/// What a budget asks of work beside holding it.
+fn measures(spec: &AiBudgetSpec) -> Result<Vec<Measure>, Refusal> {
+    let mut measures = Vec::new();
+    for line in &spec.actions {
+        let over_by = line.over_by.as_ref().map_or(Ok(Amount::ZERO), |text| {
+            text.parse().map_err(|error: showrunner_ledger::AmountError| {
+                refuse(BudgetReason::DenominatorMissing, format!("spec.actions: overBy: {error}"))
+            })
+        })?;
+        for action in line.r#do.iter().filter(|action| matches!(action, Action::ForceSpot | Action::SuspendBatch)) {
+            measures.push(Measure {
+                action: *action,
+                at: line.at,
+                over_by: over_by.micros(),
+                needs_approval: line.require_approval.unwrap_or(*action == Action::SuspendBatch),
+            });
+        }
+    }
+    Ok(measures)
 }
 
 fn denominator(of: &DenominatorSpec) -> Result<DenominatorWish, Refusal> {

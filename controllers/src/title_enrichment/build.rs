@@ -146,5 +146,5 @@ pub fn estimate(order: &Order, settings: &TitleSettings, config: &JobsConfig) ->
         namespace: String::new(),
         generation: 0,
     };
-    jobs::estimate(&request(order, nobody, String::new(), settings), &config.prices)
+    jobs::estimate(&request(order, nobody, String::new(), settings), config)
 }

@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod decide;
 pub mod dereference;
 pub mod layout;
+mod pace;
 pub mod publish;
 pub mod replace;
 pub mod report;
@@ -43,6 +44,7 @@ use act::Actor;
 use catalogue::Places;
 use decide::{Answer, Decision, Facts, Input, Need, Seen, SeenJob, Title, decide, waits_for_money};
 use dereference::{Reader, jobs_of, seen_job, told_of};
+use pace::SharedPaces;
 pub use settings::TitleSettings;
 
 /// Our finalizer on titles: their Jobs end first.
@@ -57,7 +59,10 @@ pub fn register(wiring: &mut Wiring, settings: TitleSettings) -> anyhow::Result<
     settings.check()?;
     wiring.count_conditions::<TitleEnrichment>(conditions_of);
     let kit = wiring.kit().clone();
-    let _ = wiring.control(TitleReconciler { kit, settings, places: Places::default() }).owns_jobs().takes_room(place);
+    let _ = wiring
+        .control(TitleReconciler { kit, settings, places: Places::default(), paces: SharedPaces::default() })
+        .owns_jobs()
+        .takes_room(place);
     Ok(())
 }
 
@@ -83,6 +88,7 @@ pub struct TitleReconciler {
     kit: Kit,
     settings: TitleSettings,
     places: Places,
+    paces: SharedPaces,
 }
 
 impl Reconciler for TitleReconciler {
@@ -227,6 +233,8 @@ impl TitleReconciler {
             facts,
             settings: &self.settings,
             config: &self.kit.config,
+            paces: &self.paces.with(title.status.as_ref()),
+            orders: &self.kit.jobs.orders(&title.namespace().unwrap_or_default()),
         };
         decide(&input, now)
     }

@@ -8,13 +8,14 @@ use showrunner_contracts::{
     Digest,
     step::{Axis, MAX_PICKS, ModelRef, NUDITY_MODEL, SHOTS_MODEL, ShotsProfile, Step, StepParams},
 };
-use showrunner_crds::common::{Accelerator, parse_duration};
+use showrunner_crds::common::{Accelerator, SpotPolicy as Policy, parse_duration, parse_milli};
 use showrunner_crds::title_enrichment::{
     DeclaredRating, GivenPicture, HoldRule, Likeness, ModerationAxis, RatingSystem, ReviewAction, ReviewDecision, ReviewStep,
     ShotsProfile as Profile, TitleEnrichmentSpec, TitleReason,
 };
 use showrunner_kit::jobs::{AcceleratorClass, JobsConfig};
 use showrunner_moderation::{MAX_LEVEL, Rating, System};
+use showrunner_spot::SpotPolicy;
 
 use strum::IntoEnumIterator as _;
 
@@ -67,6 +68,8 @@ pub struct Wish {
     pub run: Duration,
     /// How long everything may take.
     pub deadline: Duration,
+    /// When attempts run on spot machines.
+    pub spot: Spot,
     /// Whether to pause.
     pub suspend: bool,
     /// Changes when outdated steps are to be done again.
@@ -75,6 +78,17 @@ pub struct Wish {
     pub rating: Option<Rating>,
     /// What waits for a person, and what people decided.
     pub review: Review,
+}
+
+/// When attempts run on spot machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// At all.
+    pub policy: SpotPolicy,
+    /// By what a loss is multiplied, thousandths.
+    pub safety_factor_milli: u32,
+    /// After so many losses it is on demand.
+    pub max_disruptions: u32,
 }
 
 /// What waits for a person, and what people decided.
@@ -138,6 +152,21 @@ pub fn wish(spec: &TitleEnrichmentSpec) -> Result<Wish, Refusal> {
         start: duration("spec.execution.startDeadline", &spec.execution.start_deadline)?,
         run: duration("spec.execution.maxDuration", &spec.execution.max_duration)?,
         deadline: duration("spec.deadline", &spec.deadline)?,
+        spot: Spot {
+            policy: match spec.execution.spot.policy {
+                Policy::UntilSlack => SpotPolicy::UntilSlack,
+                Policy::Always => SpotPolicy::Always,
+                Policy::Never => SpotPolicy::Never,
+            },
+            safety_factor_milli: parse_milli(&spec.execution.spot.safety_factor).ok_or_else(|| {
+                let message = format!(
+                    "spec.execution.spot.safetyFactor is {:?}: write 1 to 10, such as 1.5",
+                    spec.execution.spot.safety_factor
+                );
+                Refusal::new(TitleReason::SpecInvalid, message)
+            })?,
+            max_disruptions: u32::from(spec.execution.spot.max_disruptions),
+        },
         suspend: spec.suspend,
         refresh: spec.refresh.clone(),
         rating: spec.title.as_ref().and_then(|title| title.declared_rating.as_ref()).map(rating).transpose()?,

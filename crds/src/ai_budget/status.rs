@@ -1,6 +1,7 @@
 //! What was seen of a budget: its period, what was spent and reserved, who waits. No I/O.
 
-use crate::common::known_or_none;
+use super::Action;
+use crate::common::{known_only, known_or_none};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -48,6 +49,16 @@ pub struct AiBudgetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     pub cap: Option<String>,
+    /// Actions that are in force now, such as `ForceSpot`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "known_only")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[schemars(length(max = 4))]
+    pub in_force: Vec<Action>,
+    /// Actions whose line is crossed and that wait for an approval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "known_only")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[schemars(length(max = 4))]
+    pub awaiting_approval: Vec<Action>,
     /// What part of the platform's cost was spent, and of how much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<ShareStatus>,

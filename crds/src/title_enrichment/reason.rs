@@ -71,6 +71,8 @@ pub enum TitleReason {
     PodUnschedulable,
     /// No pod started within `spec.execution.startDeadline`.
     StartDeadlineExceeded,
+    /// No spot machine took the pod in time.
+    SpotUnavailable,
     /// The title was not done by `status.deadlineAt`.
     DeadlineExceeded,
     /// The worker used more memory than its limit.

@@ -334,7 +334,8 @@ pub struct AttemptStatus {
     #[schemars(length(max = 64))]
     pub ending: Option<String>,
     /// Accelerator class, seconds to start and seconds to run that the job is made with, such as `cpu 900 7200`: what the spec says
-    /// by the time it is made may be something else already. Absent in attempts of older versions.
+    /// by the time it is made may be something else already. Where the class has spot machines, also why these or others were
+    /// taken, such as `l4-spot 900 7200 Slack`. Absent in attempts of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub limits: Option<String>,

@@ -5,6 +5,7 @@
 use super::{
     history::{Audited, Version},
     money::{self, Account},
+    wallet,
     wire::Entry,
 };
 use serde_json::Value;
@@ -65,9 +66,10 @@ pub struct Record {
 type Law = fn(&Record) -> Vec<String>;
 
 /// The laws, by name.
-pub const LAWS: [(&str, Law); 28] = [
+pub const LAWS: [(&str, Law); 37] = [
     ("at rest nothing is written", rests),
-    ("names are functions of owner, unit and attempt", names),
+    ("GJ1: names are functions of owner, unit and attempt", names),
+    ("GJ2: a Job is born suspended, held, priced and with an end", wallet::born_whole),
     ("an attempt has one Job, ever", one_job),
     ("no more Jobs than the story takes", no_more_jobs),
     ("attempts count up", attempts_count_up),
@@ -78,10 +80,10 @@ pub const LAWS: [(&str, Law); 28] = [
     ("what is committed is asked of no Job again", commits_kept),
     ("a pod is charged once", charged_once),
     ("a pod is recorded before it is let go", recorded_first),
-    ("a Job is settled after its harvest and with all its pods", settled_last),
+    ("GJ4: a Job is settled after its harvest and with all its pods", settled_last),
     ("a finished step keeps its result", results_kept),
     ("what is published stays, and no more than the story's editions", published_once),
-    ("the manifest is in the store before the status names it", manifest_first),
+    ("GJ3: the manifest is in the store before the status names it", manifest_first),
     ("every place of the catalogue is one that a status told of first, and none is left out", places_told),
     ("every write has its precondition", preconditions),
     ("a process that was overtaken changes nothing", overtaken),
@@ -89,11 +91,19 @@ pub const LAWS: [(&str, Law); 28] = [
     ("observedGeneration never goes back", generations),
     ("transition times never go back and move with the status only", transitions),
     ("the spec is what people wrote", specs),
-    ("the operator writes no spec", no_spec),
+    ("AB8: the operator writes no spec of others", no_spec),
     ("no storm of events or writes", no_storm),
+    ("GJ5: of one owner, one Job has pods at a time", wallet::one_at_a_time),
+    ("GJ6: pods run no longer than what was reserved for", wallet::time_bounded),
+    ("GJ7: after so many losses nothing more is born for spot machines", wallet::losses_counted),
+    ("GJ8: when an owner is gone, so is its work, and what was reserved for it", wallet::cancelled),
     ("AB1: nothing runs before its money is reserved, and no admission goes beyond the cap", money::reserved_first),
     ("AB2: each is charged once, what its records come to", money::charged_exactly),
     ("AB3: the ledger is whole, and nothing stays reserved", money::chained),
+    ("AB5: while the limits are not known, batch work waits", money::blind_waits),
+    ("AB6: what is charged is booked to the period and day of its page, and pages never go back in time", money::booked_by_time),
+    ("AB7: no amount is negative, and what work that was done cost belongs to models", money::attributed),
+    ("AB9: nothing is changed of a Job by which it could use more than was reserved", wallet::never_more),
 ];
 
 /// Every breach of every law, with the law's name.
@@ -116,7 +126,7 @@ impl Record {
     }
 
     /// Jobs by their creation, first version only.
-    pub(crate) fn births(&self) -> Vec<&Version> {
+    pub fn births(&self) -> Vec<&Version> {
         let mut births: Vec<&Version> = self.jobs().into_values().filter_map(|life| life.first().copied()).collect();
         births.sort_by_key(|version| version.at);
         births
@@ -137,7 +147,7 @@ fn lives<'a>(versions: impl Iterator<Item = &'a Version>) -> BTreeMap<&'a str, V
     lives
 }
 
-fn annotation<'a>(object: &'a Value, name: &str) -> &'a str {
+pub(super) fn annotation<'a>(object: &'a Value, name: &str) -> &'a str {
     object["metadata"]["annotations"][name].as_str().unwrap_or_default()
 }
 
@@ -159,7 +169,7 @@ pub(crate) fn is_deleting(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
 }
 
-fn is_suspended(object: &Value) -> bool {
+pub(super) fn is_suspended(object: &Value) -> bool {
     object["spec"]["suspend"] == true
 }
 
@@ -168,7 +178,7 @@ fn number(object: &Value) -> i64 {
 }
 
 /// Pods that a Job has on record.
-fn recorded(job: &Value) -> Vec<String> {
+pub(super) fn recorded(job: &Value) -> Vec<String> {
     let records: Vec<Value> = serde_json::from_str(annotation(job, RECORDS)).unwrap_or_default();
     records.iter().filter_map(|record| Some(record["pod"].as_str()?.to_owned())).collect()
 }

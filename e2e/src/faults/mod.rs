@@ -30,4 +30,5 @@ pub mod recording;
 pub mod report;
 pub mod run;
 pub mod stage;
+pub mod wallet;
 pub mod wire;

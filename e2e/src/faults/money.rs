@@ -21,6 +21,8 @@ pub struct Account {
     pub cap: i128,
     /// The pages as they lie in the store, in order.
     pub pages: Vec<Vec<u8>>,
+    /// How many there were when the limits became known, where they were not from the beginning.
+    pub blind: Option<usize>,
 }
 
 /// One entry, with the number of its page.
@@ -200,5 +202,60 @@ pub(super) fn chained(record: &Record) -> Vec<String> {
         }
     }
     breaches.extend(open.into_iter().map(|key| format!("{key} is still reserved at the end")));
+    breaches
+}
+
+/// AB5: while a budget's limits are not known, nothing is let in.
+pub(super) fn blind_waits(record: &Record) -> Vec<String> {
+    let Some(account) = &record.account else { return Vec::new() };
+    let Some(blind) = account.blind else { return Vec::new() };
+    let pages = account.parsed();
+    let early = entries(&pages).into_iter().filter(|entry| entry.fact == "Reserve" && entry.page <= blind as u64);
+    early.map(|entry| format!("page {} lets {} in while the limits are not known", entry.page, entry.key)).collect()
+}
+
+/// AB6: bookings are a function of the page's time (stories have months in UTC), and time never goes back.
+pub(super) fn booked_by_time(record: &Record) -> Vec<String> {
+    let Some(account) = &record.account else { return Vec::new() };
+    let mut breaches = Vec::new();
+    let mut before = String::new();
+    for page in account.parsed() {
+        let (at, sequence) = (page["at"].as_str().unwrap_or_default().to_owned(), &page["sequence"]);
+        let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+        if time(&at).is_none() || (!before.is_empty() && time(&at) < time(&before)) {
+            breaches.push(format!("page {sequence} is of {at}, and the one before of {before}"));
+        }
+        for booking in
+            page["entries"].as_array().into_iter().flatten().flat_map(|entry| entry["bookings"].as_array().into_iter().flatten())
+        {
+            let fits = |field: &str, length: usize| booking[field].as_str() == at.get(..length);
+            if !fits("period", 7) || !fits("day", 10) {
+                breaches.push(format!("page {sequence} of {at} books to {booking}"));
+            }
+        }
+        before = at;
+    }
+    breaches
+}
+
+/// AB7: no amount is negative, and what a Job cost that did its work is told apart by models.
+pub(super) fn attributed(record: &Record) -> Vec<String> {
+    let Some(account) = &record.account else { return Vec::new() };
+    let (pages, jobs) = (account.parsed(), jobs(record));
+    let mut breaches = Vec::new();
+    for entry in entries(&pages) {
+        let parts = entry.all["parts"].as_array().map_or(&[][..], Vec::as_slice);
+        let negative = |amount: &Value| amount.as_str().is_some_and(|text| text.starts_with('-'));
+        if entry.fact != "Adjust" && (negative(&entry.all["amount"]) || parts.iter().any(|part| negative(&part["amount"]))) {
+            breaches.push(format!("page {} has a negative amount for {}", entry.page, entry.key));
+        }
+        let done = jobs.get(entry.key).is_some_and(|job| {
+            let conditions = job["status"]["conditions"].as_array().into_iter().flatten();
+            conditions.into_iter().any(|condition| condition["type"] == "Complete" && condition["status"] == "True")
+        });
+        if entry.fact == "Settle" && done && parts.is_empty() {
+            breaches.push(format!("what {} cost belongs to no model, and it did its work", entry.key));
+        }
+    }
     breaches
 }

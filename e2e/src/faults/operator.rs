@@ -233,7 +233,8 @@ impl Keeper {
                 "bucket": BUCKET, "prefix": "{namespace}/", "credentials": keys, "requestsPerSecond": 1000,
             }],
             "jobs": {
-                "image": "recorded", "classes": [{ "name": "cpu" }],
+                "image": "recorded", "classes": [{ "name": "cpu" }, { "name": "steady" }, { "name": super::wallet::SPOT, "spot": { "of": "steady" },
+                    "prices": { "cpuCoreHour": "0.01" } }],
                 "prices": { "cpuCoreHour": "0.04", "memoryGibHour": "0.005", "scratchGibHour": "0.0001" },
             },
             "kinds": setting.kinds,

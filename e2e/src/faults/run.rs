@@ -143,6 +143,11 @@ pub trait Scenario: Send + Sync {
         None
     }
 
+    /// Whether the budget's limits are not known before somebody changes it.
+    fn is_blind(&self) -> bool {
+        false
+    }
+
     /// What must hold beside the laws; breaches with their names.
     fn look(&self, _record: &Record) -> Vec<(String, String)> {
         Vec::new()
@@ -217,6 +222,7 @@ pub async fn run(means: &Means, plan: &Plan) -> Result<Outcome> {
         limit: plan.scenario.limit(),
         specs: Mutex::default(),
         leash: Arc::default(),
+        known_from: Mutex::default(),
     };
     let commits = Arc::new(Commits::default());
     let player = Player {
@@ -341,13 +347,14 @@ async fn collect(stage: &Stage<'_>, plan: &Plan, writes_at_rest: Vec<String>, pr
         redone: Vec::new(),
         processes,
         writes_at_rest,
-        account: account(means, plan, &prefix).await?,
+        account: account(stage, plan, &prefix).await?,
         keys: means.store.list(&prefix).await?,
     })
 }
 
 /// The run's budget with its ledger as it lies in the store.
-async fn account(means: &Means, plan: &Plan, prefix: &str) -> Result<Option<Account>> {
+async fn account(stage: &Stage<'_>, plan: &Plan, prefix: &str) -> Result<Option<Account>> {
+    let means = stage.means;
     let Some((_, cap)) = plan.scenario.budget() else { return Ok(None) };
     let mut pages = Vec::new();
     let mut keys = means.store.list(&format!("{prefix}{}/", money::FOLDER)).await?;
@@ -355,7 +362,8 @@ async fn account(means: &Means, plan: &Plan, prefix: &str) -> Result<Option<Acco
     for key in keys {
         pages.push(means.store.read(&key).await?.to_vec());
     }
-    Ok(Some(Account { cap, pages }))
+    let blind = *stage.known_from.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Some(Account { cap, pages, blind: blind.filter(|_| plan.scenario.is_blind()) }))
 }
 
 /// What was seen of a run's end.

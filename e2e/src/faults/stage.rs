@@ -33,6 +33,8 @@ pub struct Stage<'a> {
     pub(super) limit: Duration,
     pub(super) specs: Mutex<Vec<Value>>,
     pub(super) leash: Arc<Leash>,
+    /// Pages of the ledger when somebody first changed the budget.
+    pub(super) known_from: Mutex<Option<usize>>,
 }
 
 impl Stage<'_> {
@@ -127,6 +129,8 @@ impl Stage<'_> {
 
     /// Changes the spec of the run's budget, as a person would.
     pub async fn edit_budget(&self, spec: &Value) -> Result<()> {
+        let pages = self.means.store.list(&format!("{}/{}/", self.namespace, super::money::FOLDER)).await?.len();
+        self.known_from.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(pages);
         let patch = Patch::Merge(json!({ "spec": spec }));
         let budgets: Api<AiBudget> = Api::all(self.means.client.clone());
         budgets.patch(&self.namespace, &PatchParams::default(), &patch).await?;

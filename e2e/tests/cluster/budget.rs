@@ -16,11 +16,15 @@ use showrunner_crds::{
     title_enrichment::Phase,
 };
 use showrunner_e2e::{
+    alertmanager::Alertmanager,
     media,
     suite::{Suite, trial},
     titles::Namespaced,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 const A_JOB: Duration = Duration::from_mins(4);
 const SOON: Duration = Duration::from_mins(1);
@@ -30,6 +34,7 @@ pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
         trial(suite, "budget::every_rule_of_the_schema_refuses_with_a_sentence_to_act_on", refuses),
         trial(suite, "budget::defaults_are_visible_and_a_minimal_budget_is_accepted", defaults),
         trial(suite, "budget::a_title_waits_for_money_is_charged_once_and_what_was_spent_outlives_the_object", spends),
+        trial(suite, "budget::lines_are_told_to_alertmanager_and_measures_come_into_force_with_an_approval", lines),
         trial(suite, "budget::a_bill_that_is_missing_makes_work_wait_and_one_that_comes_lets_it_go_on", bill),
     ]
 }
@@ -61,6 +66,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "Exists and DoesNotExist have none",
     ),
     ("/actions", r#"[{"at":"Cap","do":["SellTheCompany"]}]"#, "spec.actions[0].do[0]"),
+    ("/actions", r#"[{"at":"Warn","do":["SuspendBatch"]}]"#, "SuspendBatch goes with at: Cap"),
+    ("/actions", r#"[{"at":"Warn","do":["Notify"],"overBy":"0.05"}]"#, "overBy goes with at: Cap"),
+    ("/actions", r#"[{"at":"Cap","do":["HoldNewBatch"],"overBy":"0.05"}]"#, "HoldNewBatch holds at the cap"),
+    ("/actions", r#"[{"at":"Cap","do":["Escalate"],"overBy":"5 %"}]"#, "spec.actions[0].overBy"),
+    ("/approvals", r#"[{"action":"SuspendBatch","period":"soon","by":"ada"}]"#, "spec.approvals[0].period"),
     ("/weights", r#"[{"namespace":"a","weight":0}]"#, "spec.weights[0].weight"),
     ("/override", r#"{"amount":"5","until":"soon","reason":"because"}"#, "spec.override.until"),
     ("/override", r#"{"amount":"5","until":"2030-01-01T00:00:00Z","reason":""}"#, "spec.override.reason"),
@@ -290,6 +300,101 @@ async fn bill(suite: Arc<Suite>) -> Result<()> {
     );
     here.wait_for("billed", Phase::Published, A_JOB).await?;
     ensure!(here.titles().get("billed").await?.name_any() == "billed", "it is there");
+    budget.end().await?;
+    here.end().await
+}
+
+/// Longest that people may wait for news of a line that is crossed.
+const TOLD_WITHIN: Duration = Duration::from_mins(1);
+
+/// Waits until an alert of this name fires for a budget; says how long that took.
+async fn told(alertmanager: &Alertmanager, budget: &str, name: &str, severity: &str) -> Result<(Duration, Value)> {
+    let began = Instant::now();
+    loop {
+        let alerts = alertmanager.of_budget(budget).await?;
+        if let Some(alert) = alerts.iter().find(|alert| alert["labels"]["alertname"] == name) {
+            ensure!(alert["labels"]["severity"] == severity, "{alert}");
+            return Ok((began.elapsed(), alert.clone()));
+        }
+        ensure!(began.elapsed() < TOLD_WITHIN, "{name} is not told of within a minute; there are {alerts:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn lines(suite: Arc<Suite>) -> Result<()> {
+    let alertmanager = Alertmanager::start(&suite.cluster).await?;
+    let here = suite.namespace("lines").await?;
+    let path = |name: &str| format!("titles/{}/{name}.mp4", here.name);
+    suite.store.put(&path("first"), media::small_title(11)?).await?;
+    suite.store.put(&path("second"), media::small_title(12)?).await?;
+    let speech = "It was the best of times, it was the worst of times. ".repeat(24);
+    suite.store.put(&path("long"), media::spoken_title(&format!("Once more. {speech}"))?).await?;
+    let limits = |cap: &str| json!({ "absolute": { "warn": "0.000001", "cap": cap } });
+    let actions = json!({ "actions": [
+        { "at": "Warn", "do": ["Notify", "ForceSpot"] },
+        { "at": "Cap", "do": ["Escalate", "HoldNewBatch"] },
+        { "at": "Cap", "do": ["SuspendBatch"] },
+    ] });
+    let budget = Budget { api: Api::all(suite.client.clone()), name: here.name.clone() };
+    budget.apply(&limits("100"), &actions).await?;
+    budget.wait_reason(BudgetReason::WithinLimits).await?;
+
+    // The warning: told of, and spot machines from now on.
+    here.apply("first", quick(&path("first"))).await?;
+    here.wait_for("first", Phase::Published, A_JOB).await?;
+    let warned = budget.wait_reason(BudgetReason::WarnReached).await?;
+    ensure!(warned.status.as_ref().and_then(|status| status.phase) == Some(BudgetPhase::Warning), "{:?}", warned.status);
+    let (took, alert) = told(&alertmanager, &budget.name, "AiBudgetWarn", "warning").await?;
+    println!("budget: the warning was with Alertmanager {} ms after the status said so", took.as_millis());
+    ensure!(alert["annotations"]["summary"].as_str().is_some_and(|text| text.contains("the warning")), "{alert}");
+    ensure!(text(&warned, "/inForce/0") == "ForceSpot", "{:?}", warned.status);
+    let mut second = quick(&path("second"));
+    second["execution"] =
+        json!({ "accelerator": "Required", "class": "steady", "startDeadline": "10s", "spot": { "policy": "Never" } });
+    here.apply("second", second).await?;
+    let planned = here
+        .wait("second", "on its way", SOON, |title| title.status.as_ref().is_some_and(|status| status.attempt.is_some()))
+        .await?;
+    let made_with = planned.status.and_then(|status| status.attempt).and_then(|attempt| attempt.limits).unwrap_or_default();
+    ensure!(made_with == "steady-spot 10 7200 Budget", "{made_with}");
+    here.titles().delete("second", &DeleteParams::default()).await?;
+
+    // The cap, with a job at work: it goes on until somebody approves that it is ended.
+    let mut long = quick(&path("long"));
+    long["review"] = json!({ "hold": [] });
+    (long["shots"], long["subtitles"]) = (json!({ "enabled": false }), json!({ "language": "en", "model": "whisper-base" }));
+    here.apply("long", long).await?;
+    here.wait("long", "at work", A_JOB, |title| {
+        showrunner_e2e::titles::ready(title).is_some_and(|(reason, _)| reason == "Working")
+    })
+    .await?;
+    budget.apply(&limits("0.000001"), &actions).await?;
+    let capped = budget.wait_reason(BudgetReason::CapReached).await?;
+    let (took, alert) = told(&alertmanager, &budget.name, "AiBudgetCap", "critical").await?;
+    println!("budget: the cap was with Alertmanager {} ms after the status said so", took.as_millis());
+    let cure = alert["annotations"]["description"].as_str().unwrap_or_default();
+    ensure!(cure.contains("SuspendBatch waits for an approval: kubectl patch aibudget"), "{alert}");
+    ensure!(text(&capped, "/awaitingApproval/0") == "SuspendBatch", "{:?}", capped.status);
+    ensure!(here.titles().get("long").await?.status.is_some_and(|status| status.attempt.is_some()), "it was ended unasked");
+    let mut approved = actions.clone();
+    let period = text(&capped, "/period/name");
+    approved["approvals"] = json!([{ "action": "SuspendBatch", "period": period, "by": "the test" }]);
+    budget.apply(&limits("0.000001"), &approved).await?;
+    let stopped = here
+        .wait("long", "ended by the budget", SOON, |title| {
+            let history = title.status.as_ref().map(|status| status.history.clone()).unwrap_or_default();
+            history.last().is_some_and(|past| past.outcome == "BudgetStopped")
+        })
+        .await?;
+    ensure!(stopped.status.as_ref().is_some_and(|status| status.attempt.is_none()), "{:?}", stopped.status);
+    let message = here.wait_reason("long", "WaitingForBudget", SOON).await?;
+    ensure!(message.contains("SuspendBatch"), "{message}");
+
+    // Room again: it goes on, and what it cost until then was charged.
+    budget.apply(&limits("100"), &approved).await?;
+    here.wait_for("long", Phase::Published, A_JOB).await?;
+    let charged = budget.wait("all is charged", |now| text(now, "/reserved") == "0").await?;
+    ensure!(micros(&text(&charged, "/spent")) > micros(&text(&capped, "/spent")), "{:?}", charged.status);
     budget.end().await?;
     here.end().await
 }

@@ -14,6 +14,7 @@ mod policy;
 mod reach;
 mod review;
 mod secrets;
+mod spot;
 mod titles;
 
 use showrunner_e2e::suite::{self, Trials};
@@ -30,6 +31,7 @@ fn main() -> std::process::ExitCode {
             review::tests,
             catalogue::tests,
             budget::tests,
+            spot::tests,
         ]
         .into_iter()
         .flat_map(|tests| tests(suite))

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Every planted bug, with the story that is told to it.
-const BUGS: [(&str, &str); 16] = [
+const BUGS: [(&str, &str); 22] = [
     ("intent-skipped", "straight"),
     ("admitted-at-birth", "straight"),
     ("charged-twice", "straight"),
@@ -35,6 +35,12 @@ const BUGS: [(&str, &str); 16] = [
     ("reserved-nowhere", "budgeted"),
     ("settled-twice", "budgeted"),
     ("reservation-kept", "budgeted"),
+    ("ending-not-awaited", "changed midway"),
+    ("losses-not-counted", "reclaimed"),
+    ("blind-admits", "blind"),
+    ("booked-last-month", "budgeted"),
+    ("parts-lost", "budgeted"),
+    ("parallelism-raised", "straight"),
 ];
 /// The faults in the order in which they are tried.
 const ORDER: [Fault; 3] = [Fault::KilledAfter, Fault::KilledBefore, Fault::AnswerLost];

@@ -22,6 +22,10 @@
 
 #![forbid(unsafe_code)]
 
+mod pace;
+
+pub use pace::Pace;
+
 use std::time::Duration;
 
 /// Milliseconds in an hour, times the thousandths that rates are counted in.

@@ -15,7 +15,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rust_decimal::Decimal;
 
-use super::{JobError, JobRequest, JobsConfig, MAX_UNIT_KEY, MAX_WORK_ORDER, Prices, job_name, short_digest};
+use super::{
+    AcceleratorClass, JobError, JobRequest, JobsConfig, MAX_UNIT_KEY, MAX_WORK_ORDER, Resources, job_name, short_digest,
+};
 use crate::money::Money;
 use crate::names;
 
@@ -33,14 +35,15 @@ const ORDER_MODE: i32 = 0o444;
 pub fn build(request: &JobRequest, config: &JobsConfig) -> Result<Job, JobError> {
     check(request)?;
     let labels = labels(request);
-    let estimate = estimate(request, &config.prices);
+    let estimate = estimate(request, config);
+    let rate = config.hourly_rate(&request.class, &request.resources);
     let annotations = BTreeMap::from([
         (names::ANNOTATION_UNIT_KEY.to_owned(), request.unit_key.clone()),
         (names::ANNOTATION_ATTEMPT.to_owned(), request.attempt.to_string()),
         (names::ANNOTATION_GENERATION.to_owned(), request.owner.generation.to_string()),
         (names::ANNOTATION_CLASS.to_owned(), request.class.name.clone()),
         (names::ANNOTATION_COST_ESTIMATE.to_owned(), estimate.to_string()),
-        (names::ANNOTATION_HOURLY_RATE.to_owned(), hourly_rate(request, &config.prices).to_string()),
+        (names::ANNOTATION_HOURLY_RATE.to_owned(), rate.to_string()),
         (names::ANNOTATION_START_DEADLINE.to_owned(), request.deadlines.start.as_secs().to_string()),
     ]);
     Ok(Job {
@@ -78,21 +81,25 @@ pub fn build(request: &JobRequest, config: &JobsConfig) -> Result<Job, JobError>
 }
 
 /// Upper bound of what one attempt may cost: everything it may use, for as long as it may run and then be ended.
-pub fn estimate(request: &JobRequest, prices: &Prices) -> Money {
-    hourly_rate(request, prices).for_time(request.deadlines.run + request.deadlines.grace, Decimal::ONE)
+pub fn estimate(request: &JobRequest, config: &JobsConfig) -> Money {
+    let rate = config.hourly_rate(&request.class, &request.resources);
+    rate.for_time(request.deadlines.run + request.deadlines.grace, Decimal::ONE)
 }
 
-/// What the pod costs per hour.
-pub fn hourly_rate(request: &JobRequest, prices: &Prices) -> Money {
-    let gib = |bytes: u64| Decimal::from(bytes) / Decimal::from(GIB);
-    let accelerators = if request.class.resource.is_some() { request.class.count.max(1) } else { 1 };
-    let cores = Decimal::from(request.resources.cpu_millis) / Decimal::ONE_THOUSAND;
-    prices
-        .cpu_core_hour
-        .times(cores)
-        .plus(prices.memory_gib_hour.times(gib(request.resources.memory_bytes)))
-        .plus(prices.scratch_gib_hour.times(gib(request.resources.scratch_bytes)))
-        .plus(request.class.price_per_hour.times(Decimal::from(accelerators)))
+impl JobsConfig {
+    /// What a pod on a class costs per hour.
+    pub fn hourly_rate(&self, class: &AcceleratorClass, resources: &Resources) -> Money {
+        let gib = |bytes: u64| Decimal::from(bytes) / Decimal::from(GIB);
+        let accelerators = if class.resource.is_some() { class.count.max(1) } else { 1 };
+        let cores = Decimal::from(resources.cpu_millis) / Decimal::ONE_THOUSAND;
+        let prices = self.prices_on(class);
+        prices
+            .cpu_core_hour
+            .times(cores)
+            .plus(prices.memory_gib_hour.times(gib(resources.memory_bytes)))
+            .plus(prices.scratch_gib_hour.times(gib(resources.scratch_bytes)))
+            .plus(class.price_per_hour.times(Decimal::from(accelerators)))
+    }
 }
 
 fn check(request: &JobRequest) -> Result<(), JobError> {
@@ -144,6 +151,7 @@ fn pod(request: &JobRequest, config: &JobsConfig) -> PodSpec {
         termination_grace_period_seconds: Some(seconds(request.deadlines.grace)),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
+        priority_class_name: Some(config.priority_class_name.clone()).filter(|name| !name.is_empty()),
         node_selector: Some(request.class.node_selector.clone()).filter(|labels| !labels.is_empty()),
         tolerations: Some(tolerations(request)).filter(|tolerations| !tolerations.is_empty()),
         image_pull_secrets: Some(

@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 
 use super::observe::records;
 use super::quantity::quantity;
-use super::{JobsConfig, PodRecord};
+use super::{AcceleratorClass, JobsConfig, PodRecord, Prices};
 use crate::clock::Clock;
 use crate::money::Money;
 use crate::names;
@@ -84,24 +84,23 @@ fn price_of(pod: &PodSpec, config: &JobsConfig) -> Money {
             .fold(Decimal::ZERO, Decimal::saturating_add)
     };
     let gib = |bytes: Decimal| bytes / Decimal::from(GIB);
+    let used = |prices: &Prices| {
+        prices
+            .cpu_core_hour
+            .times(of("cpu"))
+            .plus(prices.memory_gib_hour.times(gib(of("memory"))))
+            .plus(prices.scratch_gib_hour.times(gib(of("ephemeral-storage"))))
+    };
     // The dearest class whose machine it is: a pod does not say which of them it was made for, or says it in vain.
-    let class = |resource: Option<&str>, count: Decimal| {
-        let fitting = config.classes.iter().filter(|class| class.resource.as_deref() == resource);
-        fitting.map(|class| class.price_per_hour.times(count)).max().unwrap_or_default()
+    let on = |class: &AcceleratorClass| {
+        let count = class.resource.as_deref().map_or(Decimal::ONE, of);
+        used(&config.prices_on(class)).plus(class.price_per_hour.times(count))
     };
-    let accelerators: Vec<_> =
-        config.classes.iter().filter_map(|class| class.resource.as_deref()).filter(|r| !of(r).is_zero()).collect();
-    let machine = match accelerators.as_slice() {
-        [] => class(None, Decimal::ONE),
-        some => some.iter().map(|resource| class(Some(resource), of(resource))).max().unwrap_or_default(),
-    };
-    let prices = &config.prices;
-    prices
-        .cpu_core_hour
-        .times(of("cpu"))
-        .plus(prices.memory_gib_hour.times(gib(of("memory"))))
-        .plus(prices.scratch_gib_hour.times(gib(of("ephemeral-storage"))))
-        .plus(machine)
+    let has_accelerator = |class: &&AcceleratorClass| class.resource.as_deref().is_some_and(|resource| !of(resource).is_zero());
+    let plain = |class: &&AcceleratorClass| class.resource.is_none();
+    let with = config.classes.iter().filter(has_accelerator).map(on).max();
+    let dearest = with.or_else(|| config.classes.iter().filter(plain).map(on).max());
+    dearest.unwrap_or_default().max(used(&config.prices))
 }
 
 /// What an attempt has cost by its records: time run at the rate of when the Job was made. A pod that started and has no

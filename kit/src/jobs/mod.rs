@@ -23,7 +23,7 @@ use crate::money::Money;
 use crate::object::Object;
 
 pub use act::{ActError, CancelStep, Jobs, Made, next_cancel_step};
-pub use build::{build, estimate, hourly_rate};
+pub use build::{build, estimate};
 pub use cost::{Charge, charged};
 pub use observe::{
     Cause, JobState, MAX_RECORDS, NODE_LOST_AFTER, Overdue, PodRecord, believed, is_finished, is_suspended, is_terminal, lost_at,
@@ -108,6 +108,28 @@ pub struct AcceleratorClass {
     /// Nodes of this class may have to be started first: a pod that waits is no sign of trouble yet.
     #[serde(default)]
     pub scale_from_zero: bool,
+    /// Prices of cores, memory and scratch on nodes of this class, where they are others than everywhere else.
+    #[serde(default)]
+    pub prices: Option<Prices>,
+    /// Its nodes are spot machines of another class.
+    #[serde(default)]
+    pub spot: Option<SpotClass>,
+}
+
+/// What makes a class spot machines: the cloud takes them back at any moment, after a short notice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SpotClass {
+    /// The class that the same machines are of on demand.
+    pub of: String,
+    /// How often an hour one of them is taken back, as the cloud says or as was seen.
+    #[serde(default = "default_reclaims")]
+    pub reclaims_per_hour: f64,
+}
+
+/// One in twenty hours: more often than clouds tell of most offers.
+fn default_reclaims() -> f64 {
+    0.05
 }
 
 /// Prices per hour of what every pod uses.
@@ -137,6 +159,9 @@ pub struct JobsConfig {
     /// Secrets of the Job's namespace that may pull it.
     #[serde(default)]
     pub image_pull_secrets: Vec<String>,
+    /// Priority class of all job pods; none where it is empty. No resource can choose another.
+    #[serde(default)]
+    pub priority_class_name: String,
     /// Classes to choose from; the first without an accelerator is the CPU fallback.
     pub classes: Vec<AcceleratorClass>,
     /// Prices.
@@ -168,9 +193,19 @@ impl JobsConfig {
         self.classes.iter().find(|class| class.name == name)
     }
 
-    /// The first class without an accelerator.
+    /// The first class without an accelerator that stays.
     pub fn cpu_class(&self) -> Option<&AcceleratorClass> {
-        self.classes.iter().find(|class| class.resource.is_none())
+        self.classes.iter().find(|class| class.resource.is_none() && class.spot.is_none())
+    }
+
+    /// The spot machines of a class.
+    pub fn spot_of(&self, name: &str) -> Option<&AcceleratorClass> {
+        self.classes.iter().find(|class| class.spot.as_ref().is_some_and(|spot| spot.of == name))
+    }
+
+    /// Prices of what every pod uses, on nodes of a class.
+    pub fn prices_on(&self, class: &AcceleratorClass) -> Prices {
+        class.prices.unwrap_or(self.prices)
     }
 }
 

@@ -134,8 +134,8 @@ fn names_are_functions_of_owner_unit_and_attempt_alone() {
 #[test]
 fn the_estimate_is_an_upper_bound_of_all_that_may_be_used() {
     // (2 x 0.04 + 2 x 0.005 + 10 x 0.0001 + 0.70) x 3630 s / 3600
-    assert_eq!(estimate(&request("l4"), &config().prices).to_string(), "0.797592");
-    assert_eq!(hourly_rate(&request("cpu"), &config().prices).to_string(), "0.091");
+    assert_eq!(estimate(&request("l4"), &config()).to_string(), "0.797592");
+    assert_eq!(config().hourly_rate(&request("cpu").class, &request("cpu").resources).to_string(), "0.091");
 }
 
 #[test]

@@ -17,16 +17,18 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use showrunner_crds::AiBudget;
-use showrunner_kit::admission::{Admission, AdmissionError, Reservation, Settlement, Verdict, Wake};
+use showrunner_kit::admission::{Admission, AdmissionError, Orders, Reservation, Settlement, Verdict, Wake};
 use showrunner_kit::cache::Cache;
 use showrunner_kit::clock::{Clock, Mono};
 use showrunner_kit::object::ObjectKey;
 use showrunner_kit::planted;
+use showrunner_ledger::book::Open;
 use showrunner_ledger::fair::Fair;
 use showrunner_ledger::{Amount, Book, Booking, Entry, Fact, Head, Level};
 use tokio::sync::{Mutex as Turn, oneshot};
 
 use super::known::{Denominators, Known, World};
+use super::measures;
 use desk::{Desk, Reply, Request};
 use journal::{Appended, Journal, JournalError};
 use pages::Pages;
@@ -170,7 +172,7 @@ impl Ledger {
     pub fn known(&self, world: &World, budget: &AiBudget, now: Timestamp) -> Known {
         let now = now.max(self.seen().head.at);
         let mut known = self.budgets(now);
-        known.put(budget, &world.currency, &self.denominators, now);
+        known.put(budget, &world.terms, &self.denominators, now);
         known
     }
 
@@ -312,6 +314,24 @@ impl Ledger {
                 wake(&waiter.owner);
             }
         }
+    }
+
+    /// Has everybody look again whose work is reserved under a budget: what it asks of them has changed.
+    pub async fn wake_under(&self, budget: &str) -> Result<(), JournalError> {
+        let under = |open: &Open| open.chain.iter().any(|name| name == budget);
+        let owners: BTreeSet<(String, ObjectKey)> = self
+            .look(|book| {
+                let open = book.all_open().map(|(_, open)| open).filter(|open| under(open));
+                open.map(|open| (open.who.kind.clone(), ObjectKey::new(&open.who.namespace, &open.who.name))).collect()
+            })
+            .await?;
+        let wakes = lock(&self.wakes);
+        for (kind, owner) in owners {
+            if let Some(wake) = wakes.get(&kind) {
+                wake(&owner);
+            }
+        }
+        Ok(())
     }
 
     /// Something changed that may make room: a cap, a period, a budget.
@@ -469,6 +489,17 @@ impl Admission for Ledger {
             self.call(request).await.map(|_| ()).map_err(|error| AdmissionError(error.to_string()))
         }
         .boxed()
+    }
+
+    fn orders(&self, namespace: &str) -> Orders {
+        let Some(connected) = self.connected.get() else { return Orders::default() };
+        // Without a budget that asks for something, nobody needs to know all that is known of them.
+        let asks = |budget: &Arc<AiBudget>| budget.status.as_ref().is_some_and(|status| !status.in_force.is_empty());
+        if !connected.budgets.list().iter().any(asks) {
+            return Orders::default();
+        }
+        let known = self.budgets(self.clock.now());
+        measures::orders(&known, namespace, |name| connected.budgets.get(&ObjectKey::new("", name)))
     }
 
     fn wake_by(&self, kind: &str, wake: Wake) {

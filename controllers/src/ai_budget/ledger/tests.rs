@@ -12,6 +12,7 @@ use showrunner_ledger::journal::{NOTHING_BEFORE, Page};
 use super::pages::memory::{MemoryPages, Trouble};
 use super::*;
 use crate::ai_budget::settings::Unbudgeted;
+use crate::ai_budget::validate::Terms;
 
 fn budget(name: &str, cap: &str, more: &Value) -> AiBudget {
     let mut object = json!({
@@ -42,7 +43,8 @@ fn bed(budgets: Vec<AiBudget>, unbudgeted: Option<Unbudgeted>) -> Bed {
 
 fn bed_over(pages: MemoryPages, budgets: Vec<AiBudget>, unbudgeted: Option<Unbudgeted>) -> Bed {
     let namespaces = [namespace("studio", &[("ai", "true")]), namespace("archive", &[]), namespace("lab", &[("ai", "true")])];
-    let world = World { namespaces: Cache::holding(namespaces), currency: "EUR".into(), unbudgeted };
+    let world =
+        World { namespaces: Cache::holding(namespaces), terms: Terms { currency: "EUR".into(), ..Terms::default() }, unbudgeted };
     let ledger = Arc::new(Ledger::new("one", Clock::start()));
     ledger.connect((Arc::new(pages.clone()), "memory".into()), Cache::holding(budgets), world, Arc::new(|_| {}));
     let woken = Arc::<Mutex<Vec<String>>>::default();

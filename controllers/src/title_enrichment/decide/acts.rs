@@ -141,6 +141,8 @@ pub struct Order {
     pub place: Option<u32>,
     /// Where it runs.
     pub class: AcceleratorClass,
+    /// Why this class and not its counterpart of spot machines or on demand; none where it has none, or was chosen before.
+    pub why: Option<&'static str>,
     /// How long it may take.
     pub deadlines: Deadlines,
 }

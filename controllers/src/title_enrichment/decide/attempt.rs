@@ -15,6 +15,7 @@ use showrunner_kit::jobs::{Deadlines, Seal, job_name};
 use showrunner_kit::{Next, planted};
 use strum::IntoEnumIterator as _;
 
+use super::spot::{self, Machine};
 use super::{Act, Answer, Decision, Draft, Need, Order, OrderedStep, Planned, failure, price};
 use crate::title_enrichment::{build, validate, validate::Wish};
 
@@ -30,6 +31,9 @@ impl Draft<'_> {
     pub(super) fn next_step(&mut self, wish: &Wish) -> Decision {
         if self.jobs.iter().any(|job| !job.has_ended() && !job.is_quiet()) {
             return self.tell(TitleReason::Planned, "an earlier job is still ending".to_owned(), Next::WaitForChange);
+        }
+        if let Some(budget) = self.input.orders.stop.clone() {
+            return self.stopped(&budget);
         }
         let fallen_back = self.fallen_back(wish);
         if let Some(at) = self.status.next_attempt_at.as_ref().map(|at| at.0).filter(|at| *at > self.now) {
@@ -244,7 +248,12 @@ impl Draft<'_> {
             None if !ordered.iter().any(|step| step.params.step().reads_source()) => self.input.config.cpu_class().ok_or(None)?,
             None => validate::class(wish, self.fallen_back(wish), self.input.config).map_err(|_| None)?,
         };
-        let (start, run) = intended.as_ref().map_or((wish.start, wish.run), |(_, start, run)| (*start, *run));
+        let machine = match &intended {
+            Some((_, start, _)) => Machine { class, start: *start, why: None },
+            None => self.machine(class, &ordered.iter().map(|step| step.params.step()).collect::<Vec<_>>(), wish),
+        };
+        let (class, start) = (machine.class, machine.start);
+        let run = intended.as_ref().map_or(wish.run, |(.., run)| *run);
         let deadlines = Deadlines { run, start, wall: start + run + GRACE + GUARD, grace: GRACE };
         let looks_up = ordered.iter().any(|step| step.params.step() == Step::Duplicates);
         let place = self.status.catalogue.as_ref().filter(|_| looks_up).and_then(|place| u32::try_from(place.position).ok());
@@ -261,6 +270,7 @@ impl Draft<'_> {
             skipped,
             place,
             class: class.clone(),
+            why: machine.why,
             deadlines,
         })
     }
@@ -269,7 +279,8 @@ impl Draft<'_> {
 /// What an attempt's Job is made with, as the status has it: the Job that is made after a crash is the same one.
 fn limits(order: &Order) -> String {
     let Deadlines { start, run, .. } = order.deadlines;
-    format!("{} {} {}", order.class.name, start.as_secs(), run.as_secs())
+    let why = order.why.map(|why| format!(" {why}")).unwrap_or_default();
+    format!("{} {} {}{why}", order.class.name, start.as_secs(), run.as_secs())
 }
 
 fn read_limits(text: &str) -> Option<(String, Duration, Duration)> {
@@ -279,5 +290,5 @@ fn read_limits(text: &str) -> Option<(String, Duration, Duration)> {
 }
 
 pub(super) fn planned_message(attempt: &AttemptStatus) -> String {
-    format!("attempt {} does {}", attempt.number, attempt.steps.join(", "))
+    format!("attempt {} does {}{}", attempt.number, attempt.steps.join(", "), spot::told(attempt))
 }

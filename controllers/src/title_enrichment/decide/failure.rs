@@ -19,6 +19,10 @@ pub const JOB_DELETED: &str = "JobDeleted";
 pub const JOB_ALTERED: &str = "JobAltered";
 /// Outcome of an attempt that was ended because Showrunner was uninstalled.
 pub const UNINSTALLED: &str = showrunner_kit::drain::OPERATOR_UNINSTALLED;
+/// Outcome of an attempt on spot machines that was ended where it lost nothing, to be gone on with on demand.
+pub const LEFT_SPOT: &str = "LeftSpot";
+/// Outcome of an attempt that was ended because a budget is beyond its cap.
+pub const BUDGET_STOP: &str = "BudgetStopped";
 /// Attempts that may be lost to evictions and node failures before a step is given up.
 pub const MAX_LOST: i32 = 6;
 /// Wait after the first failed attempt; doubles.
@@ -143,6 +147,7 @@ pub fn is_outside(outcome: &str) -> bool {
             | TitleReason::ImageUnavailable
             | TitleReason::PodUnschedulable
             | TitleReason::StartDeadlineExceeded
+            | TitleReason::SpotUnavailable
     )
 }
 
@@ -163,8 +168,9 @@ pub fn of_waiting(pod_reason: &str) -> Option<TitleReason> {
 /// How long to wait before the next attempt: exponential in the failures since the last success.
 pub fn wait_after(history: &[AttemptSummary]) -> Duration {
     let since_success = history.iter().rev().take_while(|attempt| attempt.outcome != SUCCEEDED);
-    let failures =
-        since_success.filter(|attempt| !matches!(attempt.outcome.as_str(), SUSPENDED | SUPERSEDED | UNINSTALLED)).count();
+    let failures = since_success
+        .filter(|attempt| !matches!(attempt.outcome.as_str(), SUSPENDED | SUPERSEDED | UNINSTALLED | LEFT_SPOT | BUDGET_STOP))
+        .count();
     let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
     FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
 }

@@ -15,11 +15,11 @@ use showrunner_crds::title_enrichment::{
     AttemptStatus, AttemptSummary, AxisStatus, Doubt, HoldRule, Likeness, MatchStatus, MediaStatus, StepState, StepStatus,
     TitleReason, WordErrorsStatus,
 };
-use showrunner_kit::Next;
 use showrunner_kit::conditions::clean;
 use showrunner_kit::jobs::{CancelStep, Cause, JobState, PodRecord, Seal};
+use showrunner_kit::{Next, planted};
 
-use super::failure::{Class, Failing, MAX_LOST, SUCCEEDED, of_pod, of_result, of_worker, wait_after};
+use super::failure::{Class, Failing, SUCCEEDED, of_pod, of_result, of_worker, wait_after};
 use super::review::Rated;
 use super::{Act, Answer, Committed, Decision, Draft, Need, SeenJob, Steps, Trouble, Verdict, failure, plan::is_newer};
 use crate::title_enrichment::{layout, shares};
@@ -61,7 +61,10 @@ impl Draft<'_> {
         let attempt = self.status.attempt.clone()?;
         let job = self.job().cloned();
         let over = match &job {
-            Some(job) => (job.has_ended() && !job.deleting) || (attempt.ending.is_some() && job.is_quiet()),
+            Some(job) => {
+                (job.has_ended() && !job.deleting)
+                    || (attempt.ending.is_some() && (job.is_quiet() || planted!("ending-not-awaited")))
+            }
             // One that was never seen and turns up later is a stray, suspended from birth: it costs nothing and is ended then.
             None => attempt.ending.is_some() && !self.is_somewhere(),
         };
@@ -93,6 +96,8 @@ impl Draft<'_> {
             Answer::Trouble(trouble) => return Some(self.harvest_later(job.as_ref(), trouble)),
             Answer::Got(found) => found.clone(),
         };
+        let (retries, most_lost) =
+            self.input.wish.map_or((i32::MAX, i32::MAX), |wish| (wish.retries, self.most_lost(&attempt, wish)));
         let mut word: Option<Failing> = None;
         let mut looked_at: Option<MediaStatus> = None;
         for status in self.status.steps.iter_mut().filter(|step| attempt.steps.contains(&step.name)) {
@@ -126,7 +131,7 @@ impl Draft<'_> {
                     None => end.failing.clone().unwrap_or_else(|| of_result("the worker's result does not tell of this step")),
                 },
             };
-            fail_step(status, &failing, self.input.wish.map_or(i32::MAX, |wish| wish.retries));
+            fail_step(status, &failing, retries, most_lost);
             word.get_or_insert(failing);
         }
         let reported = end.report.as_ref().and_then(|report| report.media.as_ref()).map(media);
@@ -287,7 +292,7 @@ fn is_done_by_others(why: &str) -> bool {
 }
 
 /// Counts a failure against a step and decides whether it is tried again.
-fn fail_step(status: &mut StepStatus, failing: &Failing, retries: i32) {
+fn fail_step(status: &mut StepStatus, failing: &Failing, retries: i32, most_lost: i32) {
     match failing.class {
         Class::Counted | Class::Final => status.attempts += 1,
         Class::Lost => status.lost += 1,
@@ -295,7 +300,7 @@ fn fail_step(status: &mut StepStatus, failing: &Failing, retries: i32) {
     }
     let given_up = match failing.class {
         Class::Counted => status.attempts > retries,
-        Class::Lost => status.lost > MAX_LOST,
+        Class::Lost => status.lost > most_lost,
         Class::Final => true,
         Class::Outside => false,
     };
@@ -373,7 +378,7 @@ fn doubt(summary: &StepSummary) -> Option<Doubt> {
 
 /// A step in whose place something else lies: nobody can overwrite it but a person.
 pub(super) fn spoil(status: &mut StepStatus, wrong: &str) {
-    fail_step(status, &Failing { class: Class::Final, ..of_result(wrong) }, 0);
+    fail_step(status, &Failing { class: Class::Final, ..of_result(wrong) }, 0, 0);
 }
 
 fn fits_report(committed: &Committed, told: Option<&StepOutcome>) -> bool {

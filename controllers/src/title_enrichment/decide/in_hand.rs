@@ -11,7 +11,7 @@ use showrunner_kit::conditions;
 use showrunner_kit::jobs::{JobState, Overdue, Seal};
 
 use super::attempt::planned_message;
-use super::{Act, Answer, Decision, Draft, Need, Planned, SeenJob, UNSEEN_WITHIN, failure, plan};
+use super::{Act, Answer, Decision, Draft, Need, Planned, SeenJob, UNSEEN_WITHIN, failure, plan, spot};
 use crate::title_enrichment::{layout, validate::Wish};
 
 /// How often the progress of a running attempt is looked at.
@@ -35,6 +35,10 @@ impl Draft<'_> {
     /// Goes on with the attempt in hand.
     pub(super) fn run_attempt(&mut self, wish: &Wish) -> Decision {
         let Some(attempt) = self.status.attempt.clone() else { return self.next_step(wish) };
+        if let Some(budget) = self.input.orders.stop.clone() {
+            self.stop(failure::BUDGET_STOP);
+            return self.stopped(&budget);
+        }
         if let Some(why) = &attempt.ending {
             let told =
                 self.planned.iter().filter(|p| attempt.steps.contains(&p.status.name)).find_map(|p| p.status.message.clone());
@@ -179,8 +183,15 @@ impl Draft<'_> {
         };
         match job.overdue {
             Overdue::Now => {
-                let why = reason.unwrap_or(TitleReason::StartDeadlineExceeded);
+                // Others may still be had on demand: that no spot machine came says nothing of them.
+                let no_spot = spot::is_spot(&job.class, self.input.config) && reason != Some(TitleReason::ImageUnavailable);
+                let why =
+                    if no_spot { TitleReason::SpotUnavailable } else { reason.unwrap_or(TitleReason::StartDeadlineExceeded) };
                 let message = match reason {
+                    _ if no_spot => format!(
+                        "no spot machine of class {} took the pod in time (last: {pod_reason} {pod_message}): it is tried again, on demand when the deadline leaves no more room",
+                        job.class
+                    ),
                     Some(_) => message,
                     None => format!("no pod started within spec.execution.startDeadline (last: {pod_reason} {pod_message})"),
                 };
@@ -217,12 +228,21 @@ impl Draft<'_> {
         match &self.input.seen.results {
             Answer::NotAsked if !keys.is_empty() => return Decision::Need(Need::Results { store, keys }),
             Answer::Got(found) => {
+                let mut at_border = false;
                 for planned in &mut self.planned {
                     let Some(key) = planned.key.clone().filter(|_| planned.is_open()) else { continue };
                     if let Some(Some(Ok(committed))) = found.get(&key) {
                         super::harvest::take(&mut planned.status, committed);
                         planned.status.attempts += 1;
+                        at_border = true;
                     }
+                }
+                let is_left = |p: &&Planned| p.is_open() && attempt.steps.contains(&p.status.name);
+                let left: Vec<_> = self.planned.iter().filter(is_left).map(Planned::step).collect();
+                if at_border && self.leaves_spot(attempt, &left, wish) {
+                    self.stop(failure::LEFT_SPOT);
+                    let message = "the deadline leaves no more room for spot machines: what is left is done on demand".to_owned();
+                    return self.tell(TitleReason::Planned, message, Next::WaitForChange);
                 }
             }
             Answer::NotAsked | Answer::Trouble(_) => {}
@@ -241,5 +261,5 @@ pub(in crate::title_enrichment) fn waits_for_money(status: &TitleEnrichmentStatu
 }
 
 fn working(attempt: &AttemptStatus) -> String {
-    format!("attempt {} works on {}", attempt.number, attempt.steps.join(", "))
+    format!("attempt {} works on {}{}", attempt.number, attempt.steps.join(", "), spot::told(attempt))
 }

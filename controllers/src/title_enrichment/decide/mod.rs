@@ -12,6 +12,7 @@ mod harvest;
 mod in_hand;
 pub mod plan;
 pub mod review;
+mod spot;
 pub mod types;
 mod words;
 

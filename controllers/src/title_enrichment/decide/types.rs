@@ -11,10 +11,12 @@ use showrunner_contracts::{
 };
 use showrunner_crds::title_enrichment::{Phase, PublishedStatus, SourceStatus, TitleEnrichmentStatus, TitleReason};
 use showrunner_kit::Next;
+use showrunner_kit::admission::Orders;
 use showrunner_kit::jobs::{CancelStep, JobState, JobsConfig, Overdue, Seal};
 
 use super::acts::Act;
 use super::review::Rated;
+use crate::title_enrichment::pace::Paces;
 use crate::title_enrichment::settings::TitleSettings;
 use crate::title_enrichment::status::Note;
 use crate::title_enrichment::validate::{Refusal, Wish};
@@ -38,6 +40,10 @@ pub struct Input<'a> {
     pub settings: &'a TitleSettings,
     /// Classes and prices.
     pub config: &'a JobsConfig,
+    /// How long steps take, by what was seen.
+    pub paces: &'a Paces,
+    /// What budgets ask of its work.
+    pub orders: &'a Orders,
 }
 
 /// What a title is beside spec and status.

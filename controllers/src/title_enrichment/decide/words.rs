@@ -1,10 +1,15 @@
 //! The ways a decision can end, each with its words for people. No I/O.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use showrunner_crds::title_enrichment::{Phase, StepState, TitleReason};
 use showrunner_kit::Next;
 
 use super::{Act, Decision, Draft, Planned, Steps, Trouble, Verdict};
+
+/// How often a title that a budget has stopped looks whether it may go on, should nobody wake it.
+const LOOK_AT_BUDGET: Duration = Duration::from_mins(5);
 
 impl Draft<'_> {
     /// The phase of a title with work before it.
@@ -37,6 +42,14 @@ impl Draft<'_> {
     pub(super) fn suspended(&mut self) -> Decision {
         let message = "paused: finished steps are kept; set spec.suspend to false to go on".to_owned();
         self.verdict(Phase::Suspended, TitleReason::Suspended, message, false, 0, Next::WaitForChange)
+    }
+
+    /// A budget lets nothing run, by what people have approved.
+    pub(super) fn stopped(&mut self, budget: &str) -> Decision {
+        let message = format!(
+            "AiBudget {budget} is beyond its cap and has jobs suspended (SuspendBatch): what is committed is kept, and it goes on when less is spent than the line, or in the next period"
+        );
+        self.tell(TitleReason::WaitingForBudget, message, Next::At(self.now + LOOK_AT_BUDGET))
     }
 
     /// Something outside does not work.

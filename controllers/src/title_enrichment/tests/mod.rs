@@ -12,6 +12,7 @@ mod models;
 mod pods;
 mod review;
 mod rollback;
+mod spot;
 mod taken;
 mod world;
 

@@ -21,6 +21,7 @@ impl World {
         assert!(!self.names.contains(&name), "a name that was used before is used again");
         let uid = format!("{name}-{}", self.names.len());
         self.names.push(name.clone());
+        self.classes.push(order.class.name.clone());
         let script = if self.scripts.is_empty() { Script::Work } else { self.scripts.remove(0) };
         self.jobs.insert(
             name,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use showrunner_contracts::progress::Progress;
 use showrunner_contracts::{
     Digest, Document as _,
     result::{Reason, StepResult, UnitResult},
@@ -13,6 +14,7 @@ use showrunner_contracts::{
 };
 use showrunner_crds::title_enrichment::{PublishedStatus, SourceStatus, TitleEnrichmentSpec, TitleEnrichmentStatus, TitleReason};
 use showrunner_kit::Next;
+use showrunner_kit::admission::Orders;
 use showrunner_kit::jobs::{CancelStep, Cause, Charge, JobState, JobsConfig, Overdue, Prices, Seal};
 
 use super::fixtures::{ROOT, class, media, model};
@@ -20,6 +22,7 @@ use crate::title_enrichment::decide::{
     Act, Answer, Decision, Edition, Facts, Input, Need, Order, Seen, SeenJob, Title, Trouble, Whereabouts, decide,
 };
 use crate::title_enrichment::dereference::check_result;
+use crate::title_enrichment::pace::Paces;
 use crate::title_enrichment::settings::TitleSettings;
 use crate::title_enrichment::validate::{VOICE_ACTIVITY_MODEL, wish};
 use crate::title_enrichment::{publish, status};
@@ -132,6 +135,8 @@ pub(super) struct World {
     pub(super) gone: bool,
     pub(super) jobs: BTreeMap<String, FakeJob>,
     pub(super) names: Vec<String>,
+    /// Classes of the Jobs, as their names.
+    pub(super) classes: Vec<String>,
     /// What Jobs were charged.
     pub(super) charged: Vec<(String, Charge)>,
     /// Jobs that were gone before they were charged, and were charged their bound.
@@ -163,6 +168,11 @@ pub(super) struct World {
     pub(super) catalogue_down: bool,
     pub(super) settings: TitleSettings,
     pub(super) config: JobsConfig,
+    pub(super) paces: Paces,
+    /// What budgets ask.
+    pub(super) orders: Orders,
+    /// What the pod says of how far it is.
+    pub(super) progress: Option<Progress>,
     pub(super) scripts: Vec<Script>,
     pub(super) now: Timestamp,
     pub(super) writes: usize,
@@ -177,6 +187,7 @@ impl World {
             image: "registry.example/worker:1".into(),
             image_pull_policy: "IfNotPresent".into(),
             image_pull_secrets: Vec::new(),
+            priority_class_name: String::new(),
             classes: vec![class("plain", None), class("t4", Some("nvidia.com/gpu"))],
             prices: Prices::default(),
             max_in_flight: 7,
@@ -196,6 +207,7 @@ impl World {
             gone: false,
             jobs: BTreeMap::new(),
             names: Vec::new(),
+            classes: Vec::new(),
             charged: Vec::new(),
             written_off: Vec::new(),
             refused: BTreeSet::new(),
@@ -222,6 +234,9 @@ impl World {
             catalogue_down: false,
             settings: TitleSettings { models, ..TitleSettings::default() },
             config,
+            paces: Paces::default(),
+            orders: Orders::default(),
+            progress: None,
             scripts: Vec::new(),
             now: "2026-03-01T12:00:00Z".parse().unwrap(),
             writes: 0,
@@ -303,6 +318,8 @@ impl World {
                 facts: &facts,
                 settings: &self.settings,
                 config: &self.config,
+                paces: &self.paces,
+                orders: &self.orders,
             };
             let steps = match decide(&input, self.now) {
                 Decision::Need(need) => {
@@ -434,7 +451,7 @@ impl World {
                 self.reads -= 1;
                 seen.room = Answer::Got(self.room);
             }
-            Need::Progress { .. } => seen.progress = Answer::Got(None),
+            Need::Progress { .. } => seen.progress = Answer::Got(self.progress.clone()),
         }
     }
 

@@ -4,10 +4,12 @@ use anyhow::Result;
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::{Value, json};
 use showrunner_e2e::faults::{
-    history::World,
+    history::{Version, World},
+    laws::Record,
     player::{Behaviour, ready_reason},
     run::{SOURCE, Scenario},
     stage::Stage,
+    wallet::{MAX_DISRUPTIONS, SPOT},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +21,7 @@ pub(crate) fn stories() -> Vec<Arc<dyn Scenario>> {
         Arc::new(Straight),
         Arc::new(Retried),
         Arc::new(Evicted),
+        Arc::new(Reclaimed),
         Arc::new(Paused),
         Arc::new(Deleted),
         Arc::new(Changed),
@@ -125,6 +128,46 @@ impl Scenario for Evicted {
             published(stage).await
         }
         .boxed()
+    }
+}
+
+/// The spot machine is taken back, and what is left is done on demand.
+struct Reclaimed;
+
+impl Scenario for Reclaimed {
+    fn name(&self) -> &'static str {
+        "reclaimed"
+    }
+
+    fn pods(&self) -> Vec<Behaviour> {
+        vec![Behaviour::Evicted]
+    }
+
+    fn jobs(&self) -> usize {
+        2
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(25)
+    }
+
+    fn play<'a>(&'a self, stage: &'a Stage<'a>) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let mut wanted = spec();
+            wanted["deadline"] = json!("24h");
+            wanted["execution"] =
+                json!({ "accelerator": "Required", "class": "steady", "spot": { "maxDisruptions": MAX_DISRUPTIONS } });
+            stage.create(TITLES, TITLE, &wanted).await?;
+            published(stage).await
+        }
+        .boxed()
+    }
+
+    fn look(&self, record: &Record) -> Vec<(String, String)> {
+        let class = |job: &Version| job.object["metadata"]["annotations"]["showrunner.dev/class"].as_str().map(str::to_owned);
+        let classes: Vec<_> = record.births().into_iter().filter_map(class).collect();
+        let as_told = classes == [SPOT, "steady"];
+        (!as_told).then(|| ("GJ7: first on spot, then on demand".to_owned(), format!("{classes:?}"))).into_iter().collect()
     }
 }
 
