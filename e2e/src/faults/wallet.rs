@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const ESTIMATE: &str = "showrunner.dev/cost-estimate";
 const RATE: &str = "showrunner.dev/hourly-rate";
-const CLASS: &str = "showrunner.dev/class";
+/// Class that a Job is made for.
+pub const CLASS: &str = "showrunner.dev/accelerator-class";
 const UNIT: &str = "showrunner.dev/unit-key";
 const RECORDS: &str = "showrunner.dev/pod-records";
 const SETTLE: &str = "showrunner.dev/settle";

@@ -75,6 +75,7 @@ impl Kind for Titles {
             "subtitles.model" => &["whisper-base", "whisper-tiny.en", "whisper-of-tomorrow"],
             "execution.class" => &["cpu", "t4"],
             // Too little is a deadline that passes: that is for tests with a clock of their own.
+            "execution.spot.safetyFactor" => &["1", "2.5", "0.5", "11"],
             "execution.startDeadline" => &["5m", "1h", "9s"],
             "deadline" => &["5m", "1h30m", "720h", "59s", "721h"],
             "title.declaredRating.category" => &["U", "18", "PG-13"],

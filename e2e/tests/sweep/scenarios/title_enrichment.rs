@@ -9,7 +9,7 @@ use showrunner_e2e::faults::{
     player::{Behaviour, ready_reason},
     run::{SOURCE, Scenario},
     stage::Stage,
-    wallet::{MAX_DISRUPTIONS, SPOT},
+    wallet::{CLASS, MAX_DISRUPTIONS, SPOT},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -164,7 +164,7 @@ impl Scenario for Reclaimed {
     }
 
     fn look(&self, record: &Record) -> Vec<(String, String)> {
-        let class = |job: &Version| job.object["metadata"]["annotations"]["showrunner.dev/class"].as_str().map(str::to_owned);
+        let class = |job: &Version| job.object["metadata"]["annotations"][CLASS].as_str().map(str::to_owned);
         let classes: Vec<_> = record.births().into_iter().filter_map(class).collect();
         let as_told = classes == [SPOT, "steady"];
         (!as_told).then(|| ("GJ7: first on spot, then on demand".to_owned(), format!("{classes:?}"))).into_iter().collect()
