@@ -61,6 +61,7 @@ omitStages: [RequestReceived]
 rules:
   - level: None
     resources: [{group: coordination.k8s.io, resources: [leases]}]
+MORE
   - level: Request
     users: ["system:serviceaccount:showrunner-system:showrunner"]
     resources: [{group: showrunner.dev}]
@@ -89,6 +90,11 @@ pub struct Plane {
 impl Plane {
     /// Starts everything and waits until it serves; installs our kinds, roles and policies.
     pub async fn start() -> Result<Self> {
+        Self::start_with("").await
+    }
+
+    /// The same, with more rules for the audit log.
+    pub async fn start_with(rules: &str) -> Result<Self> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("showrunner-sweep.").tempdir()?;
         let ports = free_ports::<4>()?;
@@ -106,7 +112,7 @@ impl Plane {
             programs,
         };
         std::fs::create_dir(at.join("store"))?;
-        std::fs::write(at.join("audit-policy.yaml"), AUDIT_POLICY)?;
+        std::fs::write(at.join("audit-policy.yaml"), AUDIT_POLICY.replace("MORE\n", rules.trim_start_matches('\n')))?;
         let (etcd, peer) = (format!("http://{etcd}"), format!("http://{peer}"));
         let data = at.join("etcd").display().to_string();
         let mut command = plane.program("etcd")?;

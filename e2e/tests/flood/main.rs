@@ -5,6 +5,7 @@
 //! how often, and in which order, by the API server's own account.
 
 mod crowd;
+mod purse;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -52,6 +53,16 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 const SOON: Duration = Duration::from_secs(30);
 /// Time between two looks at something that cannot be watched.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// What the audit log has besides: Jobs as they are made and changed, and how pods end.
+const BOOKS: &str = r#"
+  - level: Request
+    users: ["system:serviceaccount:showrunner-system:showrunner"]
+    verbs: [create, patch]
+    resources: [{group: batch, resources: [jobs]}]
+  - level: Request
+    verbs: [patch]
+    resources: [{group: "", resources: ["pods/status"]}]
+"#;
 /// Writes of titles with this label are refused by a webhook that nobody answers.
 const POISONED: &str = "flood.test/poisoned";
 
@@ -148,7 +159,7 @@ struct Ground<'a> {
 impl Bed {
     fn start() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let plane = runtime.block_on(Plane::start())?;
+        let plane = runtime.block_on(Plane::start_with(BOOKS))?;
         let (client, history, recorder, token) = runtime.block_on(async {
             let client = plane.client().await?;
             let (history, recorder) = History::record(client.clone()).await?;
@@ -469,7 +480,13 @@ fn flood(arguments: &Arguments) -> Result<Conclusion> {
             bed.runtime.block_on(crowd::play(&bed)).map_err(|error| Failed::from(format!("{error:#}")))
         })
     };
-    let conclusion = libtest_mimic::run(arguments, vec![fills, delays, waits]);
+    let pays = {
+        let bed = Arc::clone(&bed);
+        Trial::test("a crowd under a cap never goes beyond it, and is charged what the audit log says", move || {
+            bed.runtime.block_on(purse::play(&bed)).map_err(|error| Failed::from(format!("{error:#}")))
+        })
+    };
+    let conclusion = libtest_mimic::run(arguments, vec![fills, delays, waits, pays]);
     println!("{} operators, {:.1} s", bed.numbers.load(Ordering::SeqCst), began.elapsed().as_secs_f64());
     Ok(conclusion)
 }
