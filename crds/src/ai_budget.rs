@@ -90,10 +90,11 @@ pub struct AiBudgetSpec {
 }
 
 /// When a budget's count begins anew.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeriodSpec {
-    /// `CalendarMonth`, `CalendarQuarter` or `CalendarYear`. Default: `CalendarMonth`.
+    /// `CalendarMonth`, `CalendarQuarter` or `CalendarYear`. Cannot be changed: the count would begin anew. Default: `CalendarMonth`.
+    #[x_kube(validation = ("self == oldSelf", "period.type cannot be changed, for the count would begin anew: make another budget"))]
     #[serde(default, rename = "type")]
     pub r#type: PeriodType,
     /// Time zone in which a period begins, at midnight of its first day, by its name in the time zone database, such as

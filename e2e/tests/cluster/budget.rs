@@ -35,6 +35,7 @@ pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
         trial(suite, "budget::defaults_are_visible_and_a_minimal_budget_is_accepted", defaults),
         trial(suite, "budget::a_title_waits_for_money_is_charged_once_and_what_was_spent_outlives_the_object", spends),
         trial(suite, "budget::lines_are_told_to_alertmanager_and_measures_come_into_force_with_an_approval", lines),
+        trial(suite, "budget::two_over_one_namespace_must_both_have_room_and_one_that_goes_charges_what_runs_first", both),
         trial(suite, "budget::a_bill_that_is_missing_makes_work_wait_and_one_that_comes_lets_it_go_on", bill),
     ]
 }
@@ -214,6 +215,10 @@ async fn spends(suite: Arc<Suite>) -> Result<()> {
     let budget = Budget::make(&suite, &here, &cap("0.000001")).await?;
     budget.wait_reason(BudgetReason::WithinLimits).await?;
 
+    let quarter = json!({ "period": { "type": "CalendarQuarter" } });
+    let refused = budget.apply(&cap("0.000001"), &quarter).await.err().map(|error| error.to_string()).unwrap_or_default();
+    ensure!(refused.contains("period.type cannot be changed"), "{refused:?}");
+
     // No money: no pod.
     here.apply("first", quick(&path)).await?;
     let message = here.wait_reason("first", "WaitingForBudget", SOON).await?;
@@ -266,6 +271,50 @@ async fn spends(suite: Arc<Suite>) -> Result<()> {
         .await?;
     ensure!(more.status.as_ref().and_then(|status| status.would_have_waited) == Some(1), "{:?}", more.status);
     budget.end().await?;
+    here.end().await
+}
+
+async fn both(suite: Arc<Suite>) -> Result<()> {
+    let here = suite.namespace("both").await?;
+    let path = format!("titles/{}/speech.mp4", here.name);
+    let speech = "It was the best of times, it was the worst of times. ".repeat(16);
+    suite.store.put(&path, media::spoken_title(&format!("Both. {speech}"))?).await?;
+    let wide = Budget::make(&suite, &here, &json!({ "absolute": { "cap": "100" } })).await?;
+    // The stricter of two counts, whatever the other has room for.
+    let narrow = format!("{}-narrow", here.name);
+    let labels = json!({ "kubernetes.io/metadata.name": here.name });
+    let spec = json!({ "currency": "USD", "limits": { "absolute": { "cap": "0.000001" } }, "parentRef": { "name": wide.name },
+        "scope": { "namespaceSelector": { "matchLabels": labels } } });
+    wide.api.create(&PostParams::default(), &serde_json::from_value(budget(&narrow, &spec))?).await?;
+    let mut long = quick(&path);
+    (long["shots"], long["subtitles"]) = (json!({ "enabled": false }), json!({ "language": "en", "model": "whisper-base" }));
+    long["review"] = json!({ "hold": [] });
+    here.apply("long", long).await?;
+    let message = here.wait_reason("long", "WaitingForBudget", SOON).await?;
+    ensure!(message.contains(&narrow), "{message}");
+
+    // One that goes, with nothing reserved under it, goes at once; the work starts under the other.
+    let narrow = Budget { api: wide.api.clone(), name: narrow };
+    narrow.end().await?;
+    here.wait("long", "at work", A_JOB, |title| {
+        showrunner_e2e::titles::ready(title).is_some_and(|(reason, _)| reason == "Working")
+    })
+    .await?;
+    // One that goes with work in flight stays until that was charged, and is told of by its finalizer and its phase.
+    wide.api.delete(&wide.name, &DeleteParams::default()).await?;
+    let closing = wide
+        .wait("closing", |budget| budget.status.as_ref().and_then(|status| status.phase) == Some(BudgetPhase::Closing))
+        .await?;
+    ensure!(closing.status.as_ref().is_some_and(|status| status.running == 1), "{:?}", closing.status);
+    here.wait_for("long", Phase::Published, A_JOB).await?;
+    let gone = kube::runtime::wait::await_condition(wide.api.clone(), &wide.name, |budget: Option<&AiBudget>| budget.is_none());
+    tokio::time::timeout(SOON, gone).await.context("the budget stays although all was charged")??;
+    // What it spent is known to one of the same name.
+    let again = Budget::make(&suite, &here, &json!({ "absolute": { "cap": "100" } })).await?;
+    again
+        .wait("what was spent is known", |budget| micros(&text(budget, "/spent")) > 0 && text(budget, "/reserved") == "0")
+        .await?;
+    again.end().await?;
     here.end().await
 }
 

@@ -439,7 +439,11 @@ impl Draft<'_> {
     /// none of ours: what they say is not known here, and not forgotten.
     fn steps(&self) -> Vec<StepStatus> {
         let mut steps: Vec<StepStatus> = self.planned.iter().map(|planned| planned.status.clone()).collect();
-        for (index, step) in self.input.status.steps.iter().enumerate().filter(|(_, step)| plan::is_newer(step)) {
+        // A planted bug keeps those that nobody wants any more, too.
+        let unwanted = |step: &StepStatus| planted!("old-steps-published") && steps.iter().all(|known| known.name != step.name);
+        let kept: Vec<_> =
+            self.input.status.steps.iter().enumerate().filter(|(_, step)| plan::is_newer(step) || unwanted(step)).collect();
+        for (index, step) in kept {
             steps.insert(index.min(steps.len()), step.clone());
         }
         steps
