@@ -44,12 +44,12 @@ fn described(report: &Report) -> String {
     if let Some(running) = &report.running {
         for (name, line) in [("warning", running.limits.warn), ("cap", running.limits.cap)] {
             if let Some(line) = line {
-                text += &format!("; the {name} is {} {currency}", shown(line));
+                let _ = write!(text, "; the {name} is {} {currency}", shown(line));
             }
         }
         if let Some(forecast) = &running.forecast {
             let (low, high) = (shown(forecast.low), shown(forecast.high));
-            text += &format!("; {} {currency} are expected, {low} to {high}", shown(forecast.expected));
+            let _ = write!(text, "; {} {currency} are expected, {low} to {high}", shown(forecast.expected));
         }
     }
     text
@@ -95,15 +95,21 @@ impl Plot {
             let y = self.y(at);
             put(svg, &format!("<path class=\"grid\" d=\"M{LEFT} {}H{RIGHT}\"/>", tenths(y)));
             let name = grouped(&at.to_string());
-            put(svg, &format!("<text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{name}</text>", LEFT - 8, tenths(y + 40)));
+            put(
+                svg,
+                &format!("<text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{name}</text>", LEFT - 8, tenths(y + 40)),
+            );
             at += self.step;
         }
         let every = report.days.len().div_ceil(MAX_NAMES).max(1);
         for (nth, day) in report.days.iter().enumerate().step_by(every) {
-            let x = (self.x(nth as i128) + self.x(nth as i128 + 1)) / 2;
+            let x = i128::midpoint(self.x(nth as i128), self.x(nth as i128 + 1));
             // Month and day; the year is in the headline.
             let name = escape(day.get(5..).unwrap_or(day));
-            put(svg, &format!("<text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{name}</text>", tenths(x), BOTTOM + 20));
+            put(
+                svg,
+                &format!("<text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{name}</text>", tenths(x), BOTTOM + 20),
+            );
         }
     }
 

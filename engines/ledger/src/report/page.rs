@@ -74,14 +74,18 @@ fn tiles(report: &Report) -> String {
 
 fn curve(report: &Report) -> String {
     let fan = report.running.as_ref().is_some_and(|running| running.forecast.is_some());
-    let note = if fan { " The fan is where nine of ten such periods end; the broken line is what is expected." } else { "" };
-    format!("<section>\n<h2>Spent by day</h2>\n{}<p class=\"soft\">Added up from the first day on.{note}</p>\n</section>\n", chart::svg(report))
+    let note = if fan { " The fan is where about nine of ten such periods end, the broken line what is expected." } else { "" };
+    format!(
+        "<section>\n<h2>Spent by day</h2>\n{}<p class=\"soft\">Added up from the first day on.{note}</p>\n</section>\n",
+        chart::svg(report)
+    )
 }
 
 fn bars(report: &Report, lines: &[Line]) -> String {
     let models: Vec<&Line> = lines.iter().filter(|line| !line.is_correction).collect();
     let Some(dearest) = models.first().map(|line| line.usage.amount).filter(|amount| *amount > Amount::ZERO) else {
-        return "<section>\n<h2>Dearest models</h2>\n<p class=\"soft\">Nothing was spent on any model.</p>\n</section>\n".to_owned();
+        return "<section>\n<h2>Dearest models</h2>\n<p class=\"soft\">Nothing was spent on any model.</p>\n</section>\n"
+            .to_owned();
     };
     let mut rows: Vec<(String, Amount)> =
         models.iter().take(MAX_BARS).map(|line| (escape(&line.model), line.usage.amount)).collect();
@@ -147,8 +151,11 @@ fn basis(report: &Report) -> String {
         let why = "the ledger does not have every day of this period any more, or the budget's calendar was changed within it";
         rows.push(("By day", format!("{} of {}: {why}", shown(by_day), shown(report.spent.total))));
     }
-    let rows: String = rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>\n")).collect();
-    format!("<section>\n<h2>What it stands on</h2>\n<dl>\n{rows}</dl>\n</section>\n")
+    let mut html = String::from("<section>\n<h2>What it stands on</h2>\n<dl>\n");
+    for (name, value) in rows {
+        let _ = writeln!(html, "<dt>{name}</dt><dd>{value}</dd>");
+    }
+    html + "</dl>\n</section>\n"
 }
 
 fn dispute(budget: &str, period: &str) -> String {
