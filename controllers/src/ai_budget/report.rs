@@ -39,6 +39,18 @@ pub(super) fn folder(ledger: &str) -> String {
     format!("{}-reports", ledger.trim_end_matches('/'))
 }
 
+/// What a report says beside the money.
+pub(super) struct About<'a> {
+    /// Where the ledger lies.
+    pub(super) place: String,
+    /// The installation: the operator's own namespace.
+    pub(super) payer: &'a str,
+    /// Currency of all prices, and so of what the ledger adds up: not what a budget takes them to be in.
+    pub(super) currency: &'a str,
+    /// Now.
+    pub(super) now: Timestamp,
+}
+
 /// What a budget spent in a period.
 pub(super) fn make(
     object: &AiBudget,
@@ -46,13 +58,13 @@ pub(super) fn make(
     money: &Money,
     period: &Period,
     forecast: Option<Forecast>,
-    (place, payer, now): (String, &str, Timestamp),
+    About { place, payer, currency, now }: About<'_>,
 ) -> Report {
     let calendar = calendar(&object.spec);
     let running = Running { today: calendar.day(now), limits: budget.limits, reserved: money.reserved, forecast };
     Report {
         budget: object.name_any(),
-        currency: object.spec.currency.clone(),
+        currency: currency.to_owned(),
         period: period.clone(),
         days: calendar.days(period),
         spent: money.account.periods.get(&period.label).cloned().unwrap_or_default(),
@@ -153,7 +165,7 @@ impl BudgetReconciler {
         let now = now.max(money.head.at);
         let last = object.status.as_ref().and_then(|status| status.report.as_ref());
         let period = due(last, &calendar(&object.spec), &money.account, now)?;
-        let about = (seen.place.clone(), self.home.as_str(), now);
+        let about = About { place: seen.place.clone(), payer: &self.home, currency: &self.world.terms.currency, now };
         let report = make(object, &seen.budget, money, &period, decision.forecast, about);
         let written = tokio::time::timeout(PATIENCE, reports.write(&report)).await;
         let written = written.map_err(|_| "the store takes too long".to_owned()).and_then(|done| done.map_err(|e| e.to_string()));

@@ -17,7 +17,7 @@ use showrunner_ledger::report::Report;
 use super::decide::expected;
 use super::dereference::Money;
 use super::ledger::Ledger;
-use super::report::make;
+use super::report::{About, make};
 use super::validate::calendar;
 
 /// Of those that wait, so many are shown at once.
@@ -62,7 +62,8 @@ impl BudgetPages {
         })?;
         let is_now = period.label == budget.period.label;
         let forecast = if is_now { expected(&calendar, &period, &money, now) } else { None };
-        Ok(make(&object, &budget, &money, &period, forecast, (self.ledger.place(), &self.home, now)))
+        let about = About { place: self.ledger.place(), payer: &self.home, currency: &self.ledger.currency(), now };
+        Ok(make(&object, &budget, &money, &period, forecast, about))
     }
 
     /// Who waits under a budget, in the order in which they are served.

@@ -148,6 +148,11 @@ impl Ledger {
         self.connected.get().map(|connected| connected.place.clone()).unwrap_or_default()
     }
 
+    /// Currency of all prices.
+    pub fn currency(&self) -> String {
+        self.connected.get().map(|connected| connected.world.terms.currency.clone()).unwrap_or_default()
+    }
+
     /// A budget with what the rules know of it now; none where there is none.
     pub fn find(&self, name: &str, now: Timestamp) -> Option<(Arc<AiBudget>, Budget)> {
         let object = self.connected.get()?.budgets.get(&ObjectKey::new("", name))?;
