@@ -1,9 +1,10 @@
-//! The operator's own listeners: health and metrics for the cluster, debug state and log level for loopback, and these
+//! The operator's own listeners: health and metrics for the cluster, debug state, budgets and log level for loopback, and these
 //! again for whoever the cluster lets in, where that is configured.
 //!
 //! Serves HTTP, and HTTPS to whoever [`guard`] lets in; [`serve`] bounds what anybody may take. Nothing here asks the API
 //! server or a store: an outage elsewhere is a metric and a condition, not an unready operator.
 
+pub mod budgets;
 pub mod guard;
 mod serve;
 pub mod tls;
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::budgets::Budgets;
 use self::guard::Guard;
 use self::tls::{Tls, TlsError};
 use crate::clock::Clock;
@@ -49,6 +51,8 @@ pub struct Admin {
     pub debug: Arc<DebugState>,
     /// For `/log-level`.
     pub log_level: LogLevel,
+    /// For `/budgets`; none where nobody knows of any.
+    pub budgets: Option<Arc<dyn Budgets>>,
 }
 
 /// Where to listen.
@@ -133,11 +137,13 @@ impl Admin {
 
     /// What names objects or changes the process. As it is, for loopback only.
     fn debug(self) -> Router {
+        let budgets = Router::new().route("/budgets/{budget}/{page}", get(budgets::answer)).with_state(self.budgets.clone());
         Router::new()
             .route("/debug/state", get(async |State(admin): State<Self>| Json((admin.debug)())))
             .route("/log-level", put(log_level))
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .with_state(self)
+            .merge(budgets)
     }
 }
 

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use showrunner_controllers::ai_budget::Shared;
 use showrunner_controllers::ai_budget::ledger::Ledger;
+use showrunner_controllers::ai_budget::shown::BudgetPages;
 use showrunner_kit::admin::guard::Guard;
 use showrunner_kit::admin::{Admin, AdminPorts, Guarded};
 use showrunner_kit::admission::Admission;
@@ -89,6 +90,7 @@ pub(crate) async fn run(config: Config, identity: Identity, telemetry: Telemetry
     let counting = Arc::clone(&metrics);
     let count: Count = Arc::new(move |channel, outcome| counting.notified(channel, outcome));
     let outbox = Arc::new(Outbox::new(&config.notify, &identity.name, clock, count)?);
+    let budgets = Arc::new(BudgetPages::new(Arc::clone(&ledger), namespace.clone(), clock));
     let shared = Shared { ledger, outbox: Arc::clone(&outbox), home: namespace.clone() };
     registry::register_all(&mut wiring, &config.kinds, &shared)?;
 
@@ -106,7 +108,8 @@ pub(crate) async fn run(config: Config, identity: Identity, telemetry: Telemetry
         guard: Guard::new(client.clone(), config.debug.role, Arc::clone(&metrics), clock),
         clock,
     });
-    let serving = admin(&started, &crds, &leadership, clock, Arc::clone(&metrics), log_level)
+    let admin = admin(&started, &crds, &leadership, clock, Arc::clone(&metrics), log_level);
+    let serving = Admin { budgets: Some(budgets), ..admin }
         .serve(AdminPorts { public: config.ports.admin, debug: config.ports.debug }, guarded, close.clone())
         .await?;
     tracing::info!(instance, namespace, namespaces = ?config.namespaces, "started");
@@ -183,7 +186,14 @@ fn admin(
         state
     };
     let view = started.view();
-    Admin { metrics, pending: Arc::new(pending), away: Arc::new(move || view.away()), debug: Arc::new(debug), log_level }
+    Admin {
+        metrics,
+        pending: Arc::new(pending),
+        away: Arc::new(move || view.away()),
+        debug: Arc::new(debug),
+        log_level,
+        budgets: None,
+    }
 }
 
 /// A number that differs between processes: seeds the jitter and ends the identity.

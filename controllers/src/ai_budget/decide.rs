@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use showrunner_crds::AiBudget;
 use showrunner_crds::ai_budget::{Action, ActionAt, BudgetPhase, BudgetReason};
 use showrunner_ledger::forecast::{Forecast, Known as Past, forecast};
+use showrunner_ledger::period::{Calendar, Period};
 use showrunner_ledger::rules::{Mode, crossed};
 use showrunner_ledger::{Amount, Level};
 
@@ -70,7 +71,8 @@ pub fn decide(input: &Input<'_>) -> Decision {
     let Input { object, seen, now } = input;
     let deleting = object.metadata.deletion_timestamp.is_some();
     let money = seen.money.as_ref().ok();
-    let forecast = money.and_then(|money| expected(seen, money, *now));
+    let forecast =
+        money.zip(seen.wish.as_ref().ok()).and_then(|(money, wish)| expected(&wish.calendar, &seen.budget.period, money, *now));
     let crossed = money.map(|money| lines(seen, money, forecast.as_ref())).unwrap_or_default();
     let fresh = match (&seen.denominator, &seen.budget.blind) {
         (Some(Err(why)), _) => Err(why.clone()),
@@ -192,9 +194,7 @@ fn level_of(at: ActionAt) -> Level {
 }
 
 /// What the period will have cost.
-fn expected(seen: &Seen, money: &Money, now: Timestamp) -> Option<Forecast> {
-    let wish = seen.wish.as_ref().ok()?;
-    let (calendar, period) = (&wish.calendar, &seen.budget.period);
+pub fn expected(calendar: &Calendar, period: &Period, money: &Money, now: Timestamp) -> Option<Forecast> {
     let today = calendar.day(now);
     let on = |day: &String| money.account.days.get(day).copied().unwrap_or_default();
     let days: Vec<String> = calendar.days(period);

@@ -12,7 +12,9 @@ pub mod known;
 pub mod ledger;
 pub mod measures;
 mod notices;
+mod report;
 pub mod settings;
+pub mod shown;
 pub mod status;
 pub mod validate;
 
@@ -39,6 +41,7 @@ use decide::{Input, decide};
 use known::World;
 use ledger::Ledger;
 use ledger::pages::{ObjectPages, Pages, StorePages};
+use report::Reports;
 pub use settings::BudgetSettings;
 use validate::Terms;
 
@@ -74,11 +77,14 @@ pub fn register(wiring: &mut Wiring, settings: &BudgetSettings, shared: &Shared)
     let namespaces = wiring.watch::<Namespace>(Select::Everything);
     let terms = Terms { currency: kit.config.currency.clone(), priority: kit.config.priority_class_name.clone() };
     let world = World { namespaces, terms, unbudgeted: settings.unbudgeted };
+    let mut reports = None;
     let (pages, place): (Arc<dyn Pages>, String) = match &settings.ledger {
         None => (Arc::new(ObjectPages::new(kit.writer.clone(), home.clone())), format!("ConfigMaps in {home}")),
         Some(place) => {
             let store = kit.stores.get(&place.store).context("ledger.store")?;
             let folder = store.locate(home, &place.path).context("ledger.path")?;
+            let beside = store.locate(home, &report::folder(&place.path)).context("ledger.path")?;
+            reports = Some(Reports::new(Arc::clone(&store), beside, kit.clock));
             (Arc::new(StorePages::new(store, folder)), format!("{}: {}", place.store, place.path))
         }
     };
@@ -90,6 +96,7 @@ pub fn register(wiring: &mut Wiring, settings: &BudgetSettings, shared: &Shared)
         world: world.clone(),
         written: Mutex::default(),
         fired: Mutex::default(),
+        reports,
     };
     let nudge = wiring.control(reconciler).waker();
     ledger.connect((pages, place), budgets, world, nudge);
@@ -115,6 +122,8 @@ pub struct BudgetReconciler {
     world: World,
     /// Keys of notices that this process has put out and that are not over.
     fired: Mutex<BTreeSet<String>>,
+    /// Where reports go; none where there is no store.
+    reports: Option<Reports>,
     /// When each budget's status was last written.
     written: Mutex<BTreeMap<String, Mono>>,
 }
@@ -133,7 +142,10 @@ impl Reconciler for BudgetReconciler {
         let reader = dereference::Reader { kit: &self.kit, ledger: &self.ledger, world: &self.world, home: &self.home, now };
         let seen = traces::in_step("dereference", reader.read(&object)).await;
         let decision = traces::step("decide").in_scope(|| decide(&Input { object: &object, seen: &seen, now }));
-        let (status, notes) = status::tell(&object, &seen, &decision, now);
+        let (mut status, notes) = status::tell(&object, &seen, &decision, now);
+        if let Some(report) = traces::in_step("report", self.report(&object, &seen, &decision, now)).await {
+            status.report = Some(report);
+        }
         let write = self.kit.writer.write_status(object.as_ref(), &status);
         if let StatusWrite::Written(_) = traces::in_step("status", write).await? {
             self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), self.kit.clock.mono());

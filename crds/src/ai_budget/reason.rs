@@ -35,6 +35,8 @@ pub enum BudgetReason {
     Unattributed,
     /// Reservations had no job any more, or jobs no reservation: the ledger was put right.
     Corrected,
+    /// The report could not be put into the store.
+    ReportNotWritten,
     /// The budget is being deleted: no job starts under it, and it goes when the last has ended.
     Closing,
     /// Showrunner was uninstalled; installed again, it goes on.

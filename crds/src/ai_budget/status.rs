@@ -76,6 +76,9 @@ pub struct AiBudgetStatus {
     /// `DryRun` only: jobs that would have had to wait, since the operator started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would_have_waited: Option<i32>,
+    /// The newest report that was put into the store; absent where the ledger is not kept in a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<ReportStatus>,
     /// The ledger up to which all this adds up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerStatus>,
@@ -168,7 +171,7 @@ pub struct WaitingStatus {
     /// What they may cost at most, all together.
     #[schemars(length(max = 24))]
     pub need: String,
-    /// Those that are next; `/debug/state` of the operator has all of them.
+    /// Those that are next; `/budgets/NAME/queue` of the operator has all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub first: Vec<WaitingJob>,
@@ -184,6 +187,25 @@ pub struct WaitingJob {
     /// What it may cost at most.
     #[schemars(length(max = 24))]
     pub need: String,
+}
+
+/// A report in the store: `index.html`, `models.csv` and `focus.csv` in one folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportStatus {
+    /// The period that it is of, such as `2026-11`.
+    #[schemars(length(max = 16))]
+    pub period: String,
+    /// The folder, below the prefix of the ledger's store profile.
+    #[schemars(length(max = 1024))]
+    pub path: String,
+    /// When it was made: at most once an hour, when the money has changed, and once more when the period is over.
+    pub at: Time,
+    /// What it says was spent.
+    #[schemars(length(max = 24))]
+    pub spent: String,
+    /// The period is over: this report is not replaced any more.
+    pub complete: bool,
 }
 
 /// How far the ledger was read.

@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const A_JOB: Duration = Duration::from_mins(4);
+pub(crate) const A_JOB: Duration = Duration::from_mins(4);
 const SOON: Duration = Duration::from_mins(1);
 
 pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
@@ -126,14 +126,14 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
 }
 
 /// One budget in a test.
-struct Budget {
+pub(crate) struct Budget {
     api: Api<AiBudget>,
     name: String,
 }
 
 impl Budget {
     /// Over one namespace alone: other tests do not see it.
-    async fn make(suite: &Suite, here: &Namespaced, limits: &Value) -> Result<Self> {
+    pub(crate) async fn make(suite: &Suite, here: &Namespaced, limits: &Value) -> Result<Self> {
         let budget = Self { api: Api::all(suite.client.clone()), name: here.name.clone() };
         budget.apply(limits, &json!({})).await?;
         Ok(budget)
@@ -150,7 +150,7 @@ impl Budget {
         Ok(self.api.patch(&self.name, &PatchParams::apply("e2e").force(), &object).await?)
     }
 
-    async fn wait(&self, what: &str, wanted: impl Fn(&AiBudget) -> bool) -> Result<AiBudget> {
+    pub(crate) async fn wait(&self, what: &str, wanted: impl Fn(&AiBudget) -> bool) -> Result<AiBudget> {
         let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let mut stream = watcher(self.api.clone(), config).default_backoff().applied_objects().boxed();
         let mut last = None;
@@ -174,7 +174,7 @@ impl Budget {
         self.wait(&reason.to_string(), |budget| ready(budget) == Some(reason.to_string())).await
     }
 
-    async fn end(self) -> Result<()> {
+    pub(crate) async fn end(self) -> Result<()> {
         self.api.delete(&self.name, &DeleteParams::default()).await?;
         tokio::time::timeout(
             SOON,
@@ -191,18 +191,18 @@ fn ready(budget: &AiBudget) -> Option<String> {
     Some(conditions.iter().find(|condition| condition.type_ == "Ready")?.reason.clone())
 }
 
-fn text(budget: &AiBudget, pointer: &str) -> String {
+pub(crate) fn text(budget: &AiBudget, pointer: &str) -> String {
     let status = serde_json::to_value(&budget.status).unwrap_or_default();
     status.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn micros(text: &str) -> u64 {
+pub(crate) fn micros(text: &str) -> u64 {
     let (units, part) = text.split_once('.').unwrap_or((text, ""));
     units.parse::<u64>().unwrap_or_default() * 1_000_000 + format!("{part:0<6}").parse::<u64>().unwrap_or_default()
 }
 
 /// What is quick to do: nobody listens and nobody looks for thumbnails.
-fn quick(path: &str) -> Value {
+pub(crate) fn quick(path: &str) -> Value {
     let off = json!({ "enabled": false });
     json!({ "source": { "path": path }, "shots": { "enabled": true }, "thumbnails": off, "subtitles": off })
 }

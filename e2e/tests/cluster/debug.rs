@@ -118,8 +118,10 @@ async fn look(suite: &Suite, certificate: &[u8]) -> Result<()> {
     ensure!(state["queues"]["titleenrichment"].is_object() && state["leading"].is_boolean(), "this is no state: {state}");
     let (status, text) = ask(reqwest::Method::PUT, "/log-level", &token, "info").await?;
     ensure!(status == 204, "the log level: {status} {text}");
+    let (status, text) = ask(reqwest::Method::GET, "/budgets/nobody/report", &token, "").await?;
+    ensure!(status == 404 && text.contains("there is no AiBudget"), "a budget that is not there: {status} {text}");
     let (status, _) = ask(reqwest::Method::GET, "/metrics", &token, "").await?;
-    ensure!(status == 404, "more than the two is served: {status}");
+    ensure!(status == 404, "more than that is served: {status}");
 
     suite.cluster.kubectl(&["delete", "clusterrolebinding", "watcher-debugs"])?;
     eventually("shut out", async || Ok((get(&token).await?.0 == 403).then_some(()))).await?;

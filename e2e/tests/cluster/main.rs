@@ -12,6 +12,7 @@ mod inputs;
 mod operations;
 mod policy;
 mod reach;
+mod report;
 mod review;
 mod secrets;
 mod spot;
@@ -36,7 +37,7 @@ fn main() -> std::process::ExitCode {
         .into_iter()
         .flat_map(|tests| tests(suite))
         .collect(),
-        disturbing: [policy::disturbing, operations::tests, debug::tests, secrets::tests]
+        disturbing: [policy::disturbing, operations::tests, debug::tests, report::tests, secrets::tests]
             .into_iter()
             .flat_map(|tests| tests(suite))
             .collect(),

@@ -16,7 +16,7 @@ const SETTLED_KEPT: SignedDuration = SignedDuration::from_hours(40 * 24);
 /// Days of spending that are kept for each budget.
 const DAYS_KEPT: usize = 400;
 /// Periods of spending by model that are kept for each budget.
-const PERIODS_KEPT: usize = 14;
+pub const PERIODS_KEPT: usize = 14;
 /// Models that are told apart in one period of one budget; the others are one.
 pub const MAX_MODELS: usize = 200;
 /// What the models beyond that are called.

@@ -757,7 +757,7 @@ fn written(seconds: i64) -> String {
 }
 
 /// A text that no spreadsheet takes for a formula.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let formula = |c: char| matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠');
     let risky = text.starts_with(['\t', '\r', '\n']) || text.trim_start().starts_with(formula);
     if risky { format!("'{text}") } else { text.to_owned() }

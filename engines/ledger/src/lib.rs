@@ -12,6 +12,7 @@ pub mod focus;
 pub mod forecast;
 pub mod journal;
 pub mod period;
+pub mod report;
 pub mod rules;
 
 pub use amount::{Amount, AmountError};

@@ -125,6 +125,13 @@ impl Calendar {
         self.bounds(period.end)
     }
 
+    /// The period now and so many before it, the newest first.
+    pub fn recent(&self, now: Timestamp, before: usize) -> impl Iterator<Item = Period> {
+        let earlier =
+            |period: &Period| period.start.checked_sub(jiff::SignedDuration::from_nanos(1)).ok().map(|at| self.bounds(at));
+        std::iter::successors(Some(self.bounds(now)), earlier).take(before + 1)
+    }
+
     /// All local days of the period in their order, "2026-11-01" and so on; as many as its `days`.
     #[must_use]
     pub fn days(&self, period: &Period) -> Vec<String> {

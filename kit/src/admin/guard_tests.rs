@@ -101,6 +101,7 @@ async fn world() -> World {
         away: Arc::new(Vec::new),
         debug: Arc::new(|| json!({ "queues": {} })),
         log_level: LogLevel::for_tests(),
+        budgets: None,
     };
     let stop = CancellationToken::new();
     let guarded = Guarded { port: 0, tls: folder.path().to_owned(), guard: guard.clone(), clock };
@@ -155,9 +156,11 @@ async fn only_who_may_gets_in_and_everybody_else_is_told_how() {
     let put = world.client().put(format!("{}/log-level", world.url)).bearer_auth("good").body("debug").send().await.unwrap();
     assert_eq!(put.status(), 403);
     assert!(put.text().await.unwrap().contains("may not put the non-resource URL /log-level"));
+    assert_eq!(world.get("/budgets/all/report", None).await.0, 401);
+    assert_eq!(world.get("/budgets/all/report", Some("good")).await.0, 403, "it is a right of its own");
     assert_eq!(world.get("/metrics", Some("good")).await.0, 404, "nothing else is served there");
     let metrics = world.metrics.render();
-    for line in ["{outcome=\"allowed\"} 1", "{outcome=\"unauthenticated\"} 2", "{outcome=\"forbidden\"} 2"] {
+    for line in ["{outcome=\"allowed\"} 1", "{outcome=\"unauthenticated\"} 3", "{outcome=\"forbidden\"} 3"] {
         assert!(metrics.contains(&format!("showrunner_debug_requests_total{line}")), "{line}\n{metrics}");
     }
     world.end().await;

@@ -2,12 +2,27 @@
 
 use super::*;
 use crate::telemetry;
+use futures::future::BoxFuture;
 use serve::{CONNECTION_TIMEOUT, HEAD_TIMEOUT, MAX_CONNECTIONS};
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+/// Knows one budget, and shows what it was asked for.
+struct One;
+
+impl Budgets for One {
+    fn show(&self, ask: budgets::Ask) -> BoxFuture<'_, Result<String, budgets::NotShown>> {
+        let answer = match ask.budget.as_str() {
+            "all" => Ok(format!("{:?} {:?} {}", ask.page, ask.period, ask.after)),
+            "away" => Err(budgets::NotShown::Away("the ledger is away".into())),
+            other => Err(budgets::NotShown::Unknown(format!("no {other}"))),
+        };
+        Box::pin(async { answer })
+    }
+}
 
 async fn serving(pending: &Arc<Mutex<Vec<String>>>) -> (String, String, CancellationToken, Serving) {
     crate::kube_client::install_tls_provider();
@@ -18,6 +33,7 @@ async fn serving(pending: &Arc<Mutex<Vec<String>>>) -> (String, String, Cancella
         away: Arc::new(|| vec!["namespace b".to_owned()]),
         debug: Arc::new(|| json!({ "queues": {} })),
         log_level: telemetry::LogLevel::for_tests(),
+        budgets: Some(Arc::new(One)),
     };
     let stop = CancellationToken::new();
     let serving = admin.serve(AdminPorts { public: 0, debug: 0 }, None, stop.clone()).await.unwrap();
@@ -63,6 +79,44 @@ async fn what_names_objects_or_changes_the_process_is_on_loopback_only() {
     assert_eq!(set("debug".into()).await, 204);
     assert_eq!(set("info,=".into()).await, 400);
     assert_eq!(set("a".repeat(5000)).await, 413);
+    stop.cancel();
+    serving.join().await;
+}
+
+#[tokio::test]
+async fn budgets_are_shown_on_loopback_only_and_never_as_more_than_a_page() {
+    let (public, debug, stop, serving) = serving(&Arc::default()).await;
+    assert_eq!(reqwest::get(format!("{public}/budgets/all/report")).await.unwrap().status(), 404);
+    let get = async |path: &str| reqwest::get(format!("{debug}/budgets/{path}")).await.unwrap();
+    for (path, content_type, text) in [
+        ("all/report", "text/html; charset=utf-8", "Report None 0"),
+        ("all/report?period=2026-10", "text/html; charset=utf-8", "Report Some(\"2026-10\") 0"),
+        ("all/models.csv", "text/csv; charset=utf-8", "Models None 0"),
+        ("all/focus.csv", "text/csv; charset=utf-8", "Focus None 0"),
+        ("all/queue?after=500", "application/json", "Queue None 500"),
+    ] {
+        let answer = get(path).await;
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (200, &content_type.parse().unwrap()),
+            "{path}"
+        );
+        assert!(answer.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(answer.text().await.unwrap(), text);
+    }
+    let long = "a".repeat(254);
+    for (path, status) in [
+        ("none/report", 404),
+        ("away/report", 503),
+        ("all/secrets", 404),
+        ("all/report?period=2026-10-2026-10-2026-10", 404),
+        ("all/queue?after=-1", 400),
+        ("all/queue?before=1", 400),
+        (&format!("{long}/report"), 404),
+    ] {
+        assert_eq!(get(path).await.status(), status, "{path}");
+    }
     stop.cancel();
     serving.join().await;
 }

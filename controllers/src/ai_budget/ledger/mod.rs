@@ -24,6 +24,7 @@ use showrunner_kit::object::ObjectKey;
 use showrunner_kit::planted;
 use showrunner_ledger::book::Open;
 use showrunner_ledger::fair::Fair;
+use showrunner_ledger::rules::Budget;
 use showrunner_ledger::{Amount, Book, Booking, Entry, Fact, Head, Level};
 use tokio::sync::{Mutex as Turn, oneshot};
 
@@ -66,6 +67,8 @@ pub struct Waiter {
     pub kind: String,
     /// Budgets that are over it, by name.
     pub budgets: Vec<String>,
+    /// What it was told when it last asked.
+    pub held: Option<desk::Held>,
     asked: Mono,
     /// First and last time that it was woken since it asked.
     woken: Option<(Mono, Mono)>,
@@ -143,6 +146,18 @@ impl Ledger {
     /// Where its pages lie.
     pub fn place(&self) -> String {
         self.connected.get().map(|connected| connected.place.clone()).unwrap_or_default()
+    }
+
+    /// Currency of all prices.
+    pub fn currency(&self) -> String {
+        self.connected.get().map(|connected| connected.world.terms.currency.clone()).unwrap_or_default()
+    }
+
+    /// A budget with what the rules know of it now; none where there is none.
+    pub fn find(&self, name: &str, now: Timestamp) -> Option<(Arc<AiBudget>, Budget)> {
+        let object = self.connected.get()?.budgets.get(&ObjectKey::new("", name))?;
+        let budget = self.budgets(now).budgets.remove(name)?;
+        Some((object, budget))
     }
 
     /// What was last seen of the journal.
@@ -277,6 +292,8 @@ impl Ledger {
                 let (Request::Reserve { waiting, waiter, .. }, Reply::Held(held)) = (&call.request, reply) else { continue };
                 if held.is_out_of_line() {
                     queue.leave(&waiting.key);
+                } else if let Some(waiter) = queue.waiters.get_mut(&waiting.key) {
+                    waiter.held = Some(held.clone());
                 }
                 // Who waits is told of there.
                 touched.extend(waiter.budgets.iter().cloned());
@@ -414,6 +431,7 @@ impl Queue {
             owner: waiter.owner.clone(),
             kind: waiter.kind.clone(),
             budgets: waiter.budgets.clone(),
+            held: None,
             asked: now,
             woken: None,
         };

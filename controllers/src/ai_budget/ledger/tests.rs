@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
+use showrunner_kit::admin::budgets::{Ask, Budgets as _, NotShown, Page as Shown};
 use showrunner_kit::admission::Work;
 use showrunner_ledger::journal::{NOTHING_BEFORE, Page};
 
 use super::pages::memory::{MemoryPages, Trouble};
 use super::*;
 use crate::ai_budget::settings::Unbudgeted;
+use crate::ai_budget::shown::BudgetPages;
 use crate::ai_budget::validate::Terms;
 
 fn budget(name: &str, cap: &str, more: &Value) -> AiBudget {
@@ -133,6 +135,49 @@ async fn nothing_starts_before_its_money_is_reserved_and_each_is_charged_once() 
     assert!(bed.admitted("studio", "b", "5").await);
     let again = bed.ask("studio", "a", "6").await.unwrap_err();
     assert!(again.to_string().contains("settled before"), "{again}");
+}
+
+async fn shown(bed: &Bed, page: Shown, period: Option<&str>, after: usize) -> Result<String, NotShown> {
+    let pages = BudgetPages::new(Arc::clone(&bed.ledger), "home".into(), Clock::start());
+    pages.show(Ask { budget: "all".into(), page, period: period.map(str::to_owned), after }).await
+}
+
+#[tokio::test]
+async fn a_report_says_what_was_charged_to_the_millionth() {
+    let bed = bed(vec![budget("all", "10", &json!({}))], None);
+    assert!(bed.admitted("studio", "a", "6").await);
+    bed.end("studio", "a", "1.500001").await.unwrap();
+    let csv = shown(&bed, Shown::Models, None, 0).await.unwrap();
+    assert!(csv.contains(",model,1.500001,1,1.500001,1\n") && csv.ends_with("(all),1.500001,,,\n"), "{csv}");
+    let focus = shown(&bed, Shown::Focus, None, 0).await.unwrap();
+    assert!(focus.lines().nth(1).unwrap().starts_with("1.500001,home,,EUR,"), "{focus}");
+    let page = shown(&bed, Shown::Report, None, 0).await.unwrap();
+    let head = bed.ledger.seen().head;
+    assert!(page.contains("1.50</b>") && page.contains(&head.digest) && page.contains("memory"), "{page}");
+    let label = csv.lines().nth(1).unwrap().split(',').next().unwrap().to_owned();
+    assert_eq!(shown(&bed, Shown::Models, Some(&label), 0).await.unwrap(), csv);
+    let NotShown::Unknown(why) = shown(&bed, Shown::Models, Some("1999-01"), 0).await.unwrap_err() else { panic!() };
+    assert!(why.contains(&format!("it keeps {label}")), "{why}");
+}
+
+#[tokio::test]
+async fn the_whole_queue_is_shown_in_order_with_what_each_waits_for() {
+    let bed = bed(vec![budget("all", "10", &json!({}))], None);
+    assert!(bed.admitted("studio", "first", "10").await);
+    for nth in 0..700 {
+        bed.why("studio", &format!("{}{nth:03}", "w".repeat(5)), "1").await;
+    }
+    let read = async |after| serde_json::from_str::<Value>(&shown(&bed, Shown::Queue, None, after).await.unwrap()).unwrap();
+    let first = read(0).await;
+    assert_eq!((&first["count"], &first["need"], &first["next"]), (&json!(700), &json!("700"), &json!("?after=500")));
+    let one = &first["waiting"][0];
+    assert_eq!((&one["place"], &one["need"], &one["budgets"]), (&json!(1), &json!("1"), &json!(["all"])));
+    assert_eq!((&one["owner"]["name"], &one["reason"]), (&json!("wwwww000"), &json!("BudgetFull")));
+    assert!(one["message"].as_str().unwrap().contains("AiBudget all has no room"), "{one}");
+    let rest = read(500).await;
+    let waiting = rest["waiting"].as_array().unwrap();
+    assert_eq!((waiting.len(), &waiting[0]["place"], &rest["next"]), (200, &json!(501), &Value::Null));
+    assert!(read(usize::MAX).await["waiting"].as_array().unwrap().is_empty());
 }
 
 #[tokio::test]
