@@ -123,8 +123,8 @@ pub trait Admission: Send + Sync + 'static {
     /// it.
     fn settle<'a>(&'a self, settlement: &'a Settlement) -> BoxFuture<'a, Result<(), AdmissionError>>;
 
-    /// What budgets ask of the work of a namespace now. Owners are woken when it changes.
-    fn orders(&self, _namespace: &str) -> Orders {
+    /// What budgets ask of an owner's work now. Owners whose work runs or was stopped are woken when it changes.
+    fn orders(&self, _kind: &str, _owner: &ObjectKey) -> Orders {
         Orders::default()
     }
 

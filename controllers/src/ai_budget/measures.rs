@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use showrunner_crds::AiBudget;
 use showrunner_crds::ai_budget::{Action, ActionAt};
 use showrunner_kit::admission::Orders;
 use showrunner_ledger::rules::{self, Budget};
@@ -52,8 +51,8 @@ fn is_due(measure: &Measure, budget: &Budget, spent: Amount, crossed: &BTreeSet<
     }
 }
 
-/// What budgets ask of the work of a namespace: what their statuses say is in force, of those over it and their parents.
-pub fn orders(known: &Known, namespace: &str, find: impl Fn(&str) -> Option<std::sync::Arc<AiBudget>>) -> Orders {
+/// What budgets ask of the work of a namespace, of those over it and their parents.
+pub fn orders(known: &Known, namespace: &str, in_force: impl Fn(&str, Action) -> bool) -> Orders {
     let matching = known.matching(namespace);
     // Where a parent is missing nothing starts anyway.
     let chain = rules::chain(&known.budgets, &matching).unwrap_or_default();
@@ -62,8 +61,7 @@ pub fn orders(known: &Known, namespace: &str, find: impl Fn(&str) -> Option<std:
             // One whose spec does not ask for it any more is not waited for.
             let wishes = known.wishes.get(*name).and_then(|wish| wish.as_ref().ok());
             let wished = wishes.is_some_and(|wish| wish.measures.iter().any(|measure| measure.action == action));
-            wished
-                && find(name).is_some_and(|budget| budget.status.as_ref().is_some_and(|status| status.in_force.contains(&action)))
+            wished && in_force(name, action)
         })
     };
     Orders { spot_only: asks(Action::ForceSpot).cloned(), stop: asks(Action::SuspendBatch).cloned() }

@@ -28,7 +28,6 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 use showrunner_crds::AiBudget;
-use showrunner_crds::ai_budget::{Action, AiBudgetStatus};
 use showrunner_kit::clock::Mono;
 use showrunner_kit::controller::{Kit, Wiring};
 use showrunner_kit::notify::Outbox;
@@ -103,11 +102,6 @@ pub fn register(wiring: &mut Wiring, settings: &BudgetSettings, shared: &Shared)
     Ok(())
 }
 
-/// What the status asks of work.
-fn in_force(status: &AiBudgetStatus) -> BTreeSet<Action> {
-    status.in_force.iter().copied().collect()
-}
-
 fn conditions_of(budget: &AiBudget) -> &[Condition] {
     budget.status.as_ref().map_or(&[], |status| &status.conditions)
 }
@@ -151,9 +145,7 @@ impl Reconciler for BudgetReconciler {
             self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), self.kit.clock.mono());
         }
         self.count(&name, &decision, &seen);
-        if in_force(&status) != in_force(object.status.as_ref().unwrap_or(&AiBudgetStatus::default())) {
-            self.ledger.wake_under(&name).await?;
-        }
+        self.ledger.put_in_force(&name, decision.measures.in_force.clone()).await?;
         for note in notes {
             self.kit.events.publish(object.as_ref(), note.severity, note.reason.into(), ACTION, &note.message).await;
         }

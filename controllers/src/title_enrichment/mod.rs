@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::ResourceExt as _;
+use kube::{Resource as _, ResourceExt as _};
 use showrunner_crds::TitleEnrichment;
 use showrunner_crds::common::condition;
 use showrunner_crds::title_enrichment::{TitleEnrichmentSpec, TitleEnrichmentStatus, TitleReason};
@@ -234,7 +234,7 @@ impl TitleReconciler {
             settings: &self.settings,
             config: &self.kit.config,
             paces: &self.paces.with(title.status.as_ref()),
-            orders: &self.kit.jobs.orders(&title.namespace().unwrap_or_default()),
+            orders: &self.kit.jobs.orders(&TitleEnrichment::kind(&()), &ObjectKey::of(&title.metadata)),
         };
         decide(&input, now)
     }

@@ -201,9 +201,9 @@ impl Jobs {
         self.admission.wake_by(kind, wake);
     }
 
-    /// What budgets ask of the work of a namespace now.
-    pub fn orders(&self, namespace: &str) -> Orders {
-        self.admission.orders(namespace)
+    /// What budgets ask of the work of an owner of this kind now.
+    pub fn orders(&self, kind: &str, owner: &ObjectKey) -> Orders {
+        self.admission.orders(kind, owner)
     }
 
     /// A Job is gone: it asks for no money any more.

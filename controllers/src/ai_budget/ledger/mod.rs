@@ -16,7 +16,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 use showrunner_crds::AiBudget;
+use showrunner_crds::ai_budget::Action;
 use showrunner_kit::admission::{Admission, AdmissionError, Orders, Reservation, Settlement, Verdict, Wake};
 use showrunner_kit::cache::Cache;
 use showrunner_kit::clock::{Clock, Mono};
@@ -96,6 +98,10 @@ pub struct Ledger {
     calls: Mutex<Vec<Call>>,
     queue: Mutex<Queue>,
     wakes: Mutex<BTreeMap<String, Wake>>,
+    /// What each budget asks of work by its last look; before the first, what its status says is.
+    in_force: Mutex<BTreeMap<String, BTreeSet<Action>>>,
+    /// Owners that were told to stop, by kind. Who is looked at after a start says so again.
+    stopped: Mutex<BTreeSet<(String, ObjectKey)>>,
     connected: OnceLock<Connected>,
     /// What was last seen of the journal, for those who only look.
     seen: Mutex<Seen>,
@@ -126,6 +132,8 @@ impl Ledger {
             calls: Mutex::default(),
             queue: Mutex::default(),
             wakes: Mutex::default(),
+            in_force: Mutex::default(),
+            stopped: Mutex::default(),
             connected: OnceLock::new(),
             seen: Mutex::default(),
             denominators: Denominators::default(),
@@ -333,15 +341,23 @@ impl Ledger {
         }
     }
 
-    /// Has everybody look again whose work is reserved under a budget: what it asks of them has changed.
-    pub async fn wake_under(&self, budget: &str) -> Result<(), JournalError> {
+    /// A budget asks this of work from now on. Where that is something else than before, everybody is woken whose work is reserved
+    /// under it or was stopped.
+    pub async fn put_in_force(&self, budget: &str, actions: BTreeSet<Action>) -> Result<(), JournalError> {
+        let before = self.asked_by(budget);
+        lock(&self.in_force).insert(budget.to_owned(), actions.clone());
+        if before == actions {
+            return Ok(());
+        }
         let under = |open: &Open| open.chain.iter().any(|name| name == budget);
-        let owners: BTreeSet<(String, ObjectKey)> = self
+        let mut owners: BTreeSet<(String, ObjectKey)> = self
             .look(|book| {
                 let open = book.all_open().map(|(_, open)| open).filter(|open| under(open));
                 open.map(|open| (open.who.kind.clone(), ObjectKey::new(&open.who.namespace, &open.who.name))).collect()
             })
             .await?;
+        // By whichever budget: who is stopped still will say so again.
+        owners.append(&mut lock(&self.stopped));
         let wakes = lock(&self.wakes);
         for (kind, owner) in owners {
             if let Some(wake) = wakes.get(&kind) {
@@ -349,6 +365,16 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// What a budget asks of work.
+    fn asked_by(&self, budget: &str) -> BTreeSet<Action> {
+        if let Some(known) = lock(&self.in_force).get(budget) {
+            return known.clone();
+        }
+        let found = self.connected.get().and_then(|connected| connected.budgets.get(&ObjectKey::new("", budget)));
+        let status = found.and_then(|budget| budget.status.clone());
+        status.map(|status| status.in_force.into_iter().collect()).unwrap_or_default()
     }
 
     /// Something changed that may make room: a cap, a period, a budget.
@@ -509,15 +535,18 @@ impl Admission for Ledger {
         .boxed()
     }
 
-    fn orders(&self, namespace: &str) -> Orders {
+    fn orders(&self, kind: &str, owner: &ObjectKey) -> Orders {
         let Some(connected) = self.connected.get() else { return Orders::default() };
         // Without a budget that asks for something, nobody needs to know all that is known of them.
-        let asks = |budget: &Arc<AiBudget>| budget.status.as_ref().is_some_and(|status| !status.in_force.is_empty());
-        if !connected.budgets.list().iter().any(asks) {
+        if connected.budgets.list().iter().all(|budget| self.asked_by(&budget.name_any()).is_empty()) {
             return Orders::default();
         }
         let known = self.budgets(self.clock.now());
-        measures::orders(&known, namespace, |name| connected.budgets.get(&ObjectKey::new("", name)))
+        let orders = measures::orders(&known, &owner.namespace, |name, action| self.asked_by(name).contains(&action));
+        if orders.stop.is_some() {
+            lock(&self.stopped).insert((kind.to_owned(), owner.clone()));
+        }
+        orders
     }
 
     fn wake_by(&self, kind: &str, wake: Wake) {
