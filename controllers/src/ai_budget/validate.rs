@@ -9,6 +9,7 @@ use showrunner_crds::ai_budget::{
 };
 use showrunner_crds::common::parse_duration;
 use showrunner_ledger::Amount;
+use showrunner_ledger::lease::LeaseRules;
 use showrunner_ledger::period::{Calendar, PeriodKind};
 use showrunner_ledger::rules::{Limits, Mode};
 
@@ -34,6 +35,8 @@ pub struct Wish {
     pub mode: Mode,
     /// What is done at which line.
     pub actions: Vec<(ActionAt, Action)>,
+    /// How its leases are.
+    pub leases: LeaseRules,
 }
 
 /// Parts of what the platform costs, in millionths.
@@ -122,6 +125,12 @@ pub fn wish(spec: &AiBudgetSpec, currency: &str) -> Result<Wish, Refusal> {
         None => None,
         Some(raise) => Some((amount(&raise.amount)?, raise.until.0, raise.reason.clone())),
     };
+    let ttl = parse_duration(&spec.leases.ttl);
+    let leases = LeaseRules {
+        min: amount(&spec.leases.min)?,
+        ttl: ttl.map_err(|error| refuse(BudgetReason::DenominatorMissing, error.to_string()))?,
+        max_share: amount(&spec.leases.max_share)?.micros(),
+    };
     let mut actions: Vec<_> = spec.actions.iter().flat_map(|action| action.r#do.iter().map(|what| (action.at, *what))).collect();
     actions.sort_unstable();
     actions.dedup();
@@ -136,6 +145,7 @@ pub fn wish(spec: &AiBudgetSpec, currency: &str) -> Result<Wish, Refusal> {
         raise,
         mode: if enforces { Mode::Enforce } else { Mode::Watch },
         actions,
+        leases,
     })
 }
 

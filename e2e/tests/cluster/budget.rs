@@ -65,6 +65,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("/override", r#"{"amount":"5","until":"soon","reason":"because"}"#, "spec.override.until"),
     ("/override", r#"{"amount":"5","until":"2030-01-01T00:00:00Z","reason":""}"#, "spec.override.reason"),
     ("/mode", r#""Off""#, "spec.mode"),
+    ("/leases", r#"{"min":"0"}"#, "min must be at least 0.001"),
+    ("/leases", r#"{"ttl":"30s"}"#, "ttl must be between 1m and 1h"),
+    ("/leases", r#"{"ttl":"61m"}"#, "ttl must be between 1m and 1h"),
+    ("/leases", r#"{"maxShare":"1.5"}"#, "spec.leases.maxShare"),
     ("/parentRef", r#"{"name":""}"#, "spec.parentRef.name"),
 ];
 
@@ -107,6 +111,7 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
         ("/period/type", json!("CalendarMonth")),
         ("/period/timeZone", json!("UTC")),
         ("/mode", json!("Enforce")),
+        ("/leases", json!({ "min": "1", "ttl": "15m", "maxShare": "0.05" })),
         ("/actions", json!([{ "at": "Warn", "do": ["Notify"] }, { "at": "Cap", "do": ["Escalate", "HoldNewBatch"] }])),
     ] {
         ensure!(spec.pointer(pointer) == Some(&value), "{pointer} is {:?}, not {value}", spec.pointer(pointer));
@@ -115,20 +120,20 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
 }
 
 /// One budget in a test.
-struct Budget {
-    api: Api<AiBudget>,
+pub(crate) struct Budget {
+    pub(crate) api: Api<AiBudget>,
     name: String,
 }
 
 impl Budget {
     /// Over one namespace alone: other tests do not see it.
-    async fn make(suite: &Suite, here: &Namespaced, limits: &Value) -> Result<Self> {
+    pub(crate) async fn make(suite: &Suite, here: &Namespaced, limits: &Value) -> Result<Self> {
         let budget = Self { api: Api::all(suite.client.clone()), name: here.name.clone() };
         budget.apply(limits, &json!({})).await?;
         Ok(budget)
     }
 
-    async fn apply(&self, limits: &Value, more: &Value) -> Result<AiBudget> {
+    pub(crate) async fn apply(&self, limits: &Value, more: &Value) -> Result<AiBudget> {
         let labels = json!({ "kubernetes.io/metadata.name": self.name });
         let mut spec =
             json!({ "currency": "USD", "limits": limits, "scope": { "namespaceSelector": { "matchLabels": labels } } });
@@ -139,7 +144,7 @@ impl Budget {
         Ok(self.api.patch(&self.name, &PatchParams::apply("e2e").force(), &object).await?)
     }
 
-    async fn wait(&self, what: &str, wanted: impl Fn(&AiBudget) -> bool) -> Result<AiBudget> {
+    pub(crate) async fn wait(&self, what: &str, wanted: impl Fn(&AiBudget) -> bool) -> Result<AiBudget> {
         let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let mut stream = watcher(self.api.clone(), config).default_backoff().applied_objects().boxed();
         let mut last = None;
@@ -159,11 +164,11 @@ impl Budget {
         }
     }
 
-    async fn wait_reason(&self, reason: BudgetReason) -> Result<AiBudget> {
+    pub(crate) async fn wait_reason(&self, reason: BudgetReason) -> Result<AiBudget> {
         self.wait(&reason.to_string(), |budget| ready(budget) == Some(reason.to_string())).await
     }
 
-    async fn end(self) -> Result<()> {
+    pub(crate) async fn end(self) -> Result<()> {
         self.api.delete(&self.name, &DeleteParams::default()).await?;
         tokio::time::timeout(
             SOON,
@@ -180,12 +185,12 @@ fn ready(budget: &AiBudget) -> Option<String> {
     Some(conditions.iter().find(|condition| condition.type_ == "Ready")?.reason.clone())
 }
 
-fn text(budget: &AiBudget, pointer: &str) -> String {
+pub(crate) fn text(budget: &AiBudget, pointer: &str) -> String {
     let status = serde_json::to_value(&budget.status).unwrap_or_default();
     status.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn micros(text: &str) -> u64 {
+pub(crate) fn micros(text: &str) -> u64 {
     let (units, part) = text.split_once('.').unwrap_or((text, ""));
     units.parse::<u64>().unwrap_or_default() * 1_000_000 + format!("{part:0<6}").parse::<u64>().unwrap_or_default()
 }

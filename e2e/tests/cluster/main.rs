@@ -9,6 +9,7 @@ mod budget;
 mod catalogue;
 mod debug;
 mod inputs;
+mod leases;
 mod operations;
 mod policy;
 mod reach;
@@ -34,7 +35,7 @@ fn main() -> std::process::ExitCode {
         .into_iter()
         .flat_map(|tests| tests(suite))
         .collect(),
-        disturbing: [policy::disturbing, operations::tests, debug::tests, secrets::tests]
+        disturbing: [policy::disturbing, operations::tests, debug::tests, leases::tests, secrets::tests]
             .into_iter()
             .flat_map(|tests| tests(suite))
             .collect(),
