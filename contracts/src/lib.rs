@@ -11,6 +11,7 @@
 pub mod catalogue;
 mod digest;
 pub mod documents;
+pub mod lease;
 pub mod lock;
 pub mod manifest;
 pub mod progress;

@@ -83,6 +83,9 @@ pub struct AiBudgetSpec {
     /// Raises warning and cap for a while. Ends by itself. Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r#override: Option<OverrideSpec>,
+    /// How leases are: money that callers which are no jobs have in hand. Of several budgets over a namespace, the least counts.
+    #[serde(default)]
+    pub leases: LeasesSpec,
     /// `Enforce` lets jobs wait that have no room; `DryRun` lets them run, counts them, and says how many would have waited.
     /// Default: `Enforce`.
     #[serde(default)]
@@ -386,6 +389,46 @@ pub struct OverrideSpec {
     /// Why; goes into events.
     #[schemars(length(min = 3, max = 200))]
     pub reason: String,
+}
+
+/// How leases are that are held against a budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeasesSpec {
+    /// No lease is smaller; what a caller gets of which nothing is known yet. An amount such as `0.50`. Default: `1`.
+    #[serde(default = "default_lease_min")]
+    #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]{1,12}([.][0-9]{1,6})?$"))]
+    #[x_kube(validation = ("quantity(self).compareTo(quantity('0.001')) >= 0", "min must be at least 0.001"))]
+    pub min: String,
+    /// How long a lease lives: its caller needs a new one after this time, less half a minute, and one that nobody ended is charged
+    /// in full a minute after it. A duration such as `15m`. Default: `15m`.
+    #[serde(default = "default_lease_ttl")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    #[x_kube(validation = ("duration(self) >= duration('1m') && duration(self) <= duration('1h')", "ttl must be between 1m and 1h"))]
+    pub ttl: String,
+    /// The part of what is free that one lease may be at most, such as `0.05` for 5 %; `min` may be had in any case. What one
+    /// caller can lose by a crash. Default: `0.05`.
+    #[serde(default = "default_lease_share")]
+    #[schemars(length(min = 1, max = 8), regex(pattern = r"^(0([.][0-9]{1,6})?|1([.]0{1,6})?)$"))]
+    pub max_share: String,
+}
+
+fn default_lease_min() -> String {
+    "1".into()
+}
+
+fn default_lease_ttl() -> String {
+    "15m".into()
+}
+
+fn default_lease_share() -> String {
+    "0.05".into()
+}
+
+impl Default for LeasesSpec {
+    fn default() -> Self {
+        Self { min: default_lease_min(), ttl: default_lease_ttl(), max_share: default_lease_share() }
+    }
 }
 
 /// What a budget does when there is no room.

@@ -89,7 +89,7 @@ pub const COLLECTOR: Port = Port(4318, "TCP");
 const DNS: [Port; 2] = [Port(53, "UDP"), Port(53, "TCP")];
 const API: [Port; 2] = [Port(443, "TCP"), Port(6443, "TCP")];
 /// Ports that flows are tried on: all that anybody listens at here, and some at which nobody of the table does.
-pub const PORTS: [Port; 13] = [
+pub const PORTS: [Port; 14] = [
     DNS[0],
     DNS[1],
     API[0],
@@ -99,6 +99,7 @@ pub const PORTS: [Port; 13] = [
     COLLECTOR,
     Port(8080, "TCP"),
     Port(8443, "TCP"),
+    Port(8444, "TCP"),
     Port(6060, "TCP"),
     Port(10250, "TCP"),
     Port(80, "TCP"),
@@ -109,7 +110,7 @@ pub const PORTS: [Port; 13] = [
 type Row = (Party, Party, &'static [Port], &'static str);
 
 /// Every flow that the policies allow from or to a pod of ours.
-pub const FLOWS: [Row; 11] = [
+pub const FLOWS: [Row; 12] = [
     (Party::Operator, Party::Dns, &DNS, ""),
     (Party::Operator, Party::ApiServer, &API, "by default any address at these ports: narrow it where you know them"),
     (Party::Operator, Party::Store, &[STORE], "the port of its URL, or `ports`"),
@@ -121,6 +122,7 @@ pub const FLOWS: [Row; 11] = [
     (Party::JobPod, Party::Store, &[STORE], "the port of its `podEndpoint` or URL, or `ports`"),
     (Party::Neighbour, Party::Operator, &[Port(8080, "TCP")], "metrics and probes, from `networkPolicy.metricsFrom`"),
     (Party::Neighbour, Party::Operator, &[Port(8443, "TCP")], "with `debug.listen=Cluster`, from `networkPolicy.debugFrom`"),
+    (Party::Neighbour, Party::Operator, &[Port(8444, "TCP")], "with `leases.enabled`, from `networkPolicy.leasesFrom`"),
 ];
 
 /// The table as the handbook has it.

@@ -42,8 +42,8 @@ pub enum Named {
 pub enum When {
     /// With all.
     Always,
-    /// With `debug.listen=Cluster`.
-    Debug,
+    /// With `debug.listen=Cluster` or `leases.enabled`.
+    Reviews,
     /// With `watchNamespaces`.
     Listed,
     /// With the ledger in ConfigMaps.
@@ -95,9 +95,12 @@ pub const RIGHTS: [Right; 17] = [
     right(BOTH, "showrunner.dev", "aibudgets/status", &["patch"], Place::Cluster),
     right(BOTH, "", "namespaces", &["list", "watch"], Place::Cluster),
     Right { when: When::Ledger, ..right(&[Who::Operator], "", "configmaps", &["get", "create"], Place::Own) },
-    Right { when: When::Debug, ..right(&[Who::Operator], "authentication.k8s.io", "tokenreviews", &["create"], Place::Cluster) },
     Right {
-        when: When::Debug,
+        when: When::Reviews,
+        ..right(&[Who::Operator], "authentication.k8s.io", "tokenreviews", &["create"], Place::Cluster)
+    },
+    Right {
+        when: When::Reviews,
         ..right(&[Who::Operator], "authorization.k8s.io", "subjectaccessreviews", &["create"], Place::Cluster)
     },
     Right { named: Named::Deployment, ..right(&[Who::Hook], "apps", "deployments/scale", &["patch"], Place::Own) },
@@ -123,8 +126,8 @@ pub struct Installation {
     pub deployment: String,
     /// `watchNamespaces`; empty where all are served.
     pub watched: Vec<String>,
-    /// Whether `debug.listen` is `Cluster`.
-    pub debug: bool,
+    /// Whether tokens are reviewed: for `debug.listen=Cluster`, or for leases.
+    pub reviews: bool,
     /// Whether the ledger is in a store.
     pub store_ledger: bool,
 }
@@ -160,7 +163,7 @@ impl Installation {
         };
         let now = match right.when {
             When::Always => true,
-            When::Debug => self.debug,
+            When::Reviews => self.reviews,
             When::Listed => !self.watched.is_empty(),
             When::Ledger => !self.store_ledger,
         };
@@ -186,7 +189,7 @@ pub fn markdown() -> String {
         };
         let when = match right.when {
             When::Always => "",
-            When::Debug => ", with `debug.listen=Cluster`",
+            When::Reviews => ", with `debug.listen=Cluster` or `leases.enabled`",
             When::Listed => ", with `watchNamespaces`",
             When::Ledger => ", without `budgets.ledger.store`",
         };
@@ -221,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_right_holds_where_the_table_says() {
-        let all = Installation { own: "own".into(), deployment: "d".into(), watched: vec![], debug: false, store_ledger: false };
+        let all =
+            Installation { own: "own".into(), deployment: "d".into(), watched: vec![], reviews: false, store_ledger: false };
         let some = Installation { watched: vec!["studio".into()], ..all.clone() };
         let has = |at: &Installation, who, namespace, resource: &str| {
             at.allowed(who, namespace).iter().any(|(_, found, _, _)| found == resource)

@@ -6,6 +6,8 @@
 
 pub mod budgets;
 pub mod guard;
+pub mod review;
+pub mod secure;
 mod serve;
 pub mod tls;
 
@@ -25,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::budgets::Budgets;
 use self::guard::Guard;
+use self::serve::MAX_CONNECTIONS;
 use self::tls::{Tls, TlsError};
 use crate::clock::Clock;
 use crate::metrics::{CONTENT_TYPE, Metrics};
@@ -88,7 +91,7 @@ pub enum ListenError {
         #[source]
         source: std::io::Error,
     },
-    /// The certificate of the guarded listener cannot be used.
+    /// The certificate of a listener with TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
@@ -111,7 +114,7 @@ impl Admin {
                 let listener = listen_everywhere(port).await?;
                 addresses.push(listener.local_addr().ok());
                 let router = self.clone().guarded(guard);
-                Some(tls::serve(listener, tls, router, stop.clone()))
+                Some(tls::serve("guarded", listener, tls, MAX_CONNECTIONS, router, stop.clone()))
             }
         };
         let public = plain("public", public, self.clone().public(), stop.clone());
@@ -186,7 +189,7 @@ async fn listen_everywhere(port: u16) -> Result<TcpListener, ListenError> {
 
 /// Serves `router` without TLS.
 async fn plain(name: &'static str, listener: TcpListener, router: Router, stop: CancellationToken) {
-    serve::serve(name, listener, stop, |stream| serve::answer(stream, router.clone())).await;
+    serve::serve(name, listener, MAX_CONNECTIONS, stop, |stream| serve::answer(stream, router.clone())).await;
 }
 
 async fn listen(address: IpAddr, port: u16) -> Result<TcpListener, ListenError> {

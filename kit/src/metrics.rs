@@ -224,6 +224,8 @@ metrics! {
         "showrunner_trace_spans", "Spans of traces by what became of them: sent, failed, dropped";
     guarded: Family<OutcomeLabel, Counter> = Family::default(),
         "showrunner_debug_requests", "Requests to the guarded debug listener: allowed, unauthenticated, forbidden, unavailable";
+    leases: Family<OutcomeLabel, Counter> = Family::default(),
+        "showrunner_lease_requests", "Requests for leases of money by what was answered: Granted, Known, Told, Ended, Verified, or why not";
     conditions: Family<ConditionLabels, Gauge> = Family::default(),
         "operator_status_condition_count", "Objects by condition, its status and its reason";
     last_events: Family<KindLabel, FloatGauge> = Family::default(),
@@ -298,6 +300,11 @@ impl Metrics {
 
     pub(crate) fn guarded(&self, outcome: &'static str) {
         self.guarded.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Counts a request about leases by its answer.
+    pub fn lease(&self, outcome: &'static str) {
+        self.leases.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     pub(crate) fn panicked(&self, controller: &str) {

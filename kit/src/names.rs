@@ -46,6 +46,9 @@ pub const ANNOTATION_APPLIED: &str = "showrunner.dev/applied-digest";
 /// Touch this annotation (any new value) to have an object reconciled at once, whatever it waits for.
 pub const ANNOTATION_RECONCILE_AT: &str = "showrunner.dev/reconcile-at";
 
+/// On the leader-election Lease: where the leader gives out leases of money, as a URL.
+pub const ANNOTATION_LEASES_ADDRESS: &str = "showrunner.dev/leases-address";
+
 /// What all our labels, annotations and finalizers begin with, and the group of our kinds.
 pub const DOMAIN: &str = "showrunner.dev/";
 
@@ -78,3 +81,5 @@ pub const PORT_ADMIN: u16 = 8080;
 pub const PORT_DEBUG: u16 = 6060;
 /// Debug state and log level again, with TLS and for whoever is let in.
 pub const PORT_GUARDED: u16 = 8443;
+/// Leases of money for callers that are no jobs, with TLS.
+pub const PORT_LEASES: u16 = 8444;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use serde_json::Value;
+use showrunner_controllers::ai_budget::leases::LeaseSettings;
 use showrunner_kit::jobs::{AcceleratorClass, JobsConfig};
 use showrunner_kit::lease::LeaseParams;
-use showrunner_kit::names::{PORT_ADMIN, PORT_DEBUG, PORT_GUARDED};
+use showrunner_kit::names::{PORT_ADMIN, PORT_DEBUG, PORT_GUARDED, PORT_LEASES};
 use showrunner_kit::notify::NotifyConfig;
 use showrunner_kit::queue::QueueConfig;
 use showrunner_kit::store::Profile;
@@ -53,6 +54,9 @@ pub(crate) struct Config {
     /// Who may look inside.
     #[serde(default)]
     pub(crate) debug: Debug,
+    /// Where callers that are no jobs get money; without it, nowhere.
+    #[serde(default)]
+    pub(crate) leases: Option<LeaseSettings>,
     /// Whom to tell when a budget crosses a line; without it, events and conditions alone say so.
     #[serde(default)]
     pub(crate) notify: NotifyConfig,
@@ -166,11 +170,13 @@ pub(crate) struct Ports {
     pub(crate) debug: u16,
     /// The same on all addresses, with `debug.listen: Cluster`.
     pub(crate) guarded: u16,
+    /// Leases of money, with `leases`.
+    pub(crate) leases: u16,
 }
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { admin: PORT_ADMIN, debug: PORT_DEBUG, guarded: PORT_GUARDED }
+        Self { admin: PORT_ADMIN, debug: PORT_DEBUG, guarded: PORT_GUARDED, leases: PORT_LEASES }
     }
 }
 
@@ -259,6 +265,9 @@ impl Config {
             self.debug.listen == Listen::Loopback || self.debug.tls.is_some(),
             "debug.tls: name a folder with tls.crt and tls.key; without TLS, tokens would cross the network in the clear"
         );
+        if let Some(leases) = &self.leases {
+            leases.check().context("leases")?;
+        }
         self.notify.check()?;
         for profile in &self.stores {
             profile.check().context("stores")?;
@@ -331,7 +340,11 @@ mod tests {
 namespaces: [studio, archive]
 election: { enabled: true, leaseDurationMillis: 3000, renewDeadlineMillis: 1500, retryPeriodMillis: 300, requestTimeoutMillis: 1000 }
 queue: { concurrency: 2, resyncSeconds: 60 }
-ports: { admin: 8081, debug: 6061, guarded: 8444 }
+ports: { admin: 8081, debug: 6061, guarded: 8445, leases: 8446 }
+leases:
+  tls: /etc/showrunner/leases
+  host: showrunner.media.svc
+  prices: [{ provider: openai, model: gpt-4o-mini, inputPer1M: '0.15', outputPer1M: '0.60' }]
 traces: { endpoint: 'http://collector.example:4318', sampleRatio: 0.25, headers: /etc/showrunner/traces }
 debug: { listen: Cluster, tls: /etc/showrunner/debug, role: studio-debug }
 log: { level: 'info,showrunner_kit=debug', format: text }
@@ -372,8 +385,9 @@ kinds:
         assert_eq!(config.jobs.spot_of("l4").map(|class| class.name.as_str()), Some("l4-spot"));
         assert_eq!(config.election.params().lease_duration, Duration::from_secs(3));
         assert_eq!(config.log.format, LogFormat::Text);
+        assert_eq!((config.ports.leases, config.leases.unwrap().prices.len()), (8446, 1));
         assert!((config.traces.unwrap().sample_ratio - 0.25).abs() < 1e-9);
-        assert_eq!((config.debug.listen, config.ports.guarded), (Listen::Cluster, 8444));
+        assert_eq!((config.debug.listen, config.ports.guarded), (Listen::Cluster, 8445));
     }
 
     #[test]
@@ -396,6 +410,9 @@ kinds:
             ("traces: { endpoint: 'http://c', sampleRatio: 1.5 }\n", "sampleRatio"),
             ("traces: { endpoint: 'http://c', token: t }\n", "token"),
             ("debug: { listen: Cluster }\n", "debug.tls"),
+            ("leases: { tls: /tls, host: 'a b' }\n", "leases: host"),
+            ("leases: { tls: /tls, host: a.svc, prices: [{ provider: p, model: m }] }\n", "p/m"),
+            ("leases: { tls: /tls, host: a.svc, prices: [{ provider: p, model: m, inputPer1M: 'x' }] }\n", "no amount"),
             ("debug: { listen: Everywhere }\n", "Everywhere"),
         ];
         for (line, expected) in cases {

@@ -55,7 +55,8 @@ pub(crate) async fn drain(flags: DrainFlags, identity: Identity, log_level: Opti
     let params = LeaseParams::default();
     let leadership = Leadership::new(params, clock);
     let lease = ObjectKey::new(namespace.clone(), LEASE_NAME);
-    let election = KeeperConfig { namespace: namespace.clone(), name: LEASE_NAME, identity: instance.clone(), params };
+    let election =
+        KeeperConfig { namespace: namespace.clone(), name: LEASE_NAME, identity: instance.clone(), params, address: None };
     let mut keeper = Keeper::new(client.clone(), election, leadership.clone(), clock, Arc::clone(&metrics));
 
     let leading = async {

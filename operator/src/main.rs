@@ -9,6 +9,7 @@ mod drain;
 mod registry;
 mod run;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,6 +42,9 @@ struct Flags {
     /// Namespace of the Lease; that of the kubeconfig or service account where it is not given.
     #[arg(long, env = "POD_NAMESPACE")]
     pod_namespace: Option<String>,
+    /// Address of this replica, by which others tell of it while it leads.
+    #[arg(long, env = "POD_IP")]
+    pod_ip: Option<IpAddr>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -67,7 +71,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn start(flags: Flags) -> anyhow::Result<Ended> {
-    let identity = Identity { name: flags.pod_name, namespace: flags.pod_namespace };
+    let identity = Identity { name: flags.pod_name, namespace: flags.pod_namespace, ip: flags.pod_ip };
     if let Some(Command::Drain(drain)) = flags.command {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(drain::drain(drain, identity, flags.log_level.as_deref()))?;

@@ -2,15 +2,18 @@
 //!
 //! Talks to the API server through the kit, listens on its ports, ends the process when the lease is lost.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
 use showrunner_controllers::ai_budget::Shared;
+use showrunner_controllers::ai_budget::leases::Leases;
 use showrunner_controllers::ai_budget::ledger::Ledger;
 use showrunner_controllers::ai_budget::shown::BudgetPages;
 use showrunner_kit::admin::guard::Guard;
+use showrunner_kit::admin::secure::Secure;
 use showrunner_kit::admin::{Admin, AdminPorts, Guarded};
 use showrunner_kit::admission::Admission;
 use showrunner_kit::clock::Clock;
@@ -45,6 +48,8 @@ pub(crate) struct Identity {
     pub(crate) name: String,
     /// Namespace of the Lease; the client's own where it is not given.
     pub(crate) namespace: Option<String>,
+    /// Its address, where it is known.
+    pub(crate) ip: Option<IpAddr>,
 }
 
 /// What this process tells of itself.
@@ -91,7 +96,7 @@ pub(crate) async fn run(config: Config, identity: Identity, telemetry: Telemetry
     let count: Count = Arc::new(move |channel, outcome| counting.notified(channel, outcome));
     let outbox = Arc::new(Outbox::new(&config.notify, &identity.name, clock, count)?);
     let budgets = Arc::new(BudgetPages::new(Arc::clone(&ledger), namespace.clone(), clock));
-    let shared = Shared { ledger, outbox: Arc::clone(&outbox), home: namespace.clone() };
+    let shared = Shared { ledger: Arc::clone(&ledger), outbox: Arc::clone(&outbox), home: namespace.clone() };
     registry::register_all(&mut wiring, &config.kinds, &shared)?;
 
     // Watches and listeners outlive the controllers, so that a drain can be watched.
@@ -112,9 +117,19 @@ pub(crate) async fn run(config: Config, identity: Identity, telemetry: Telemetry
     let serving = Admin { budgets: Some(budgets), ..admin }
         .serve(AdminPorts { public: config.ports.admin, debug: config.ports.debug }, guarded, close.clone())
         .await?;
+    let address = config.leases.as_ref().zip(identity.ip).map(|(leases, ip)| leases.address(ip, config.ports.leases));
+    let leasing = match config.leases {
+        None => None,
+        Some(settings) => {
+            let (prices, metrics) = (settings.prices()?, Arc::clone(&metrics));
+            let router = Leases::new(ledger, prices, client.clone(), leadership.clone(), metrics, clock).router();
+            let secure = Secure { name: "leases", port: config.ports.leases, tls: settings.tls, clock, router };
+            Some(secure.open(close.clone()).await?)
+        }
+    };
     tracing::info!(instance, namespace, namespaces = ?config.namespaces, "started");
 
-    let election = KeeperConfig { namespace, name: LEASE_NAME, identity: instance, params };
+    let election = KeeperConfig { namespace, name: LEASE_NAME, identity: instance, params, address };
     let keeper = config.election.enabled.then(|| Keeper::new(client, election, leadership, clock, metrics));
     let well = tokio::select! {
         () = crds.all_served() => true,
@@ -131,6 +146,9 @@ pub(crate) async fn run(config: Config, identity: Identity, telemetry: Telemetry
     close.cancel();
     started.join().await;
     serving.join().await;
+    if let Some(leasing) = leasing {
+        leasing.join().await;
+    }
     // An error is a panic there, which has been logged.
     let _ = asking.await;
     let _ = telling.await;

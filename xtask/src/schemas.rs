@@ -11,6 +11,7 @@ use showrunner_contracts::{
         ChaptersDocument, DuplicatesDocument, FingerprintDocument, ModerationDocument, ShotsDocument, SubtitlesDocument,
         ThumbnailsDocument,
     },
+    lease::{Lease, LeaseEvidence, LeaseRefusal, LeaseRequest, LeaseSettlement},
     manifest::TitleManifest,
     progress::Progress,
     result::{StepResult, Termination, UnitResult},
@@ -34,6 +35,11 @@ pub(crate) fn all() -> Result<Vec<(String, String)>> {
         document::<StepResult>(),
         document::<UnitResult>(),
         document::<Progress>(),
+        document::<LeaseRequest>(),
+        document::<LeaseSettlement>(),
+        document::<LeaseEvidence>(),
+        document::<Lease>(),
+        document::<LeaseRefusal>(),
         text("termination.v1.schema.json", &schema::<Termination>("showrunner.dev/termination/v1")),
     ]
     .into_iter()

@@ -46,6 +46,13 @@ debug:
   tls: /etc/showrunner/debug
   role: {{ include "showrunner.debugRole" . }}
 {{- end }}
+{{- /* Values of an older release, reused, have no leases. */}}
+{{- if (.Values.leases).enabled }}
+leases:
+  tls: /etc/showrunner/leases
+  host: {{ include "showrunner.name" . }}.{{ .Release.Namespace }}.svc
+  prices: {{ .Values.prices.api | default list | toJson }}
+{{- end }}
 jobs:
   image: {{ include "showrunner.image" (list .Values.worker.image .) | quote }}
   imagePullPolicy: {{ .Values.worker.image.pullPolicy }}
@@ -56,7 +63,7 @@ jobs:
   {{- /* Values of an older release, reused, have no jobs. */}}
   maxInFlight: {{ ((.Values.jobs).maxInFlight) | default 500 }}
   currency: {{ .Values.prices.currency }}
-  prices: {{ omit .Values.prices "currency" | toJson }}
+  prices: {{ omit .Values.prices "currency" "api" | toJson }}
   classes: {{- .Values.classes | toYaml | nindent 4 }}
 kinds:
   {{- /* Values of an older release, reused, have no budgets. */}}

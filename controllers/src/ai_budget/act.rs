@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use kube::ResourceExt as _;
 use serde_json::json;
 use showrunner_crds::AiBudget;
@@ -63,7 +64,7 @@ impl BudgetReconciler {
         Ok(())
     }
 
-    /// Charges what has no job any more its upper bound, and reserves for jobs that run without: they were let start before
+    /// Charges what has no job any more its upper bound, leases that nobody has ended all that they are, and reserves for jobs that run without: they were let start before
     /// the budget was over them.
     async fn correct(&self, object: &AiBudget, money: &Money) -> Result<(), ReconcileError> {
         for Lost { job, amount, who, chain, since: _ } in &money.lost {
@@ -73,6 +74,7 @@ impl BudgetReconciler {
                 parts: Vec::new(),
                 who: who.clone(),
                 bound: true,
+                said: None,
             };
             if self.ledger.write(Entry { key: job.to_string(), fact }).await? {
                 let message = format!(
@@ -82,6 +84,8 @@ impl BudgetReconciler {
                 self.note(object, BudgetReason::Corrected, &message).await;
             }
         }
+        // Together, so that they share a page.
+        try_join_all(money.leases.due.iter().map(|key| self.ledger.charge_lease(key))).await?;
         for entry in &money.found {
             if self.ledger.write(entry.clone()).await?
                 && let Fact::Reserve { amount, .. } = &entry.fact

@@ -86,7 +86,8 @@ pub fn decide(input: &Input<'_>) -> Decision {
     let (phase, reason, message, stalled) = stand(seen, deleting, &crossed);
     let tell = to_tell(seen);
     let unattributed = money.map_or(0, unattributed);
-    let ends = [Some(seen.budget.period.end), raise_end(seen, *now)].into_iter().flatten().filter(|at| at > now);
+    let lease = money.and_then(|money| money.leases.next);
+    let ends = [Some(seen.budget.period.end), raise_end(seen, *now), lease].into_iter().flatten().filter(|at| at > now);
     let soon = if phase == BudgetPhase::Blind || deleting { LOOK_SOON } else { LOOK_EVERY };
     Decision {
         phase,
@@ -110,7 +111,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
 fn gone_on(object: &AiBudget, seen: &Seen, now: Timestamp) -> bool {
     let Some(deleted) = &object.metadata.deletion_timestamp else { return false };
     match &seen.money {
-        Ok(money) => money.running == 0,
+        Ok(money) => money.running == 0 && money.leases.count == 0,
         Err(_) => now.duration_since(deleted.0).unsigned_abs() > PATIENCE && now > deleted.0,
     }
 }
@@ -119,8 +120,9 @@ fn gone_on(object: &AiBudget, seen: &Seen, now: Timestamp) -> bool {
 fn stand(seen: &Seen, deleting: bool, crossed: &BTreeSet<Level>) -> (BudgetPhase, BudgetReason, String, bool) {
     use BudgetPhase::{Blind, Capped, Closing, Ok as Fine, Warning};
     if deleting {
-        let running = seen.money.as_ref().map_or(0, |money| money.running);
-        let message = format!("nothing starts under it; {running} jobs are still to be charged before it goes");
+        let (running, leases) = seen.money.as_ref().map_or((0, 0), |money| (money.running, money.leases.count));
+        let message =
+            format!("nothing starts under it; {running} jobs and {leases} leases are still to be charged before it goes");
         return (Closing, BudgetReason::Closing, message, false);
     }
     if let Err(refusal) = &seen.wish {

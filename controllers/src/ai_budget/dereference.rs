@@ -31,6 +31,8 @@ const LOST_AFTER: Duration = Duration::from_mins(1);
 const LONGEST: Duration = Duration::from_hours(8 * 24);
 /// Reservations that are looked after in one look.
 const MAX_LOST: usize = 20;
+/// Leases that are charged in one look: they share pages.
+const MAX_DUE: usize = 256;
 /// Largest bill that is read, bytes.
 const MAX_BILL: usize = 32 << 20;
 /// Bills are read one at a time: each may be large.
@@ -80,10 +82,25 @@ pub struct Money {
     pub reserved: Amount,
     /// For how many jobs.
     pub running: usize,
+    /// What of what is reserved is in leases.
+    pub leases: Leases,
     /// Reservations whose job is gone.
     pub lost: Vec<Lost>,
     /// Jobs that run, and have no reservation.
     pub found: Vec<Entry>,
+}
+
+/// Leases that are open under one budget.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leases {
+    /// How many.
+    pub count: usize,
+    /// How much they are.
+    pub out: Amount,
+    /// Keys of those that are to be charged now, for nobody has ended them.
+    pub due: Vec<String>,
+    /// When the next of the others is.
+    pub next: Option<Timestamp>,
 }
 
 /// A reservation whose job is gone.
@@ -213,7 +230,7 @@ impl Reader<'_> {
                 let chain = rules::chain(&known.budgets, &matching).ok()?;
                 let amount = self.kit.jobs.bound(&job)?.to_string().parse().ok()?;
                 let work = showrunner_kit::admission::Work::of(&job);
-                let fact = Fact::Reserve { amount, chain, who: super::ledger::desk::who(&work), forced: true };
+                let fact = Fact::Reserve { amount, chain, who: super::ledger::desk::who(&work), forced: true, lease: None };
                 Some(Entry { key: key.to_string(), fact })
             });
             jobs.push((key, entry.flatten()));
@@ -254,7 +271,7 @@ impl Reader<'_> {
 }
 
 /// What the book says of a budget, held against the jobs that there are.
-fn money(book: &Book, budget: &Budget, jobs: &[(ObjectKey, Option<Entry>)], now: Timestamp) -> Money {
+pub(super) fn money(book: &Book, budget: &Budget, jobs: &[(ObjectKey, Option<Entry>)], now: Timestamp) -> Money {
     let known: BTreeSet<String> = jobs.iter().map(|(key, _)| key.to_string()).collect();
     let mut money = Money {
         head: book.head().clone(),
@@ -265,6 +282,10 @@ fn money(book: &Book, budget: &Budget, jobs: &[(ObjectKey, Option<Entry>)], now:
     };
     for (key, open) in book.all_open() {
         if !open.chain.contains(&budget.name) {
+            continue;
+        }
+        if let Some(terms) = &open.lease {
+            money.leases.add(key, open.amount, terms.due, now);
             continue;
         }
         money.running += 1;
@@ -285,6 +306,18 @@ fn money(book: &Book, budget: &Budget, jobs: &[(ObjectKey, Option<Entry>)], now:
     let unknown = |entry: &&Entry| book.open(&entry.key).is_none() && !book.is_settled(&entry.key);
     money.found = jobs.iter().filter_map(|(_, entry)| entry.as_ref()).filter(unknown).cloned().collect();
     money
+}
+
+impl Leases {
+    fn add(&mut self, key: &str, amount: Amount, due: Timestamp, now: Timestamp) {
+        self.count += 1;
+        self.out += amount;
+        if due > now {
+            self.next = Some(self.next.map_or(due, |next| next.min(due)));
+        } else if self.due.len() < MAX_DUE {
+            self.due.push(key.to_owned());
+        }
+    }
 }
 
 impl Money {

@@ -15,9 +15,10 @@ use showrunner_crds::ai_budget::{BudgetReason, NamespaceSelector};
 use showrunner_kit::cache::{Cache, ShardState};
 use showrunner_kit::object::ObjectKey;
 use showrunner_kit::planted;
-use showrunner_ledger::Booking;
+use showrunner_ledger::lease::LeaseRules;
 use showrunner_ledger::period::{Calendar, PeriodKind};
 use showrunner_ledger::rules::{Budget, Budgets, Limits, Mode};
+use showrunner_ledger::{Amount, Booking};
 
 use super::settings::Unbudgeted;
 use super::validate::{Denominator, DenominatorWish, Refusal, Terms, Wish, calendar, wish};
@@ -25,6 +26,8 @@ use super::validate::{Denominator, DenominatorWish, Refusal, Terms, Wish, calend
 /// The label that every namespace has.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
+/// Of a budget that cannot work.
+const NO_LEASES: LeaseRules = LeaseRules { min: Amount::ZERO, ttl: Duration::ZERO, max_share: 0 };
 /// How often a bill is read: bills change a few times a day.
 const READ_EVERY: Duration = Duration::from_mins(10);
 /// The same for one that could not be read.
@@ -185,6 +188,8 @@ fn budget_of(
         mode: wish.as_ref().map_or(Mode::Enforce, |wish| wish.mode),
         blind,
         closing,
+        // One that cannot work gives none.
+        leases: wish.as_ref().map_or(NO_LEASES, |wish| wish.leases),
     }
 }
 

@@ -95,6 +95,7 @@ mod tests {
             mode: Mode::Enforce,
             blind: None,
             closing: false,
+            leases: wish.leases,
         };
         let spent = spent.parse().unwrap();
         standing(wish, &budget, spent, &rules::crossed(spent, &budget, None))

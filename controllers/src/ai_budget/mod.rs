@@ -3,12 +3,13 @@
 //! Reads like a table of contents: `validate` turns a spec into values that cannot be wrong, `known` says which budgets there
 //! are, `dereference` reads what a decision needs (the ledger, the jobs, the bill), `decide` says how the budget stands,
 //! `status` puts it into words, and `act` puts right what the ledger and the jobs disagree about. What lets work start is
-//! [`ledger`]: it asks nobody here.
+//! [`ledger`]: it asks nobody here. [`leases`] gives money to callers that are no jobs.
 
 mod act;
 pub mod decide;
 pub mod dereference;
 pub mod known;
+pub mod leases;
 pub mod ledger;
 pub mod measures;
 mod notices;

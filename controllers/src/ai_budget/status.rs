@@ -87,6 +87,7 @@ fn tell_money(status: &mut AiBudgetStatus, seen: &Seen, money: &Money) {
     status.adjusted = (money.spent.adjusted != Amount::ZERO).then(|| money.spent.adjusted.to_string());
     status.reserved = Some(money.reserved.to_string());
     status.running = i32::try_from(money.running).unwrap_or(i32::MAX);
+    status.leases_out = (money.leases.count > 0).then(|| money.leases.out.to_string());
     status.ledger = Some(LedgerStatus {
         page: i64::try_from(money.head.sequence).unwrap_or(i64::MAX),
         digest: money.head.digest.clone(),

@@ -8,10 +8,10 @@ use showrunner_crds::AiBudget;
 use showrunner_crds::ai_budget::BudgetPhase;
 use showrunner_kit::cache::Cache;
 use showrunner_ledger::book::{Account, Spent, UNATTRIBUTED, Usage};
-use showrunner_ledger::{Amount, Head};
+use showrunner_ledger::{Amount, Book, Entry, Head};
 
 use super::decide::{Decision, Input, decide};
-use super::dereference::{Money, Seen, Trouble, Waiting};
+use super::dereference::{self, Money, Seen, Trouble, Waiting};
 use super::known::{Denominators, World};
 use super::status::tell;
 use super::validate::{Denominator, Terms};
@@ -157,12 +157,45 @@ fn a_budget_that_goes_waits_for_what_runs() {
     let mut runs = seen(&going, "10");
     assert!(!decided(&going, &runs).0.let_go);
     runs.money.as_mut().unwrap().running = 0;
+    runs.money.as_mut().unwrap().leases.count = 1;
+    assert!(!decided(&going, &runs).0.let_go, "nor for leases");
+    runs.money.as_mut().unwrap().leases.count = 0;
     assert!(decided(&going, &runs).0.let_go);
     runs.money = Err(Trouble { broken: false, message: "away".into() });
     assert!(!decided(&going, &runs).0.let_go, "nobody knows what runs");
     let long_ago = now() - std::time::Duration::from_mins(11);
     going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(long_ago));
     assert!(decided(&going, &runs).0.let_go, "nothing waits for ever for what may be gone");
+}
+
+#[test]
+fn a_lease_is_no_job_that_is_gone_and_is_charged_when_its_time_has_come() {
+    let plain = budget(&json!({}));
+    let budget = seen(&plain, "10").budget;
+    let terms = |due: &str| json!({ "account": "studio/app", "request": "r", "models": ["p/m"], "ends": "2026-11-20T11:00:00Z", "due": due });
+    let reserve = |key: &str, amount: &str, lease: Value| -> Entry {
+        let who = json!({ "kind": "", "uid": "", "namespace": "", "name": "", "class": "" });
+        let entry = json!({ "key": key, "fact": "Reserve", "amount": amount, "chain": ["all"], "who": who, "lease": lease });
+        serde_json::from_value(entry).unwrap()
+    };
+    let mut book = Book::default();
+    for entry in [
+        reserve("studio/job", "5", Value::Null),
+        reserve("lease/studio/c/past", "1", terms("2026-11-20T12:00:00Z")),
+        reserve("lease/studio/c/next", "2", terms("2026-11-20T12:00:30Z")),
+        reserve("lease/studio/c/later", "4", terms("2026-11-20T12:01:00Z")),
+    ] {
+        book.enter(&entry, Timestamp::UNIX_EPOCH);
+    }
+    let money = dereference::money(&book, &budget, &[], now());
+    assert_eq!(money.lost.iter().map(|lost| lost.job.to_string()).collect::<Vec<_>>(), ["studio/job"]);
+    assert_eq!((money.running, money.leases.count, money.leases.out, money.reserved), (1, 3, amount("7"), amount("12")));
+    assert_eq!(money.leases.due, ["lease/studio/c/past"]);
+    let mut leased = seen(&plain, "10");
+    leased.money = Ok(money);
+    let (decision, status) = decided(&plain, &leased);
+    assert_eq!((&status["leasesOut"], &status["running"]), (&json!("7"), &json!(1)));
+    assert_eq!(decision.next, "2026-11-20T12:00:30Z".parse::<Timestamp>().unwrap(), "it looks again when the next one is due");
 }
 
 #[test]

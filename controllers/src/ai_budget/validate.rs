@@ -9,6 +9,7 @@ use showrunner_crds::ai_budget::{
 };
 use showrunner_crds::common::parse_duration;
 use showrunner_ledger::Amount;
+use showrunner_ledger::lease::LeaseRules;
 use showrunner_ledger::period::{Calendar, PeriodKind};
 use showrunner_ledger::rules::{Limits, Mode};
 
@@ -38,6 +39,8 @@ pub struct Wish {
     pub measures: Vec<Measure>,
     /// What people have approved, and in which periods.
     pub approvals: Vec<(Action, String)>,
+    /// How its leases are.
+    pub leases: LeaseRules,
 }
 
 /// Something that is asked of work from a line on.
@@ -149,6 +152,12 @@ pub fn wish(spec: &AiBudgetSpec, terms: &Terms) -> Result<Wish, Refusal> {
         None => None,
         Some(raise) => Some((amount(&raise.amount)?, raise.until.0, raise.reason.clone())),
     };
+    let ttl = parse_duration(&spec.leases.ttl);
+    let leases = LeaseRules {
+        min: amount(&spec.leases.min)?,
+        ttl: ttl.map_err(|error| refuse(BudgetReason::DenominatorMissing, error.to_string()))?,
+        max_share: amount(&spec.leases.max_share)?.micros(),
+    };
     let mut actions: Vec<_> = spec.actions.iter().flat_map(|action| action.r#do.iter().map(|what| (action.at, *what))).collect();
     actions.sort_unstable();
     actions.dedup();
@@ -167,6 +176,7 @@ pub fn wish(spec: &AiBudgetSpec, terms: &Terms) -> Result<Wish, Refusal> {
         actions,
         measures,
         approvals: spec.approvals.iter().map(|approval| (approval.action, approval.period.clone())).collect(),
+        leases,
     })
 }
 

@@ -34,13 +34,17 @@ pub struct AiBudgetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     pub adjusted: Option<String>,
-    /// What is held for jobs that were let start and have not ended: their upper bounds.
+    /// What is held for jobs that were let start and have not ended, their upper bounds, and for leases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     pub reserved: Option<String>,
     /// How many jobs that is.
     #[serde(default)]
     pub running: i32,
+    /// What of `reserved` is in leases, of callers that are no jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    pub leases_out: Option<String>,
     /// The warning now, with any override; the stricter of both kinds of limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]

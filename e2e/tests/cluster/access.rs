@@ -156,7 +156,8 @@ impl Release {
         let (own, served, other) =
             (suite.namespace("access-own").await?, suite.namespace("access").await?, suite.namespace("access-other").await?);
         let watched = if listed { vec![served.name.clone()] } else { vec![] };
-        let at = Installation { own: own.name.clone(), deployment: name.to_owned(), watched, debug: listed, store_ledger: false };
+        let at =
+            Installation { own: own.name.clone(), deployment: name.to_owned(), watched, reviews: listed, store_ledger: false };
         let served_only = format!("watchNamespaces={{{}}},debug.listen=Cluster,debug.tlsSecret=tls", served.name);
         let flags: &[&str] = if listed { &["--set", &served_only] } else { &[] };
         let rendered = install::render(&suite.cluster, name, &own.name, flags)?;
@@ -331,7 +332,7 @@ async fn installed(suite: Arc<Suite>) -> Result<()> {
         own: NAMESPACE.into(),
         deployment: "showrunner".into(),
         watched: vec![],
-        debug: false,
+        reviews: false,
         store_ledger: true,
     };
     for namespace in [NAMESPACE, &here.name] {

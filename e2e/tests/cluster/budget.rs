@@ -76,6 +76,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("/override", r#"{"amount":"5","until":"soon","reason":"because"}"#, "spec.override.until"),
     ("/override", r#"{"amount":"5","until":"2030-01-01T00:00:00Z","reason":""}"#, "spec.override.reason"),
     ("/mode", r#""Off""#, "spec.mode"),
+    ("/leases", r#"{"min":"0"}"#, "min must be at least 0.001"),
+    ("/leases", r#"{"ttl":"30s"}"#, "ttl must be between 1m and 1h"),
+    ("/leases", r#"{"ttl":"61m"}"#, "ttl must be between 1m and 1h"),
+    ("/leases", r#"{"maxShare":"1.5"}"#, "spec.leases.maxShare"),
     ("/parentRef", r#"{"name":""}"#, "spec.parentRef.name"),
 ];
 
@@ -118,6 +122,7 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
         ("/period/type", json!("CalendarMonth")),
         ("/period/timeZone", json!("UTC")),
         ("/mode", json!("Enforce")),
+        ("/leases", json!({ "min": "1", "ttl": "15m", "maxShare": "0.05" })),
         ("/actions", json!([{ "at": "Warn", "do": ["Notify"] }, { "at": "Cap", "do": ["Escalate", "HoldNewBatch"] }])),
     ] {
         ensure!(spec.pointer(pointer) == Some(&value), "{pointer} is {:?}, not {value}", spec.pointer(pointer));
@@ -127,7 +132,7 @@ async fn defaults(suite: Arc<Suite>) -> Result<()> {
 
 /// One budget in a test.
 pub(crate) struct Budget {
-    api: Api<AiBudget>,
+    pub(crate) api: Api<AiBudget>,
     name: String,
 }
 
@@ -139,7 +144,7 @@ impl Budget {
         Ok(budget)
     }
 
-    async fn apply(&self, limits: &Value, more: &Value) -> Result<AiBudget> {
+    pub(crate) async fn apply(&self, limits: &Value, more: &Value) -> Result<AiBudget> {
         let labels = json!({ "kubernetes.io/metadata.name": self.name });
         let mut spec =
             json!({ "currency": "USD", "limits": limits, "scope": { "namespaceSelector": { "matchLabels": labels } } });
@@ -170,7 +175,7 @@ impl Budget {
         }
     }
 
-    async fn wait_reason(&self, reason: BudgetReason) -> Result<AiBudget> {
+    pub(crate) async fn wait_reason(&self, reason: BudgetReason) -> Result<AiBudget> {
         self.wait(&reason.to_string(), |budget| ready(budget) == Some(reason.to_string())).await
     }
 

@@ -51,9 +51,14 @@ pub(crate) fn certificate(folder: &Path) -> Result<Vec<u8>> {
 
 /// A client that trusts this certificate alone, and finds the Service's name at this address.
 pub(crate) fn client(certificate: &[u8], address: &str) -> Result<reqwest::Client> {
+    client_of(certificate, HOST, address)
+}
+
+/// The same for another name.
+pub(crate) fn client_of(certificate: &[u8], name: &str, address: &str) -> Result<reqwest::Client> {
     Ok(reqwest::Client::builder()
         .tls_certs_only([reqwest::Certificate::from_pem(certificate)?])
-        .resolve(HOST, SocketAddr::new(address.parse()?, PORT))
+        .resolve(name, SocketAddr::new(address.parse()?, 0))
         .timeout(Duration::from_secs(15))
         .build()?)
 }
@@ -129,7 +134,7 @@ async fn look(suite: &Suite, certificate: &[u8]) -> Result<()> {
 }
 
 /// Asks until there is an answer: reviews are remembered for a while.
-async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
+pub(crate) async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
     let asking = async {
         loop {
             if let Some(answer) = ask().await? {

@@ -9,6 +9,7 @@ mod budget;
 mod catalogue;
 mod debug;
 mod inputs;
+mod leases;
 mod operations;
 mod policy;
 mod reach;
@@ -37,7 +38,7 @@ fn main() -> std::process::ExitCode {
         .into_iter()
         .flat_map(|tests| tests(suite))
         .collect(),
-        disturbing: [policy::disturbing, operations::tests, debug::tests, report::tests, secrets::tests]
+        disturbing: [policy::disturbing, operations::tests, debug::tests, leases::tests, report::tests, secrets::tests]
             .into_iter()
             .flat_map(|tests| tests(suite))
             .collect(),

@@ -103,7 +103,7 @@ fn installed(
         ),
         format!("traces.endpoint=http://c.observability:{collector}"),
         "traces.to[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=observability".to_owned(),
-        "debug.listen=Cluster,debug.tlsSecret=tls".to_owned(),
+        "debug.listen=Cluster,debug.tlsSecret=tls,leases.enabled=true,leases.tlsSecret=tls".to_owned(),
         if listed { format!("watchNamespaces={{{jobs}}}") } else { format!("networkPolicy.jobNamespaces={{{jobs}}}") },
     ];
     if narrow {

@@ -146,8 +146,9 @@ impl TryFrom<String> for Amount {
 }
 
 impl From<Amount> for String {
+    /// What is stored can be read back, whatever was added up.
     fn from(amount: Amount) -> Self {
-        amount.to_string()
+        Amount(amount.0.clamp(-MAX_UNITS * MICROS, MAX_UNITS * MICROS)).to_string()
     }
 }
 
@@ -193,6 +194,12 @@ mod tests {
     fn people_are_shown_as_many_digits_as_they_ask_for() {
         let shown = |text: &str| format!("{:.2}", text.parse::<Amount>().unwrap());
         assert_eq!(["0.005", "0.004999", "-1.2", "12", "-0.001"].map(shown), ["0.01", "0.00", "-1.20", "12.00", "0.00"]);
+    }
+
+    #[test]
+    fn a_sum_beyond_what_is_read_is_stored_as_the_largest() {
+        let sum = Amount::from_micros(MAX_UNITS * MICROS) + Amount::from_micros(1);
+        assert_eq!(String::from(sum).parse::<Amount>().unwrap(), Amount::from_micros(MAX_UNITS * MICROS));
     }
 
     proptest! {

@@ -3,12 +3,14 @@
 //! Every entry may come again: the second time changes nothing. Entries of different work may come in any order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::amount::Amount;
 use crate::journal::{Booking, Entry, Fact, Level, NOTHING_BEFORE, Page, PageError, Part, SCHEMA, STATE_EVERY, Who};
+use crate::lease::{self, Ended, Leases, Terms};
 
 /// How long it is remembered that work was settled. Its Job is let go in the next write, and a Job that is still there after
 /// that long is charged again.
@@ -52,6 +54,9 @@ pub struct Open {
     pub who: Who,
     /// Since when.
     pub since: Timestamp,
+    /// Where it is a lease, how it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Box<Terms>>,
 }
 
 /// What was spent on one model in one period.
@@ -97,6 +102,8 @@ pub struct Book {
     open: BTreeMap<String, Open>,
     settled: BTreeMap<String, Timestamp>,
     accounts: BTreeMap<String, Account>,
+    #[serde(default, skip_serializing_if = "Leases::is_empty")]
+    leases: Leases,
     /// Sum of what is open, by budget. Worked out.
     #[serde(skip)]
     reserved: BTreeMap<String, Amount>,
@@ -116,6 +123,17 @@ impl Book {
     /// All that is reserved, by key.
     pub fn all_open(&self) -> impl ExactSizeIterator<Item = (&str, &Open)> {
         self.open.iter().map(|(key, open)| (key.as_str(), open))
+    }
+
+    /// What is reserved by keys that begin so.
+    pub fn open_from<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Open)> {
+        let from = self.open.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(move |(key, _)| key.starts_with(prefix)).map(|(key, open)| (key.as_str(), open))
+    }
+
+    /// What is known of leases besides those that are open.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     /// Whether what this work cost is known for good.
@@ -201,24 +219,33 @@ impl Book {
     pub fn enter(&mut self, entry: &Entry, at: Timestamp) -> bool {
         let key = &entry.key;
         match &entry.fact {
-            Fact::Reserve { amount, chain, who, forced: _ } => {
+            Fact::Reserve { amount, chain, who, forced: _, lease } => {
                 if self.settled.contains_key(key) || self.open.contains_key(key) {
                     return false;
                 }
                 for budget in chain {
                     *self.reserved.entry(budget.clone()).or_default() += *amount;
                 }
-                let open = Open { amount: *amount, chain: chain.clone(), who: who.clone(), since: at };
+                let open = Open { amount: *amount, chain: chain.clone(), who: who.clone(), since: at, lease: lease.clone() };
+                if lease.is_some() {
+                    self.leases.given(key, at);
+                }
                 self.open.insert(key.clone(), open);
                 true
             }
-            Fact::Release => self.close(key),
-            Fact::Settle { amount, bookings, parts, .. } => {
+            Fact::Release => self.close(key).is_some(),
+            Fact::Settle { amount, bookings, parts, said, .. } => {
                 if self.settled.contains_key(key) {
                     return false;
                 }
-                self.close(key);
+                let open = self.close(key);
                 self.settled.insert(key.clone(), at);
+                if let Some((lease, terms)) = open.and_then(|open| Some((open.amount, *open.lease?))) {
+                    let verified = said.as_ref().is_some_and(|said| said.verified);
+                    let Terms { account, ends, .. } = terms;
+                    let ended = Ended { lease, charged: *amount, verified, bookings: bookings.clone(), account, ends, at };
+                    self.leases.end(key, ended, said.as_deref());
+                }
                 for booking in bookings {
                     self.book(booking, *amount, parts);
                 }
@@ -235,6 +262,7 @@ impl Book {
                     spent.total += *amount;
                     spent.adjusted += *amount;
                 }
+                self.leases.corrected(key, *amount);
                 true
             }
             Fact::Told { budget, period, level } => {
@@ -245,14 +273,14 @@ impl Book {
     }
 
     /// What was reserved for this work is free again.
-    fn close(&mut self, key: &str) -> bool {
-        let Some(open) = self.open.remove(key) else { return false };
+    fn close(&mut self, key: &str) -> Option<Open> {
+        let open = self.open.remove(key)?;
         for budget in &open.chain {
             if let Some(reserved) = self.reserved.get_mut(budget) {
                 *reserved -= open.amount;
             }
         }
-        true
+        Some(open)
     }
 
     fn book(&mut self, booking: &Booking, amount: Amount, parts: &[Part]) {
@@ -273,7 +301,8 @@ impl Book {
 
     /// Forgets what is too old to matter; the pages keep it.
     fn forget(&mut self, now: Timestamp) {
-        self.settled.retain(|_, at| now.duration_since(*at) < SETTLED_KEPT);
+        let kept = |key: &str| if lease::is_key(key) { lease::ENDED_KEPT } else { SETTLED_KEPT };
+        self.settled.retain(|key, at| now.duration_since(*at) < kept(key));
         for account in self.accounts.values_mut() {
             while account.days.len() > DAYS_KEPT {
                 account.days.pop_first();
@@ -282,6 +311,7 @@ impl Book {
                 account.periods.pop_first();
             }
         }
+        self.leases.forget(now);
         self.reserved.retain(|_, amount| *amount != Amount::ZERO);
     }
 }

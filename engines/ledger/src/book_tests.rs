@@ -20,7 +20,7 @@ fn entry(key: &str, fact: Fact) -> Entry {
 
 fn reserve(key: &str, sum: &str, chain: &[&str]) -> Entry {
     let chain = chain.iter().map(|name| (*name).to_owned()).collect();
-    entry(key, Fact::Reserve { amount: amount(sum), chain, who: who(), forced: false })
+    entry(key, Fact::Reserve { amount: amount(sum), chain, who: who(), forced: false, lease: None })
 }
 
 fn booking(budget: &str, day: &str) -> Booking {
@@ -29,7 +29,7 @@ fn booking(budget: &str, day: &str) -> Booking {
 
 fn settle(key: &str, sum: &str, budgets: &[&str], day: &str) -> Entry {
     let bookings = budgets.iter().map(|budget| booking(budget, day)).collect();
-    entry(key, Fact::Settle { amount: amount(sum), bookings, parts: Vec::new(), who: who(), bound: false })
+    entry(key, Fact::Settle { amount: amount(sum), bookings, parts: Vec::new(), who: who(), bound: false, said: None })
 }
 
 fn write(book: &mut Book, entries: Vec<Entry>) -> Vec<u8> {
@@ -82,6 +82,7 @@ fn models_sum_to_what_was_spent_and_what_nobody_knows_is_named() {
         parts: vec![part("whisper", "0.6"), part("shots", "0.3")],
         who: who(),
         bound: false,
+        said: None,
     };
     book.enter(&entry("a", fact), NOW);
     book.enter(&settle("b", "2", &["root"], "2026-11-01"), NOW);
@@ -97,7 +98,7 @@ fn more_models_than_are_told_apart_are_one() {
     let parts: Vec<Part> = (0..MAX_MODELS + 50).map(|nth| Part { model: format!("m{nth}"), amount: amount("0.01") }).collect();
     let total = parts.iter().map(|part| part.amount).sum();
     let bookings = vec![booking("root", "2026-11-01")];
-    book.enter(&entry("a", Fact::Settle { amount: total, bookings, parts, who: who(), bound: false }), NOW);
+    book.enter(&entry("a", Fact::Settle { amount: total, bookings, parts, who: who(), bound: false, said: None }), NOW);
     let models = &book.period("root", "2026-11").unwrap().models;
     assert_eq!((models.len(), models[OTHER_MODELS].amount), (MAX_MODELS + 1, amount("0.5")));
 }
@@ -105,7 +106,8 @@ fn more_models_than_are_told_apart_are_one() {
 #[test]
 fn a_correction_is_applied_once_and_may_be_negative() {
     let mut book = Book::default();
-    let fact = Fact::Adjust { amount: amount("-0.5"), bookings: vec![booking("root", "2026-11-30")], why: "bill".into() };
+    let bookings = vec![booking("root", "2026-11-30")];
+    let fact = Fact::Adjust { amount: amount("-0.5"), bookings, why: "bill".into(), said: None };
     book.enter(&settle("a", "2", &["root"], "2026-11-30"), NOW);
     assert!(book.enter(&entry("bill/1", fact.clone()), NOW) && !book.enter(&entry("bill/1", fact), NOW));
     let spent = book.period("root", "2026-11").unwrap();

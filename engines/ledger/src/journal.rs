@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::amount::Amount;
 use crate::book::Book;
+use crate::lease::{Statement, Terms};
 
 /// First field of every page.
 pub const SCHEMA: &str = "showrunner.dev/ledger-page/v1";
@@ -44,7 +45,7 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// Names the work, once and for ever: `namespace/job` for an attempt.
+    /// Names the work, once and for ever: `namespace/job` for an attempt, `lease/namespace/caller/id` for a lease.
     pub key: String,
     /// What happened.
     #[serde(flatten)]
@@ -66,6 +67,9 @@ pub enum Fact {
         /// It runs already, or was let in by a budget that only watches: nobody asked whether there was room.
         #[serde(default, skip_serializing_if = "is_false")]
         forced: bool,
+        /// It is a lease, and not a job.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lease: Option<Box<Terms>>,
     },
     /// It did not start, and what was reserved is free again.
     Release,
@@ -83,6 +87,9 @@ pub enum Fact {
         /// Nobody knows what ran: it is the upper bound.
         #[serde(default, skip_serializing_if = "is_false")]
         bound: bool,
+        /// What somebody said that a lease was used for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        said: Option<Box<Statement>>,
     },
     /// A correction, such as what a bill says otherwise. May be negative.
     Adjust {
@@ -92,6 +99,9 @@ pub enum Fact {
         bookings: Vec<Booking>,
         /// Why, for people.
         why: String,
+        /// What somebody said that a lease was used for, after it had ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        said: Option<Box<Statement>>,
     },
     /// People were told that a budget has crossed a line; remembered so that they are told once.
     Told {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::amount::Amount;
 use crate::book::Book;
 use crate::journal::Level;
+use crate::lease::LeaseRules;
 use crate::period::Period;
 
 /// Most parents above a budget, and most budgets over one piece of work.
@@ -67,6 +68,8 @@ pub struct Budget {
     pub blind: Option<String>,
     /// It is being deleted, and lets nothing more start.
     pub closing: bool,
+    /// How leases are that are held against it.
+    pub leases: LeaseRules,
 }
 
 /// All budgets, by name.

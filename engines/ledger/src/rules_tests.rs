@@ -23,6 +23,7 @@ fn budget(name: &str, parent: Option<&str>, cap: Option<&str>) -> Budget {
         mode: Mode::Enforce,
         blind: None,
         closing: false,
+        leases: LeaseRules { min: amount("1"), ttl: std::time::Duration::from_mins(15), max_share: 50_000 },
     }
 }
 
@@ -31,13 +32,16 @@ fn budgets(all: impl IntoIterator<Item = Budget>) -> Budgets {
 }
 
 fn reserved(key: &str, sum: Amount, chain: &[String]) -> Entry {
-    let fact = Fact::Reserve { amount: sum, chain: chain.to_vec(), who: Who::default(), forced: false };
+    let fact = Fact::Reserve { amount: sum, chain: chain.to_vec(), who: Who::default(), forced: false, lease: None };
     Entry { key: key.into(), fact }
 }
 
 fn spent(key: &str, budget: &str, sum: Amount) -> Entry {
     let bookings = vec![Booking { budget: budget.into(), period: "2026-11".into(), day: "2026-11-07".into() }];
-    Entry { key: key.into(), fact: Fact::Settle { amount: sum, bookings, parts: Vec::new(), who: Who::default(), bound: false } }
+    Entry {
+        key: key.into(),
+        fact: Fact::Settle { amount: sum, bookings, parts: Vec::new(), who: Who::default(), bound: false, said: None },
+    }
 }
 
 fn ask(book: &Book, budgets: &Budgets, matching: &[&str], need: &str) -> Decision {
@@ -183,7 +187,7 @@ proptest! {
             if settles {
                 let bookings = chain.iter().map(|name| Booking { budget: name.clone(), period: "2026-11".into(), day: "2026-11-07".into() });
                 let amount = cents(need).part(i128::from(part), 100);
-                let fact = Fact::Settle { amount, bookings: bookings.collect(), parts: Vec::new(), who: Who::default(), bound: false };
+                let fact = Fact::Settle { amount, bookings: bookings.collect(), parts: Vec::new(), who: Who::default(), bound: false, said: None };
                 book.enter(&Entry { key, fact }, Timestamp::UNIX_EPOCH);
             }
         }

@@ -1,5 +1,6 @@
 //! The guarded listener over real sockets and real TLS, in front of an API server that says what a test wants.
 
+use super::super::review::{FRESH, MAX_ANSWERS, MAX_TOKEN, question};
 use super::*;
 use crate::admin::{Admin, AdminPorts, Guarded, Serving};
 use crate::telemetry::LogLevel;
@@ -7,7 +8,9 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -214,9 +217,10 @@ async fn answers_are_believed_for_ten_seconds_and_in_bounded_number() {
     assert_eq!(asked(), 6, "and after a while the same one is not either");
     for number in 0..MAX_ANSWERS * 2 {
         tokio::time::advance(Duration::from_millis(10)).await;
-        guard.remember(question(&number.to_string(), "get", "/"), Answer::Unknown);
+        let (token, right) = (number.to_string(), Right::Path { verb: "get", path: "/" });
+        guard.0.reviewer.remember(question(&Asked { token: &token, audience: None, right }), Answer::Unknown);
     }
-    assert!(guard.lock().len() <= MAX_ANSWERS);
+    assert!(guard.0.reviewer.lock().len() <= MAX_ANSWERS);
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,7 +262,7 @@ async fn a_new_certificate_is_used_without_a_restart_and_a_broken_one_is_not() {
 async fn a_token_is_kept_as_a_digest_only() {
     let world = world().await;
     assert_eq!(world.get("/debug/state", Some("good")).await.0, 200);
-    let kept = format!("{:?}", *world.guard.lock());
+    let kept = format!("{:?}", *world.guard.0.reviewer.lock());
     assert!(kept.contains("Allowed") && !kept.contains("\"good\""), "{kept}");
     world.end().await;
 }

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Connections of one listener at once.
+/// Connections at once of a listener for people and probes.
 pub(super) const MAX_CONNECTIONS: usize = 32;
 /// Time to send the head of a request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,8 +32,8 @@ const ACCEPT_WAIT: Duration = Duration::from_millis(200);
 /// Time that open connections have when the listener closes.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Has each connection served by `connection`, until `stop`.
-pub(super) async fn serve<C, F>(name: &'static str, listener: TcpListener, stop: CancellationToken, connection: C)
+/// Has each connection served by `connection`, `most` at once, until `stop`.
+pub(super) async fn serve<C, F>(name: &'static str, listener: TcpListener, most: usize, stop: CancellationToken, connection: C)
 where
     C: Fn(TcpStream) -> F,
     F: Future<Output = ()> + Send + 'static,
@@ -49,7 +49,7 @@ where
         oldest.retain(|connection| !connection.is_finished());
         match accepted {
             Ok((stream, _)) => {
-                if oldest.len() >= MAX_CONNECTIONS
+                if oldest.len() >= most
                     && let Some(oldest) = oldest.pop_front()
                 {
                     oldest.abort();

@@ -73,10 +73,10 @@ impl Tls {
             match new {
                 Ok(None) => {}
                 Ok(Some((files, config))) => {
-                    tracing::info!("the debug listener has a new certificate");
+                    tracing::info!(folder = %self.folder.display(), "a listener has a new certificate");
                     (last.files, last.config) = (files, Arc::new(config));
                 }
-                Err(error) => tracing::warn!(error, "failed to read the debug listener's certificate: the last one is used"),
+                Err(error) => tracing::warn!(error, "failed to read a listener's certificate: the last one is used"),
             }
         }
         Arc::clone(&last.config)
@@ -113,8 +113,15 @@ fn config_of([certificate, key]: &[Vec<u8>; 2]) -> Result<ServerConfig, String> 
     Ok(config)
 }
 
-/// Serves `router` until `stop`.
-pub(super) async fn serve(listener: TcpListener, tls: Tls, router: Router, stop: CancellationToken) {
+/// Serves `router` to `most` connections at once, until `stop`.
+pub(super) async fn serve(
+    name: &'static str,
+    listener: TcpListener,
+    tls: Tls,
+    most: usize,
+    router: Router,
+    stop: CancellationToken,
+) {
     let connection = |stream| {
         let (acceptor, router) = (TlsAcceptor::from(tls.current()), router.clone());
         async move {
@@ -123,5 +130,5 @@ pub(super) async fn serve(listener: TcpListener, tls: Tls, router: Router, stop:
             }
         }
     };
-    serve::serve("guarded", listener, stop, connection).await;
+    serve::serve(name, listener, most, stop, connection).await;
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Election, Leadership, LeaseParams, Record, Step};
 use crate::clock::{Clock, Mono};
 use crate::metrics::Metrics;
-use crate::names::{FIELD_MANAGER, LABEL_MANAGED_BY, MANAGED_BY};
+use crate::names::{ANNOTATION_LEASES_ADDRESS, FIELD_MANAGER, LABEL_MANAGED_BY, MANAGED_BY};
 
 /// How leading ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct KeeperConfig {
     pub identity: String,
     /// Timings.
     pub params: LeaseParams,
+    /// Where this process is found while it leads, for those that ask a replica which does not.
+    pub address: Option<String>,
 }
 
 /// Keeps one Lease.
@@ -52,6 +54,7 @@ pub struct Keeper {
     api: Api<Lease>,
     name: &'static str,
     params: LeaseParams,
+    address: Option<String>,
     election: Election,
     leadership: Leadership,
     clock: Clock,
@@ -68,6 +71,7 @@ impl Keeper {
             api: Api::namespaced(client, &config.namespace),
             name: config.name,
             params: config.params,
+            address: config.address,
             election: Election::new(config.identity),
             leadership,
             clock,
@@ -127,6 +131,7 @@ impl Keeper {
     async fn try_acquire(&mut self) -> Result<bool, AttemptError> {
         let read = timed(self.params.request_timeout, self.api.get_opt(self.name)).await?;
         let record = read.as_ref().map(record_of);
+        self.leadership.led_from(read.as_ref().and_then(address_of));
         let sent = self.clock.mono();
         let wanted = match self.election.step(record.as_ref(), sent) {
             Step::Wait => return Ok(false),
@@ -199,7 +204,7 @@ impl Keeper {
         let old = read.and_then(|lease| lease.spec.as_ref());
         let acquired =
             old.filter(|spec| spec.holder_identity.as_deref() == Some(identity) && Some(transitions) == spec.lease_transitions);
-        let metadata = match read {
+        let mut metadata = match read {
             Some(lease) => ObjectMeta { managed_fields: None, ..lease.metadata.clone() },
             None => ObjectMeta {
                 name: Some(self.name.to_owned()),
@@ -207,6 +212,10 @@ impl Keeper {
                 ..ObjectMeta::default()
             },
         };
+        // Of the last leader, there is nothing to be found any more.
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.remove(ANNOTATION_LEASES_ADDRESS);
+        annotations.extend(self.address.clone().map(|address| (ANNOTATION_LEASES_ADDRESS.to_owned(), address)));
         Lease {
             metadata,
             spec: Some(LeaseSpec {
@@ -235,6 +244,12 @@ fn record_of(lease: &Lease) -> Record {
         transitions: spec.and_then(|spec| spec.lease_transitions).unwrap_or(0),
         resource_version: lease.metadata.resource_version.clone().unwrap_or_default(),
     }
+}
+
+/// Where whoever holds a Lease is found.
+fn address_of(lease: &Lease) -> Option<String> {
+    let held = !record_of(lease).holder.is_empty();
+    lease.metadata.annotations.as_ref().filter(|_| held)?.get(ANNOTATION_LEASES_ADDRESS).cloned()
 }
 
 async fn timed<T>(limit: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, AttemptError> {

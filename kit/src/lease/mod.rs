@@ -10,8 +10,8 @@
 
 pub mod keeper;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, Mono};
@@ -168,17 +168,38 @@ struct Shared {
     elected: bool,
     /// Milliseconds on `clock` of when the last renewal that succeeded was sent, plus one; 0: not leading.
     renewed: AtomicU64,
+    /// Where whoever leads said to be found, when that was last read.
+    leader: Mutex<Option<String>>,
 }
 
 impl Leadership {
     /// Not leading yet.
     pub fn new(params: LeaseParams, clock: Clock) -> Self {
-        Self(Arc::new(Shared { clock, params, elected: true, renewed: AtomicU64::new(0) }))
+        Self::of(true, params, clock)
     }
 
     /// For a single replica that runs without an election: leads always.
     pub fn without_election(params: LeaseParams, clock: Clock) -> Self {
-        Self(Arc::new(Shared { clock, params, elected: false, renewed: AtomicU64::new(0) }))
+        Self::of(false, params, clock)
+    }
+
+    fn of(elected: bool, params: LeaseParams, clock: Clock) -> Self {
+        Self(Arc::new(Shared { clock, params, elected, renewed: AtomicU64::new(0), leader: Mutex::default() }))
+    }
+
+    /// Whether a write may start now.
+    pub fn leads(&self) -> bool {
+        self.leads_at(self.0.clock.mono())
+    }
+
+    /// Where whoever leads said to be found; none where that is not known.
+    pub fn leader(&self) -> Option<String> {
+        self.0.leader.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whoever leads is found there.
+    pub(crate) fn led_from(&self, address: Option<String>) {
+        *self.0.leader.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
     /// Asked before each write.

@@ -13,10 +13,11 @@ use showrunner_kit::object::ObjectKey;
 use showrunner_kit::planted;
 use showrunner_ledger::fair::Waiting;
 use showrunner_ledger::rules::{self, Decision, Wait, Why};
-use showrunner_ledger::{Amount, Book, Entry, Fact, Part, Who};
+use showrunner_ledger::{Amount, Book, Booking, Entry, Fact, Open, Part, Who};
 
 use super::super::known::Known;
 use super::Queue;
+use super::leases::{LeaseAsk, LeaseEnd, Unleased};
 
 /// When those who wait are to ask again at the latest; they are woken before, when there is room.
 const ASK_AGAIN: Duration = Duration::from_mins(5);
@@ -52,6 +53,10 @@ pub enum Request {
         /// What it was; without a name where only the Job's is known.
         who: Who,
     },
+    /// A lease, and the end of those that its caller had.
+    Lease(Box<LeaseAsk>),
+    /// The end of a lease, or what is known of it afterwards.
+    EndLease(LeaseEnd),
     /// Something that nothing has to be decided for.
     Write(Entry),
     /// Is anybody next, after something changed?
@@ -78,6 +83,10 @@ pub enum Reply {
     Held(Held),
     /// What it cost is known for good: it must not run again.
     Over,
+    /// The lease, as it is open; whether it was given just now.
+    Leased(Box<Open>, bool),
+    /// Why there is none.
+    Unleased(Unleased),
     /// It is written; whether that changed anything.
     Written(bool),
 }
@@ -201,20 +210,13 @@ impl Desk<'_> {
             match request {
                 Request::Settle { key, spent, bound, parts, who } if settled.insert(key) => {
                     if let Some(entry) = self.settle(key, *spent, *bound, parts, who) {
-                        match (self.book.open(key), &entry.fact) {
-                            (Some(open), Fact::Settle { amount, .. }) => {
-                                for budget in &open.chain {
-                                    *promised.entry(budget.clone()).or_default() -= open.amount - *amount;
-                                }
-                            }
-                            (None, Fact::Settle { amount, bookings, .. }) => {
-                                for booking in bookings {
-                                    *promised.entry(booking.budget.clone()).or_default() += *amount;
-                                }
-                            }
-                            _ => {}
-                        }
-                        ruling.entries.push(entry);
+                        self.charge(entry, &mut ruling, &mut promised);
+                    }
+                }
+                Request::EndLease(end) if settled.insert(&end.key) => self.end_lease(end, &mut ruling, &mut promised),
+                Request::Lease(ask) => {
+                    for end in ask.ends.iter().filter(|end| settled.insert(&end.key)) {
+                        self.end_lease(end, &mut ruling, &mut promised);
                     }
                 }
                 Request::Write(entry) if settled.insert(&entry.key) && self.is_news(entry) => {
@@ -227,30 +229,33 @@ impl Desk<'_> {
                     ruling.entries.push(entry.clone());
                 }
                 Request::Reserve { waiting, who, unpriced, .. } => drop(asking.insert(&waiting.key, (who, unpriced.as_deref()))),
-                Request::Settle { .. } | Request::Write(_) | Request::Look => {}
+                Request::Settle { .. } | Request::EndLease(_) | Request::Write(_) | Request::Look => {}
             }
         }
-        let held = self.admit(&mut ruling, &mut promised, &asking);
+        let (held, kept) = self.admit(&mut ruling, &mut promised, &asking);
         for request in requests {
-            ruling.replies.push(match request {
+            let reply = match request {
                 Request::Reserve { waiting, .. } if self.book.is_settled(&waiting.key) => Reply::Over,
                 Request::Reserve { waiting, .. } => held.get(waiting.key.as_str()).cloned().map_or(Reply::Admitted, Reply::Held),
                 Request::Write(entry) => Reply::Written(ruling.entries.contains(entry)),
-                Request::Settle { .. } | Request::Look => Reply::Written(true),
-            });
+                // After all jobs: who waits among them comes first.
+                Request::Lease(ask) => self.lease(ask, &kept, &mut ruling, &mut promised),
+                Request::Settle { .. } | Request::EndLease(_) | Request::Look => Reply::Written(true),
+            };
+            ruling.replies.push(reply);
         }
         ruling
     }
 
     /// Walks along those who wait, in their order: who asks and has room is let in, who has room and has not asked is woken,
     /// and who has not keeps room from those behind it in the budget that is full, or a large job would never start. Says why
-    /// those who ask are held.
+    /// those who ask are held, and from which budgets room is kept for them.
     fn admit(
         &self,
         ruling: &mut Ruling,
         promised: &mut BTreeMap<String, Amount>,
         asking: &BTreeMap<&str, Asker<'_>>,
-    ) -> BTreeMap<String, Held> {
+    ) -> (BTreeMap<String, Held>, BTreeSet<String>) {
         let mut held = BTreeMap::new();
         // Budgets that somebody waits for who comes before those that follow.
         let mut kept: BTreeSet<String> = BTreeSet::new();
@@ -313,13 +318,35 @@ impl Desk<'_> {
                     ruling.admitted.push(waiting.key.clone());
                     // What no budget is over leaves no trace.
                     if !chain.is_empty() {
-                        let fact = Fact::Reserve { amount: waiting.need, chain, who: (*who).clone(), forced: false };
+                        let fact = Fact::Reserve { amount: waiting.need, chain, who: (*who).clone(), forced: false, lease: None };
                         ruling.entries.push(Entry { key: waiting.key.clone(), fact });
                     }
                 }
             }
         }
-        held
+        (held, kept)
+    }
+
+    /// Notes a charge: what is free or taken by it counts for all that is decided after it.
+    pub(super) fn charge(&self, entry: Entry, ruling: &mut Ruling, promised: &mut BTreeMap<String, Amount>) {
+        match (self.book.open(&entry.key), &entry.fact) {
+            (Some(open), Fact::Settle { amount, .. }) => {
+                for budget in &open.chain {
+                    *promised.entry(budget.clone()).or_default() -= open.amount - *amount;
+                }
+            }
+            (None, Fact::Settle { amount, bookings, .. } | Fact::Adjust { amount, bookings, .. }) => {
+                // What is corrected in an earlier period makes no room in this one.
+                let now = |booking: &&Booking| {
+                    self.budgets.budgets.get(&booking.budget).is_some_and(|budget| budget.period.label == booking.period)
+                };
+                for booking in bookings.iter().filter(now) {
+                    *promised.entry(booking.budget.clone()).or_default() += *amount;
+                }
+            }
+            _ => {}
+        }
+        ruling.entries.push(entry);
     }
 
     /// What is written of work that has ended; nothing where that is known, or where no budget is over it.
@@ -344,7 +371,7 @@ impl Desk<'_> {
         let who = if who.name.is_empty() { open.map_or_else(|| who.clone(), |open| open.who.clone()) } else { who.clone() };
         let bookings = self.budgets.bookings(&chain, self.now.max(self.book.head().at));
         let parts = if planted!("parts-lost") { Vec::new() } else { Part::split(spent, parts) };
-        let fact = Fact::Settle { amount: spent, bookings, parts, who, bound };
+        let fact = Fact::Settle { amount: spent, bookings, parts, who, bound, said: None };
         Some(Entry { key: key.to_owned(), fact })
     }
 

@@ -7,6 +7,7 @@
 
 pub mod desk;
 pub mod journal;
+pub mod leases;
 pub mod pages;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -216,7 +217,7 @@ impl Ledger {
     pub async fn write(&self, entry: Entry) -> Result<bool, JournalError> {
         match self.call(Request::Write(entry)).await? {
             Reply::Written(changed) => Ok(changed),
-            Reply::Admitted | Reply::Held(_) | Reply::Over => Ok(false),
+            Reply::Admitted | Reply::Held(_) | Reply::Over | Reply::Leased(..) | Reply::Unleased(_) => Ok(false),
         }
     }
 
@@ -513,8 +514,10 @@ impl Admission for Ledger {
             };
             Ok(match reply {
                 Reply::Held(held) => held.verdict(self.clock.now()),
-                Reply::Over => return Err(AdmissionError("its cost was settled before: it must not run again".to_owned())),
-                Reply::Admitted | Reply::Written(_) => Verdict::Admit,
+                Reply::Admitted => Verdict::Admit,
+                Reply::Over | Reply::Written(_) | Reply::Leased(..) | Reply::Unleased(_) => {
+                    return Err(AdmissionError("its cost was settled before: it must not run again".to_owned()));
+                }
             })
         }
         .boxed()

@@ -426,6 +426,7 @@ async fn what_runs_already_takes_its_room_before_anybody_is_let_in_beside_it() {
             chain: vec!["all".into()],
             who: showrunner_ledger::Who::default(),
             forced: true,
+            lease: None,
         },
     };
     // Both on one page: whoever comes first holds the desk until the other is there, too.
