@@ -102,3 +102,14 @@ pub enum RowError {
         need: usize,
     },
 }
+
+impl RowError {
+    /// Whether so many values are rows, and there is room for `width` results of each.
+    pub(crate) fn check(values: usize, features: usize, room: usize, width: usize) -> Result<(), Self> {
+        if !values.is_multiple_of(features) {
+            return Err(Self::Features { given: values, features });
+        }
+        let need = values / features * width;
+        if room == need { Ok(()) } else { Err(Self::Room { given: room, need }) }
+    }
+}

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod explain;
 mod forest;
 mod link;
 mod model;
@@ -21,6 +22,7 @@ mod slots;
 mod tree;
 
 pub use error::{Limits, LoadError, RowError};
+pub use explain::{ExplainError, Explainer, TABLE_BYTES};
 pub use link::Link;
 pub use model::{Labels, Model, Scratch};
 pub use number::Number;

@@ -79,6 +79,7 @@ enum Precise {
 pub struct Scratch {
     single: Room<f32>,
     double: Room<f64>,
+    pub(crate) explaining: crate::explain::Room,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -183,7 +184,7 @@ impl Model {
     /// # Errors
     /// [`RowError`] when a slice has another length.
     pub fn margins<V: Number>(&self, rows: &[V], scratch: &mut Scratch, margins: &mut [f64]) -> Result<(), RowError> {
-        self.check(rows.len(), margins.len(), self.margins_per_row())?;
+        RowError::check(rows.len(), self.features(), margins.len(), self.margins_per_row())?;
         self.evaluate(rows, scratch, |at, margin| margins[at] = margin);
         Ok(())
     }
@@ -194,7 +195,7 @@ impl Model {
     /// # Errors
     /// [`RowError`] when a slice has another length.
     pub fn predict<V: Number>(&self, rows: &[V], scratch: &mut Scratch, predictions: &mut [f64]) -> Result<(), RowError> {
-        self.check(rows.len(), predictions.len(), self.predictions_per_row())?;
+        RowError::check(rows.len(), self.features(), predictions.len(), self.predictions_per_row())?;
         let (outputs, width) = (self.margins_per_row(), self.predictions_per_row());
         self.evaluate(rows, scratch, |at, margin| predictions[at / outputs * width + at % outputs] = margin);
         predictions.chunks_exact_mut(width).for_each(|own| self.draft.link.apply(own));
@@ -244,14 +245,5 @@ impl Model {
                 give(block * BLOCK * outputs + at, combine.finish(sum.double(), base[at % outputs]));
             }
         }
-    }
-
-    pub(crate) fn check(&self, values: usize, room: usize, width: usize) -> Result<(), RowError> {
-        let features = self.features();
-        if values % features != 0 {
-            return Err(RowError::Features { given: values, features });
-        }
-        let need = values / features * width;
-        if room == need { Ok(()) } else { Err(RowError::Room { given: room, need }) }
     }
 }
