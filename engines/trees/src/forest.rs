@@ -38,12 +38,12 @@ enum Shape<T> {
     Linked(Linked<T>),
 }
 
-/// Complete trees: node `n` of level `l` of the tree in lane `i` is at `(2^l - 1 + n) * LANES + i`.
+/// Complete trees: in `asks` node `n` of level `l` is at `2^l - 1 + n`, in `leaves` leaf `n` at `n`, a lane for each tree.
 #[derive(Clone, Debug)]
 struct Complete<T> {
     depth: usize,
-    asks: Vec<Ask<T>>,
-    leaves: Vec<T>,
+    asks: Vec<[Ask<T>; LANES]>,
+    leaves: Vec<[T; LANES]>,
 }
 
 /// Trees whose nodes name the first of their two children.
@@ -112,8 +112,8 @@ impl<T: Number> Group<T> {
 
 impl<T: Number> Complete<T> {
     fn new(trees: &[Tree], depth: usize, slots: &mut Slots) -> Self {
-        let splits = (1 << depth) - 1;
-        let mut complete = Self { depth, asks: vec![Ask::default(); splits * LANES], leaves: vec![T::default(); LANES << depth] };
+        let (asks, leaves) = (vec![[Ask::default(); LANES]; (1 << depth) - 1], vec![[T::default(); LANES]; 1 << depth]);
+        let mut complete = Self { depth, asks, leaves };
         for (lane, tree) in trees.iter().enumerate() {
             complete.lay(tree, slots, lane);
         }
@@ -126,42 +126,53 @@ impl<T: Number> Complete<T> {
         while let Some((at, level, place)) = waiting.pop() {
             match &tree.nodes[at].kind {
                 Kind::Split(split) => {
-                    self.asks[((1 << level) - 1 + place) * LANES + lane] = slots.place(split);
+                    self.asks[(1 << level) - 1 + place][lane] = slots.place(split);
                     waiting.push((split.yes, level + 1, 2 * place));
                     waiting.push((split.no, level + 1, 2 * place + 1));
                 }
-                Kind::Leaf(value) => self.leaves[(place << (self.depth - level)) * LANES + lane] = T::of(*value),
+                Kind::Leaf(value) => self.leaves[place << (self.depth - level)][lane] = T::of(*value),
             }
         }
     }
 
     #[inline]
     fn walk(&self, slots: &[T]) -> [T; LANES] {
-        let places = match self.depth {
-            0 => [0; LANES],
-            1 => self.descend::<1>(slots),
-            2 => self.descend::<2>(slots),
-            3 => self.descend::<3>(slots),
-            4 => self.descend::<4>(slots),
-            5 => self.descend::<5>(slots),
-            6 => self.descend::<6>(slots),
-            7 => self.descend::<7>(slots),
-            _ => self.descend::<DEEPEST_COMPLETE>(slots),
-        };
-        std::array::from_fn(|lane| self.leaves[places[lane] * LANES + lane])
+        let mut places = [0; LANES];
+        if self.depth > 0 {
+            self.descend::<1>(slots, &mut places);
+        }
+        if self.depth > 1 {
+            self.descend::<2>(slots, &mut places);
+        }
+        if self.depth > 2 {
+            self.descend::<4>(slots, &mut places);
+        }
+        if self.depth > 3 {
+            self.descend::<8>(slots, &mut places);
+        }
+        if self.depth > 4 {
+            self.descend::<16>(slots, &mut places);
+        }
+        if self.depth > 5 {
+            self.descend::<32>(slots, &mut places);
+        }
+        if self.depth > 6 {
+            self.descend::<64>(slots, &mut places);
+        }
+        if self.depth > 7 {
+            self.descend::<128>(slots, &mut places);
+        }
+        std::array::from_fn(|lane| self.leaves[places[lane]][lane])
     }
 
-    /// The place of each lane's leaf. The depth is known when this is built, so that loops are laid out flat.
-    #[inline]
-    fn descend<const DEPTH: usize>(&self, slots: &[T]) -> [usize; LANES] {
-        let mut places = [0; LANES];
-        for level in 0..DEPTH {
-            let asks = &self.asks[((1 << level) - 1) * LANES..((2 << level) - 1) * LANES];
-            for (lane, place) in places.iter_mut().enumerate() {
-                *place = *place << 1 | asks[*place * LANES | lane].answer(slots);
-            }
+    /// One step down in all lanes, from a level of so many nodes: known when this is built, so that no place needs to be checked.
+    #[inline(always)]
+    fn descend<const NODES: usize>(&self, slots: &[T], places: &mut [usize; LANES]) {
+        let level: &[_; NODES] = self.asks[NODES - 1..].first_chunk().expect("a level has twice the nodes of the one above");
+        for (lane, place) in places.iter_mut().enumerate() {
+            let at = *place & (NODES - 1); // as it is; said for the compiler
+            *place = at << 1 | level[at][lane].answer(slots);
         }
-        places
     }
 }
 

@@ -16,6 +16,8 @@ mod forest;
 mod link;
 mod model;
 mod number;
+#[cfg(test)]
+mod oracle;
 mod read;
 mod set;
 mod slots;

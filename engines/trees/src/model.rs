@@ -102,7 +102,7 @@ impl Model {
         read::read(bytes, format, limits).map(Self::of)
     }
 
-    fn of(draft: Draft) -> Self {
+    pub(crate) fn of(draft: Draft) -> Self {
         let forest = match draft.precision {
             Precision::Single => Precise::Single(Forest::new(&draft.trees)),
             Precision::Double => Precise::Double(Forest::new(&draft.trees)),

@@ -140,12 +140,7 @@ impl Explainer {
     ///
     /// # Errors
     /// [`RowError`] when a slice has another length.
-    pub fn contributions<V: Number>(
-        &self,
-        rows: &[V],
-        scratch: &mut Scratch,
-        contributions: &mut [f64],
-    ) -> Result<(), RowError> {
+    pub fn contributions<V: Number>(&self, rows: &[V], scratch: &mut Scratch, contributions: &mut [f64]) -> Result<(), RowError> {
         let width = self.contributions_per_row();
         RowError::check(rows.len(), self.features, contributions.len(), width)?;
         for (rows, contributions) in rows.chunks(BLOCK * self.features).zip(contributions.chunks_mut(BLOCK * width)) {

@@ -142,7 +142,8 @@ struct Term {
 
 impl Draft {
     fn new(paths: &Paths, root: usize) -> Self {
-        let mut part = Self { root, asking: Vec::new(), leaves: Vec::new(), columns: Vec::new(), above: paths.steps[root].features };
+        let mut part =
+            Self { root, asking: Vec::new(), leaves: Vec::new(), columns: Vec::new(), above: paths.steps[root].features };
         let mut waiting = vec![root];
         while let Some(at) = waiting.pop() {
             if paths.steps[at].leaf.is_some() {
@@ -182,7 +183,8 @@ impl Draft {
                 terms.len() - 1
             });
             if is_below {
-                let bit = self.asking.iter().position(|asking| *asking == step.parent).expect("a part has all nodes below its root");
+                let bit =
+                    self.asking.iter().position(|asking| *asking == step.parent).expect("a part has all nodes below its root");
                 terms[place].below.push((self.above + bit, step.answer));
             } else if step.before == 0 {
                 terms[place].above = Some(step.features - 1);

@@ -241,9 +241,9 @@ impl Forest {
             given if given == outputs && base.iter().all(|value| value.is_finite()) => base,
             _ => return Err(LoadError::malformed("base_values", "not one finite number for each output")),
         };
-        let (mut trees, mut left, mut unseen) = (Vec::new(), limits.nodes, limits.nodes);
+        let (mut trees, mut left, mut seen) = (Vec::new(), limits.nodes, 0);
         for root in &self.roots {
-            for output in self.outputs_below(*root, &mut unseen)? {
+            for output in self.outputs_below(*root, limits, &mut seen)? {
                 within("trees", trees.len() + 1, limits.trees)?;
                 let outline = Outline { root: *root, count: self.nodes.len(), features, output };
                 trees.push(Tree::gather(&outline, limits, &mut left, |at| self.tell(at, output, combine))?);
@@ -278,13 +278,13 @@ impl Forest {
         Ok(Node { cover: 0.0, kind })
     }
 
-    /// The outputs that a tree's leaves name, ascending. `unseen` is how many nodes may still be looked at, for all roots together.
-    fn outputs_below(&self, root: usize, unseen: &mut usize) -> Result<Vec<usize>, LoadError> {
+    /// The outputs that a tree's leaves name, ascending. `seen` counts the nodes looked at for all roots together: where ways go
+    /// round, no end is found before the limit.
+    fn outputs_below(&self, root: usize, limits: &Limits, seen: &mut usize) -> Result<Vec<usize>, LoadError> {
         let (mut outputs, mut waiting) = (Vec::new(), vec![root]);
         while let Some(at) = waiting.pop() {
-            *unseen = unseen
-                .checked_sub(1)
-                .ok_or_else(|| LoadError::malformed("a tree's children", "ways that go round, or more nodes than are allowed"))?;
+            *seen += 1;
+            within("nodes", *seen, limits.nodes)?;
             match self.nodes.get(at) {
                 None => return Err(LoadError::malformed("a tree's children", "a node that does not exist")),
                 Some(Told::Leaf(weights)) => outputs.extend(weights.iter().map(|(output, _)| *output)),

@@ -3,4 +3,5 @@
 
 mod explaining;
 mod fixtures;
+mod hostile;
 mod parity;
