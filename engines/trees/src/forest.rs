@@ -166,7 +166,7 @@ impl<T: Number> Complete<T> {
     }
 
     /// One step down in all lanes, from a level of so many nodes: known when this is built, so that no place needs to be checked.
-    #[inline(always)]
+    #[inline]
     fn descend<const NODES: usize>(&self, slots: &[T], places: &mut [usize; LANES]) {
         let level: &[_; NODES] = self.asks[NODES - 1..].first_chunk().expect("a level has twice the nodes of the one above");
         for (lane, place) in places.iter_mut().enumerate() {

@@ -61,7 +61,9 @@ impl Link {
 const LEAST_NON_ZERO: f64 = 1e-7;
 
 fn each(row: &mut [f64], link: impl Fn(f64) -> f64) {
-    row.iter_mut().for_each(|value| *value = link(*value));
+    for value in row {
+        *value = link(*value);
+    }
 }
 
 fn sigmoid(margin: f64) -> f64 {

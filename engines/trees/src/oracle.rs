@@ -1,6 +1,8 @@
 //! The simple ways, and whether the fast ones say the same: trees walked one node after the other, and Shapley values summed over all
 //! sets of features, on models drawn from a seed.
 
+use std::cmp::Ordering;
+
 use crate::explain::Explainer;
 use crate::link::Link;
 use crate::model::{Combine, Labels, Model, Precision, Scratch};
@@ -9,7 +11,7 @@ use crate::read::Draft;
 use crate::set::{CategorySet, ValueSet};
 use crate::tree::{Absent, Kind, Node, Question, Split, Tree};
 
-/// SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
+/// `SplitMix64` (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
 struct Draw(u64);
 
 impl Draw {
@@ -109,7 +111,7 @@ fn way(split: &Split, value: f64) -> usize {
         _ if is_absent => split.absent_is_yes,
         Question::Below(threshold) => value < *threshold,
         Question::AtMost(threshold) => value <= *threshold,
-        Question::Equals(other) => value == *other,
+        Question::Equals(other) => value.partial_cmp(other) == Some(Ordering::Equal),
         Question::Category(set) => set.holds(value),
         Question::Member(set) => set.holds(value),
     };

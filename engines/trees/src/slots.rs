@@ -19,10 +19,10 @@ pub(crate) struct Ask<T> {
 }
 
 impl<T: Number> Ask<T> {
-    /// 0 for yes, 1 for no.
-    #[inline(always)]
+    /// 0 for yes, 1 for no. No slot holds NaN.
+    #[inline]
     pub(crate) fn answer(&self, slots: &[T]) -> usize {
-        usize::from(!(slots[self.slot as usize] < self.threshold))
+        usize::from(slots[self.slot as usize] >= self.threshold)
     }
 }
 
@@ -48,7 +48,7 @@ enum Holds {
     Value,
     /// The answer of a question that asks only whether the feature is there.
     Always(bool),
-    /// The answers of questions about a set; of a value, by its bits.
+    /// The answers of questions about a set; about one value, by its bits, of zeros those of the positive one.
     Category(CategorySet),
     Member(ValueSet),
     Equals(u64),
@@ -116,7 +116,7 @@ impl Slot {
             Holds::Always(yes) => *yes,
             Holds::Category(set) => set.holds(value),
             Holds::Member(set) => set.holds(value),
-            Holds::Equals(bits) => value == f64::from_bits(*bits),
+            Holds::Equals(bits) => (value + 0.0).to_bits() == *bits,
         };
         if yes { f64::NEG_INFINITY } else { f64::INFINITY }
     }

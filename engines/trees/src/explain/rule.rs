@@ -26,7 +26,7 @@ impl Rule {
                 }
             }
             let (_, slope) = legendre(count, x);
-            rule.points.push((1.0 + x) / 2.0);
+            rule.points.push(f64::midpoint(1.0, x));
             rule.weights.push(1.0 / ((1.0 - x * x) * slope * slope));
         }
         rule

@@ -54,7 +54,9 @@ pub(super) fn classifier(operator: &Operator<'_>, limits: &Limits) -> Result<Dra
         for node in &mut forest.nodes {
             if let Told::Leaf(weights) = node {
                 all_positive &= weights.iter().all(|(_, weight)| *weight >= 0.0);
-                weights.iter_mut().for_each(|(output, _)| *output = 0);
+                for (output, _) in weights {
+                    *output = 0;
+                }
             }
         }
         link = match (all_positive, link) {
