@@ -166,12 +166,13 @@ impl<T: Number> Complete<T> {
     }
 
     /// One step down in all lanes, from a level of so many nodes: known when this is built, so that no place needs to be checked.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "eight calls in a row otherwise pass their places through memory")]
+    #[inline(always)]
     fn descend<const NODES: usize>(&self, slots: &[T], places: &mut [usize; LANES]) {
         let level: &[_; NODES] = self.asks[NODES - 1..].first_chunk().expect("a level has twice the nodes of the one above");
         for (lane, place) in places.iter_mut().enumerate() {
             let at = *place & (NODES - 1); // as it is; said for the compiler
-            *place = at << 1 | level[at][lane].answer(slots);
+            *place = at << 1 | usize::from(!level[at][lane].is_yes(slots));
         }
     }
 }
@@ -220,7 +221,7 @@ impl<T: Number> Linked<T> {
             let mut moved = 0;
             for place in &mut places {
                 let link = &self.nodes[*place as usize];
-                let next = link.yes.wrapping_add(link.ask.answer(slots) as u32); // as built, below the count of nodes
+                let next = link.yes.wrapping_add(u32::from(link.ask.is_no(slots))); // as built, below the count of nodes
                 moved |= next ^ *place;
                 *place = next;
             }

@@ -19,10 +19,15 @@ pub(crate) struct Ask<T> {
 }
 
 impl<T: Number> Ask<T> {
-    /// 0 for yes, 1 for no. No slot holds NaN.
     #[inline]
-    pub(crate) fn answer(&self, slots: &[T]) -> usize {
-        usize::from(slots[self.slot as usize] >= self.threshold)
+    pub(crate) fn is_yes(&self, slots: &[T]) -> bool {
+        slots[self.slot as usize] < self.threshold
+    }
+
+    /// The opposite, as no slot holds NaN. Which of the two a walk asks makes no difference but in time: half of it, each in its place.
+    #[inline]
+    pub(crate) fn is_no(&self, slots: &[T]) -> bool {
+        slots[self.slot as usize] >= self.threshold
     }
 }
 

@@ -173,7 +173,7 @@ impl Explainer {
             }
             for (slots, own) in room.slots.chunks_exact(slots).zip(contributions.chunks_exact_mut(width)) {
                 for (node, ask) in &tree.asks {
-                    room.answers[*node as usize] = ask.answer(slots) as u8;
+                    room.answers[*node as usize] = u8::from(ask.is_no(slots));
                 }
                 let own = &mut own[tree.output * (self.features + 1)..][..self.features];
                 match &tree.way {

@@ -17,7 +17,7 @@ fn spoilt(name: &str, from: &str, to: &str) -> Result<Model, LoadError> {
 }
 
 fn reason(result: Result<Model, LoadError>) -> String {
-    result.err().expect("a spoilt file is refused").to_string()
+    result.expect_err("a spoilt file is refused").to_string()
 }
 
 #[test]
