@@ -89,7 +89,7 @@ pub(crate) struct Room {
 const MOST_WORK: usize = 8 << 20;
 
 /// Rows that pass a tree together, while its tables are near.
-const BLOCK: usize = 128;
+const BLOCK: usize = 256;
 
 impl Explainer {
     /// Prepares to explain a model. Tables take `table_bytes` at most ([`TABLE_BYTES`]); trees that find no more room are explained
