@@ -23,7 +23,7 @@ const fn rule(name: &'static str, may_use: &'static [&'static str], must_not_use
     Rule { name, may_use, must_not_use }
 }
 
-const ENGINES: [&str; 10] = [
+const ENGINES: [&str; 11] = [
     "showrunner-chapters",
     "showrunner-fingerprint",
     "showrunner-ledger",
@@ -34,10 +34,11 @@ const ENGINES: [&str; 10] = [
     "showrunner-subtitles",
     "showrunner-thumbnails",
     "showrunner-timeline",
+    "showrunner-trees",
 ];
 
 /// Dependency direction, one way only. A crate that is not here fails the check: put it where it belongs.
-const TABLE: [Rule; 18] = [
+const TABLE: [Rule; 19] = [
     rule("showrunner-crds", &[], &["tokio", "reqwest", "axum"]),
     rule("showrunner-contracts", &[], &PURE),
     rule("showrunner-timeline", &[], &PURE),
@@ -45,6 +46,7 @@ const TABLE: [Rule; 18] = [
     rule("showrunner-pdq", &[], &PURE),
     rule("showrunner-ledger", &[], &CALENDAR),
     rule("showrunner-spot", &[], &PURE),
+    rule("showrunner-trees", &[], &PURE),
     rule("showrunner-fingerprint", &["showrunner-pdq"], &PURE),
     rule("showrunner-thumbnails", &["showrunner-pdq", "showrunner-timeline"], &PURE),
     rule("showrunner-subtitles", &["showrunner-timeline"], &PURE),
