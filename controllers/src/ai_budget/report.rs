@@ -14,7 +14,7 @@ use kube::ResourceExt as _;
 use showrunner_crds::AiBudget;
 use showrunner_crds::ai_budget::{BudgetReason, ReportStatus};
 use showrunner_kit::clock::{Clock, Mono};
-use showrunner_kit::store::{Location, Precondition, Store, StoreError};
+use showrunner_kit::store::{Location, Store, StoreError};
 use showrunner_ledger::Amount;
 use showrunner_ledger::book::{Account, PERIODS_KEPT};
 use showrunner_ledger::forecast::Forecast;
@@ -126,7 +126,10 @@ impl Reports {
             ("index.html", "text/html; charset=utf-8", report.html()),
         ];
         for (name, content_type, text) in files {
-            self.store.put(&folder.join(name)?, Bytes::from(text), content_type, &Precondition::None).await?;
+            let file = folder.join(name)?;
+            // A leader that was overtaken puts nothing in the place of what is newer.
+            let unchanged = self.store.as_it_is(&file).await?;
+            self.store.put(&file, Bytes::from(text), content_type, &unchanged).await?;
         }
         Ok(folder.path().to_owned())
     }
