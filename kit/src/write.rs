@@ -85,6 +85,11 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Whether this process may write now: for what is written elsewhere than to the API server.
+    pub fn leads(&self) -> bool {
+        self.leadership.guard().is_ok()
+    }
+
     /// A writer that asks `leadership` before each write.
     pub fn new(client: Client, leadership: Leadership, metrics: Arc<Metrics>) -> Self {
         Self { client, leadership, metrics, pace: None }

@@ -117,8 +117,9 @@ impl Reports {
         Self { store, folder, clock, failed: Mutex::default() }
     }
 
-    /// Writes a report; the page last, so that it is never newer than what it names. Says in which folder.
-    async fn write(&self, report: &Report) -> Result<String, StoreError> {
+    /// Writes a report as long as `leads` says so; the page last, so that it is never newer than what it names. Says in which
+    /// folder; nothing where another process leads by now.
+    async fn write(&self, report: &Report, leads: impl Fn() -> bool) -> Result<Option<String>, StoreError> {
         let folder = self.folder.join(&format!("{}/{}", report.budget, report.period.label))?;
         let files = [
             ("models.csv", "text/csv; charset=utf-8", report.csv()),
@@ -129,9 +130,12 @@ impl Reports {
             let file = folder.join(name)?;
             // A leader that was overtaken puts nothing in the place of what is newer.
             let unchanged = self.store.as_it_is(&file).await?;
+            if !leads() {
+                return Ok(None);
+            }
             self.store.put(&file, Bytes::from(text), content_type, &unchanged).await?;
         }
-        Ok(folder.path().to_owned())
+        Ok(Some(folder.path().to_owned()))
     }
 
     /// Whether it could not be written just before.
@@ -170,11 +174,12 @@ impl BudgetReconciler {
         let period = due(last, &calendar(&object.spec), &money.account, now)?;
         let about = About { place: seen.place.clone(), payer: &self.home, currency: &self.world.terms.currency, now };
         let report = make(object, &seen.budget, money, &period, decision.forecast, about);
-        let written = tokio::time::timeout(PATIENCE, reports.write(&report)).await;
+        let written = tokio::time::timeout(PATIENCE, reports.write(&report, || self.kit.writer.leads())).await;
         let written = written.map_err(|_| "the store takes too long".to_owned()).and_then(|done| done.map_err(|e| e.to_string()));
         reports.note(&name, written.is_err());
         match written {
-            Ok(path) => Some(ReportStatus {
+            Ok(None) => None,
+            Ok(Some(path)) => Some(ReportStatus {
                 period: period.label,
                 path,
                 at: Time(now),

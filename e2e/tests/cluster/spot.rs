@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 const A_JOB: Duration = Duration::from_mins(4);
 const SOON: Duration = Duration::from_mins(1);
-/// What nodes of the class `steady-spot` are selected by (`e2e/values.yaml`).
+/// What nodes of the class `steady-spot` are selected by (`e2e/install`).
 const SPOT: &str = "showrunner.dev/e2e-spot";
 
 pub(crate) fn tests(suite: &Arc<Suite>) -> Vec<Trial> {
