@@ -37,13 +37,15 @@ const LIMIT: Duration = Duration::from_mins(1);
 const STEPS: [Step; 3] = [Step::Shots, Step::Thumbnails, Step::Subtitles];
 /// Laws that say how titles and Jobs came to where a frozen world begins, or count what one story takes. What they stand for
 /// is checked here title by title.
-const OF_THE_BEGINNING: [&str; 7] = [
-    "names are functions of owner, unit and attempt",
+const OF_THE_BEGINNING: [&str; 8] = [
+    "GJ1: names are functions of owner, unit and attempt",
+    // Jobs are seen first as they were when the older version left them.
+    "GJ2: a Job is born suspended, held, priced and with an end",
     "no more Jobs than the story takes",
     "the intent is stored before the Job",
     "no Job runs that was not admitted",
     "a finished step is not done again",
-    "the manifest is in the store before the status names it",
+    "GJ3: the manifest is in the store before the status names it",
     "the spec is what people wrote",
 ];
 
